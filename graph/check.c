@@ -1,0 +1,176 @@
+/* check.c - the gradient check: the tape's derivative against differences of the function, element by element.
+ *
+ * For one element x and a step h the central difference and its extrapolation (Richardson 1911) are
+ *
+ *     D(h) = (y(x+h) - y(x-h)) / 2h = y' + O(h^2),     n = (4 D(h/2) - D(h)) / 3 = y' + O(h^4).
+ *
+ * The error of n is estimated from the element itself: rounding, eps |y| / h, plus the change when h is halved. h starts
+ * large and is halved while that estimate falls. Nothing constant is added, so a small wrong gradient is found as surely
+ * as a large one; where differences cannot tell, the verdict is UR_UNSTABLE. */
+#include <float.h>
+#include <math.h>
+
+#include "internal.h"
+
+enum { HALVINGS = 12 };
+
+static const double first_step = 0.0625, small_enough = 1e-3;
+
+typedef struct probe {
+    ur_plan *plan;
+    ur_var y;
+    double *x; /* the leaf's memory */
+} probe;
+
+typedef struct difference {
+    double value, error;
+} difference;
+
+static bool evaluate(const probe *p, size_t i, double x, double *y)
+{
+    double kept = p->x[i];
+    p->x[i] = x;
+    bool good = ur_plan_run(p->plan) && ur_read(p->plan, p->y, 1, y);
+    p->x[i] = kept;
+    return good;
+}
+
+/* D(h), and the rounding error that it can have. */
+static bool central(const probe *p, size_t i, double h, difference *d)
+{
+    double x = p->x[i], up = x + h, down = x - h, above, below;
+    if (!evaluate(p, i, up, &above) || !evaluate(p, i, down, &below))
+        return false;
+    d->value = (above - below) / (up - down);
+    d->error = DBL_EPSILON * fmax(fabs(above), fabs(below)) / h;
+    return true;
+}
+
+/* The best extrapolated difference over the halvings of h. */
+static bool differentiate(const probe *p, size_t i, difference *best)
+{
+    double h = first_step * fmax(1, fabs(p->x[i]));
+    difference d, last = {0}, n = {0};
+    *best = (difference){.error = INFINITY};
+    for (int k = 0; k < HALVINGS; k++, h /= 2) {
+        if (!central(p, i, h, &d))
+            return false;
+        difference before = n;
+        n.value = (4 * d.value - last.value) / 3;
+        n.error = d.error + fabs(n.value - (k > 1 ? before.value : d.value));
+        if (k > 0 && isfinite(n.value) && n.error < best->error)
+            *best = n;
+        if (k > 2 && d.error > best->error)
+            break; /* from here on rounding rules */
+        last = d;
+    }
+    return true;
+}
+
+static ur_verdict judge(double analytic, difference n, double tolerance)
+{
+    double size = fmax(fabs(analytic), fabs(n.value)), deviation = fabs(analytic - n.value);
+    if (!isfinite(analytic))
+        return UR_WRONG;
+    if (!(deviation <= tolerance * size + n.error))
+        return UR_WRONG;
+    if (n.error > small_enough * size && deviation > 0)
+        return UR_UNSTABLE;
+    return UR_HOLDS;
+}
+
+static void record(ur_check_result *r, size_t i, double analytic, difference n, double tolerance, double *worst)
+{
+    ur_verdict verdict = judge(analytic, n, tolerance);
+    double deviation = fabs(analytic - n.value);
+    double allowed = tolerance * fmax(fabs(analytic), fabs(n.value)) + n.error;
+    double rank = deviation == 0 ? 0 : isfinite(deviation) ? deviation / allowed : INFINITY;
+    rank += verdict == UR_WRONG ? 1e3 : 0; /* a wrong element stands before any other */
+    r->unstable += verdict == UR_UNSTABLE;
+    r->wrong += verdict == UR_WRONG;
+    if (verdict > r->verdict)
+        r->verdict = verdict;
+    if (!(deviation <= r->deviation))
+        r->deviation = deviation;
+    if (i == 0 || rank > *worst) {
+        *worst = rank;
+        r->worst = i;
+        r->analytic = analytic;
+        r->numeric = n.value;
+        r->estimate = n.error;
+    }
+}
+
+static bool check_leaf(probe *p, ur_var leaf, const double *gradient, double tolerance, ur_check_result *r)
+{
+    ur_tape *tape = leaf.tape;
+    double worst = 0, largest = 0;
+    *r = (ur_check_result){.elements = ur_shape_count(ur__shape(tape, leaf.index))};
+    p->x = (double *)ur_leaf(leaf);
+    if (!p->x)
+        return false;
+    for (size_t i = 0; i < r->elements; i++) {
+        difference n;
+        if (!differentiate(p, i, &n))
+            return false;
+        record(r, i, gradient[i], n, tolerance, &worst);
+        largest = fmax(largest, fabs(gradient[i]));
+    }
+    r->deviation = largest > 0 ? r->deviation / largest : r->deviation;
+    return true;
+}
+
+/* The gradients at the point itself, one behind another. */
+static double *gradients(ur_tape *tape, size_t n, const ur_var *gradient, size_t *count)
+{
+    ur_plan *plan = ur_plan_new(tape, &(ur_plan_options){.roots = n, .root = gradient});
+    double *copy = NULL;
+    if (plan && ur_plan_run(plan)) {
+        const double *values = (const double *)ur_plan_roots(plan, count);
+        copy = (double *)ur__take(tape, *count * sizeof *copy);
+        for (size_t i = 0; copy && i < *count; i++)
+            copy[i] = values[i];
+    }
+    ur_plan_free(plan);
+    return copy;
+}
+
+static bool usable(ur_var y, size_t n, const ur_var *wrt, const ur_var *gradient)
+{
+    ur_tape *tape = y.tape;
+    char text[UR__OPERAND], other[UR__OPERAND];
+    if (!ur__valid(tape, y, "ur_check"))
+        return false;
+    if (tape->dtype != UR_F64)
+        return ur__fail(&tape->error, "ur_check: a tape of f64 was expected, this one is f32");
+    if (ur_shape_count(ur__shape(tape, y.index)) != 1)
+        return ur__fail(&tape->error, "ur_check: a scalar was expected, not %s", ur__operand(tape, y.index, text));
+    if (tape->states)
+        return ur__fail(&tape->error, "ur_check: a tape with ur_state changes with every run");
+    for (size_t i = 0; i < n; i++) {
+        if (!ur__valid(tape, wrt[i], "ur_check") || !ur__valid(tape, gradient[i], "ur_check"))
+            return false;
+        if (!ur_shape_equal(ur__shape(tape, wrt[i].index), ur__shape(tape, gradient[i].index)))
+            return ur__fail(&tape->error, "ur_check: %s cannot be the gradient of %s",
+                            ur__operand(tape, gradient[i].index, text), ur__operand(tape, wrt[i].index, other));
+    }
+    return true;
+}
+
+bool ur_check(ur_var y, size_t n, const ur_var *wrt, const ur_var *gradient, double tolerance, ur_check_result *results)
+{
+    ur_tape *tape = y.tape;
+    if (!usable(y, n, wrt, gradient))
+        return false;
+    size_t count = 0, first = 0;
+    double *analytic = n ? gradients(tape, n, gradient, &count) : NULL;
+    probe p = {.y = y, .plan = ur_plan_new(tape, &(ur_plan_options){.roots = 1, .root = &y})};
+    bool good = p.plan && (analytic || !n);
+    for (size_t i = 0; i < n && good; i++) {
+        good = check_leaf(&p, wrt[i], analytic + first, tolerance, &results[i]);
+        first += results[i].elements;
+    }
+    ur_plan_free(p.plan);
+    ur__give(tape, analytic, count * sizeof *analytic);
+    return good;
+}

@@ -1,0 +1,213 @@
+/* grad.c - ur_grad: the derivative of a tape, recorded on the same tape.
+ *
+ * Reverse mode (Speelpenning 1980; Griewank and Walther 2008, section 3.2): walk from y down; the adjoint of a node is
+ * the sum of what its consumers contribute,
+ *
+ *     adj(v) = sum over consumers u of v:  adj(u) * du/dv,
+ *
+ * one node `sum_of` with the last consumer first, even of one. The rules record tape operations, so the derivative has
+ * a derivative. Adjoint nodes take the step and scope of the node they belong to: a loop over time differentiates into
+ * a loop over time, and a parameter's gradient is one sum over t. Broadcasting is undone here, never in a rule.
+ *
+ * Only nodes between wrt and y get an adjoint. An adjoint is complete once it is there, because every consumer that
+ * leads to y lies between too; a later call for the same y adds those that are missing. */
+#include "internal.h"
+
+#include <string.h>
+
+/* What one call works with; arrays have y + 1 elements. */
+typedef struct walk {
+    ur_tape *tape;
+    uint32_t y;
+    size_t n;
+    uint32_t *adjoint;                   /* of the sweep */
+    uint8_t *between;                    /* on a path from wrt to y */
+    uint32_t *last;                      /* last contribution of a node in the ring below, 0: none */
+    uint32_t *next;                      /* contribution -> next in its ring */
+    uint32_t *value;                     /* contribution -> node */
+    size_t count, room_next, room_value; /* contributions, from 1 */
+} walk;
+
+static ur__sweep *sweep_of(ur_tape *tape, uint32_t y)
+{
+    for (size_t i = 0; i < tape->sweeps; i++)
+        if (tape->sweep[i].y == y)
+            return &tape->sweep[i];
+    if (!ur__room(tape, &tape->sweep, &tape->sweep_room, tape->sweeps, sizeof *tape->sweep))
+        return NULL;
+    size_t bytes = ((size_t)y + 1) * sizeof(uint32_t);
+    uint32_t *adjoint = (uint32_t *)ur__take(tape, bytes);
+    if (!adjoint)
+        return NULL;
+    memset(adjoint, 0, bytes);
+    tape->sweep[tape->sweeps] = (ur__sweep){.y = y, .adjoint = adjoint};
+    return &tape->sweep[tape->sweeps++];
+}
+
+/* between[v]: some wrt leads to v, and v leads to y. No path goes through `detach`. */
+static void mark(const walk *w, size_t n, const ur_var *wrt)
+{
+    enum { FROM_WRT = 1, TO_Y = 2 };
+    const ur_tape *tape = w->tape;
+    for (size_t i = 0; i < n; i++)
+        if (wrt[i].index <= w->y)
+            w->between[wrt[i].index] = FROM_WRT;
+    for (size_t v = 0; v <= w->y; v++) {
+        const ur__node *node = &tape->node[v];
+        for (uint32_t k = 0; k < node->inputs && node->op != &ur_op_detach; k++)
+            w->between[v] |= w->between[ur__in(tape, node, k)] & FROM_WRT;
+    }
+    w->between[w->y] |= TO_Y;
+    for (size_t v = w->y + (size_t)1; v-- > 0;) {
+        const ur__node *node = &tape->node[v];
+        for (uint32_t k = 0; (w->between[v] & TO_Y) && k < node->inputs && node->op != &ur_op_detach; k++)
+            w->between[ur__in(tape, node, k)] |= TO_Y;
+    }
+    for (size_t v = 0; v <= w->y; v++)
+        w->between[v] = w->between[v] == (FROM_WRT | TO_Y);
+}
+
+/* Appends a contribution at the end of v's ring. */
+static bool contribute(walk *w, uint32_t v, uint32_t value)
+{
+    size_t c = w->count + 1;
+    if (!ur__room(w->tape, &w->next, &w->room_next, c, sizeof *w->next) ||
+        !ur__room(w->tape, &w->value, &w->room_value, c, sizeof *w->value))
+        return false;
+    w->count = c;
+    w->value[c] = value;
+    uint32_t last = w->last[v];
+    w->next[c] = last ? w->next[last] : (uint32_t)c;
+    if (last)
+        w->next[last] = (uint32_t)c;
+    w->last[v] = (uint32_t)c;
+    return true;
+}
+
+/* adj(v) as one sum of the contributions in v's ring; 0 when there are none. */
+static uint32_t gather(walk *w, uint32_t v)
+{
+    uint32_t last = w->last[v];
+    size_t n = 0;
+    if (!last)
+        return 0;
+    for (uint32_t c = w->next[last];; c = w->next[c]) {
+        n++;
+        if (c == last)
+            break;
+    }
+    ur_var *terms = (ur_var *)ur__take(w->tape, n * sizeof *terms);
+    if (!terms)
+        return 0;
+    uint32_t c = w->next[last];
+    for (size_t i = 0; i < n; i++, c = w->next[c])
+        terms[i] = ur__var(w->tape, w->value[c]);
+    ur_var sum = ur_total(n, terms);
+    ur__give(w->tape, terms, n * sizeof *terms);
+    return sum.index == UR_NONE ? 0 : sum.index;
+}
+
+/* Records what node u contributes to its inputs that still need an adjoint. */
+static bool derive(walk *w, uint32_t u)
+{
+    enum { FEW = 8 };
+    ur_tape *tape = w->tape;
+    uint32_t inputs = tape->node[u].inputs;
+    const ur_op *op = tape->node[u].op;
+    ur_var few[FEW], *in = few;
+    if (inputs > FEW && !(in = (ur_var *)ur__take(tape, inputs * sizeof *in)))
+        return false;
+    for (uint32_t k = 0; k < inputs; k++)
+        in[k] = ur__var(tape, ur__in(tape, &tape->node[u], k));
+    double attr[UR_ATTRS] = {0}; /* a copy: the rule's own nodes may move the tape's */
+    for (int i = 0; i < op->attrs; i++)
+        attr[i] = ur__attr(tape, &tape->node[u])[i];
+    ur_adjoint a = {
+        .y = ur__var(tape, u), .g = ur__var(tape, w->adjoint[u]), .in = in, .inputs = (int)inputs, .attr = attr};
+    for (uint32_t k = 0; k < inputs && !tape->error.text[0]; k++) {
+        uint32_t v = in[k].index;
+        if (!w->between[v] || w->adjoint[v])
+            continue;
+        char place[UR__PLACE];
+        if (!op->derive) {
+            ur__fail(&tape->error, "ur_grad: %s%s has no derivative rule", op->name,
+                     ur__place(tape, tape->node[u].scope, tape->node[u].step, place));
+            break;
+        }
+        ur_var c = op->derive(&a, (int)k);
+        if (!c.tape)
+            continue; /* UR_ZERO */
+        if (c.index != UR_NONE && !ur_shape_equal(ur__shape(tape, c.index), ur__shape(tape, v)))
+            c = ur_reduce_to(c, ur__shape(tape, v));
+        if (c.index != UR_NONE)
+            contribute(w, v, c.index);
+    }
+    if (in != few)
+        ur__give(tape, in, inputs * sizeof *in);
+    return !tape->error.text[0];
+}
+
+static bool sweep(walk *w)
+{
+    ur_tape *tape = w->tape;
+    uint32_t scope = tape->scope_now;
+    int32_t step = tape->step_now;
+    for (size_t i = w->y + (size_t)1; i-- > 0 && !tape->error.text[0];) {
+        uint32_t v = (uint32_t)i;
+        if (!w->between[v])
+            continue;
+        tape->scope_now = tape->node[v].scope;
+        tape->step_now = tape->node[v].step;
+        if (!w->adjoint[v])
+            w->adjoint[v] = v == w->y ? ur_const(tape, ur__shape(tape, v), 1).index : gather(w, v);
+        if (w->adjoint[v])
+            derive(w, v);
+    }
+    tape->scope_now = scope;
+    tape->step_now = step;
+    return !tape->error.text[0];
+}
+
+static bool differentiate(ur_var y, size_t n, const ur_var *wrt, uint32_t **adjoint)
+{
+    ur_tape *tape = y.tape;
+    const ur__sweep *s = sweep_of(tape, y.index);
+    if (!s)
+        return false;
+    size_t count = (size_t)y.index + 1;
+    walk w = {.tape = tape, .y = y.index, .n = n, .adjoint = s->adjoint};
+    w.between = (uint8_t *)ur__take(tape, count);
+    w.last = (uint32_t *)ur__take(tape, count * sizeof *w.last);
+    if (w.between && w.last) {
+        memset(w.between, 0, count);
+        memset(w.last, 0, count * sizeof *w.last);
+        mark(&w, n, wrt);
+        sweep(&w);
+    }
+    ur__give(tape, w.between, count);
+    ur__give(tape, w.last, count * sizeof *w.last);
+    ur__give(tape, w.next, w.room_next * sizeof *w.next);
+    ur__give(tape, w.value, w.room_value * sizeof *w.value);
+    *adjoint = s->adjoint;
+    return !tape->error.text[0];
+}
+
+bool ur_grad(ur_var y, size_t n, const ur_var *wrt, ur_var *out)
+{
+    ur_tape *tape = y.tape;
+    uint32_t *adjoint = NULL;
+    bool good = ur__valid(tape, y, "ur_grad");
+    for (size_t i = 0; i < n && good; i++)
+        good = ur__valid(tape, wrt[i], "ur_grad");
+    good = good && differentiate(y, n, wrt, &adjoint);
+    for (size_t i = 0; i < n; i++) {
+        uint32_t v = wrt[i].index;
+        if (!good)
+            out[i] = ur__poison(tape, NULL);
+        else if (v <= y.index && adjoint[v])
+            out[i] = ur__var(tape, adjoint[v]);
+        else
+            out[i] = ur_const(tape, ur__shape(tape, v), 0);
+    }
+    return good && !tape->error.text[0];
+}

@@ -1,0 +1,144 @@
+/* internal.h - what the files of graph share: the tape's tables. Nothing outside graph includes this. */
+#ifndef UR_GRAPH_INTERNAL_H
+#define UR_GRAPH_INTERNAL_H
+
+#include <stdarg.h>
+
+#include "graph.h"
+#include "support.h"
+
+/* A node: 32 bytes. Its inputs are in[0..inputs-1] of the tape's list; shapes, scopes and constants are indices too. */
+typedef struct ur__node {
+    const ur_op *op;
+    uint32_t in;
+    uint32_t inputs : 31;
+    uint32_t kept : 1; /* marked by ur_keep */
+    uint32_t shape;
+    uint32_t attr; /* first constant, or the leaf's number */
+    uint32_t scope;
+    int32_t step;
+} ur__node;
+
+typedef struct ur__leaf {
+    uint32_t node;
+    const char *name;
+    void *data;    /* inputs: the leaf's own memory */
+    size_t offset; /* parameters: first element in the vector */
+} ur__leaf;
+
+typedef struct ur__scope {
+    uint32_t parent;
+    bool module;
+    const char *name;
+} ur__scope;
+
+/* A name: of a parameter (step -1) or of a node at a step. */
+typedef struct ur__symbol {
+    const char *name;
+    uint64_t hash;
+    int64_t step;
+    uint32_t node;
+} ur__symbol;
+
+/* Open addressing over the symbols: slot 0 is empty, s stands for symbol s-1. */
+typedef struct ur__index {
+    uint32_t *slot;
+    size_t slots;
+} ur__index;
+
+/* What ur_grad found for one y: the adjoint of each node up to y, 0 where there is none yet (node 0 is never one). */
+typedef struct ur__sweep {
+    uint32_t y;
+    uint32_t *adjoint;
+} ur__sweep;
+
+struct ur_tape {
+    ur_allocator allocator;
+    ur_dtype dtype;
+    uint32_t generation;
+    ur_error error;
+    ur__arena arena; /* names and the memory of inputs */
+
+    ur__node *node;
+    uint32_t *in;
+    double *attr;
+    ur_shape *shape;
+    ur__leaf *leaf;
+    ur__scope *scope;
+    ur__symbol *symbol;
+    ur__sweep *sweep;
+    uint32_t *param; /* leaves that are parameters, in order */
+    uint32_t *kept;
+    uint32_t *state; /* state nodes */
+    size_t nodes, ins, attrs, shapes, leaves, scopes, symbols, sweeps, params, keeps, states;
+    size_t node_room, in_room, attr_room, shape_room, leaf_room, scope_room, symbol_room, sweep_room, param_room,
+        kept_room, state_room;
+
+    void *theta; /* the parameters' vector */
+    size_t theta_count, theta_room;
+    ur__index by_name, by_node;
+    uint32_t scope_now;
+    int32_t step_now;
+};
+
+/* The structural operations. */
+extern const ur_op ur_op_input, ur_op_param, ur_op_const, ur_op_state, ur_op_sum_of, ur_op_reduce_to, ur_op_broadcast,
+    ur_op_select, ur_op_detach;
+
+/* Poison, with the error set by printf's format unless there is one. */
+ur_var ur__poison(ur_tape *tape, const char *format, ...) UR_PRINTF(2, 3);
+/* True when the handle can be used on this tape; otherwise the tape's error names `what`. */
+bool ur__valid(ur_tape *tape, ur_var v, const char *what);
+ur_var ur__var(ur_tape *tape, uint32_t index);
+
+/* Appends a node without looking at its shapes; `shape` is right. `attr` becomes the node's constants. */
+ur_var ur__append(ur_tape *tape, const ur_op *op, size_t inputs, const ur_var *in, ur_shape shape, const double *attr);
+/* The node's data. */
+ur_shape ur__shape(const ur_tape *tape, uint32_t node);
+const char *ur__name_of(const ur_tape *tape, uint32_t node);
+static inline const double *ur__attr(const ur_tape *tape, const ur__node *n)
+{
+    return n->op->attrs > 0 ? tape->attr + n->attr : NULL;
+}
+static inline uint32_t ur__in(const ur_tape *tape, const ur__node *n, uint32_t k)
+{
+    return tape->in[n->in + k];
+}
+static inline bool ur__is_leaf(const ur__node *n)
+{
+    return n->op == &ur_op_input || n->op == &ur_op_param;
+}
+/* The node that a chain of masks, select(alive, value, other), shows where columns are alive: in formulas and diagrams
+ * the lengths of sequences do not appear. Other nodes show themselves. */
+uint32_t ur__unmasked(const ur_tape *tape, uint32_t node);
+/* The memory of an input or parameter. */
+void *ur__leaf_data(const ur_tape *tape, const ur__node *n);
+/* "Wphi[3,4]", "tanh[4,2]": for error texts. Returns `text`. */
+enum { UR__OPERAND = 160 };
+const char *ur__operand(const ur_tape *tape, uint32_t node, char text[UR__OPERAND]);
+/* " in lstm/phi, step 3": where a node is, or nothing. Returns `text`. */
+enum { UR__PLACE = 256 };
+const char *ur__place(const ur_tape *tape, uint32_t scope, int64_t step, char text[UR__PLACE]);
+/* Parameters' names have no time. A leaf's name may be taken only once; returns the full name, with its modules. */
+enum { UR__PARAM_STEP = -1, UR__PATH = 200 };
+uint32_t ur__find_param(const ur_tape *tape, const char *name);
+const char *ur__name_leaf(ur_tape *tape, const char *name, int64_t step, uint32_t node);
+/* The scope path. */
+void ur__path(const ur_tape *tape, uint32_t scope, char *text, size_t bytes);
+
+/* Makes room for one more element; false, with the tape's error set, when there is no memory. */
+bool ur__room(ur_tape *tape, void *array_pointer, size_t *room, size_t count, size_t element_bytes);
+void *ur__take(ur_tape *tape, size_t bytes);
+void ur__give(ur_tape *tape, void *block, size_t bytes);
+
+/* An elementwise operation has no more inputs. */
+enum { UR__MAP_INPUTS = 8 };
+/* Runs one node's specification on doubles: elementwise operations with their broadcast, others by their `run`. */
+void ur__specification(const ur_op *op, const ur_call *c);
+
+/* The shape that the inputs broadcast to; false when they do not. */
+bool ur__broadcast_shape(int inputs, const ur_shape *in, ur_shape *out);
+/* Steps through `shape` for an operand of shape `from`: element strides, 0 where it is broadcast. */
+void ur__strides(ur_shape from, ur_shape shape, size_t stride[UR_RANK]);
+
+#endif

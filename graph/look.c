@@ -1,0 +1,166 @@
+/* look.c - nodes as the caller may see them, and their formulas. */
+#include <string.h>
+
+#include "internal.h"
+
+ur_var ur_node_at(ur_tape *tape, size_t index)
+{
+    if (!tape || index >= tape->nodes)
+        return ur__poison(tape, "ur_node_at: the tape has %zu nodes, there is no node %zu", ur_tape_nodes(tape), index);
+    return ur__var(tape, (uint32_t)index);
+}
+
+bool ur_look(ur_var value, ur_node *node)
+{
+    const ur_tape *tape = value.tape;
+    *node = (ur_node){0};
+    if (!ur__valid(value.tape, value, "ur_look"))
+        return false;
+    const ur__node *n = &tape->node[value.index];
+    *node = (ur_node){.op = n->op,
+                      .shape = ur__shape(tape, value.index),
+                      .inputs = n->inputs,
+                      .attr = ur__attr(tape, n),
+                      .step = n->step,
+                      .name = ur__name_of(tape, value.index)};
+    return true;
+}
+
+ur_var ur_node_input(ur_var value, uint32_t k)
+{
+    ur_tape *tape = value.tape;
+    if (!ur__valid(tape, value, "ur_node_input"))
+        return ur__poison(tape, NULL);
+    const ur__node *n = &tape->node[value.index];
+    if (k >= n->inputs)
+        return ur__poison(tape, "ur_node_input: %s has %u inputs, there is no input %u", n->op->name,
+                          (unsigned)n->inputs, (unsigned)k);
+    return ur__var(tape, ur__in(tape, n, k));
+}
+
+bool ur_node_scope(ur_var value, char *text, size_t bytes)
+{
+    if (!ur__valid(value.tape, value, "ur_node_scope"))
+        return false;
+    ur__path(value.tape, value.tape->node[value.index].scope, text, bytes);
+    return true;
+}
+
+uint32_t ur__unmasked(const ur_tape *tape, uint32_t node)
+{
+    const ur__node *n = &tape->node[node];
+    while (n->op == &ur_op_select) {
+        const char *condition = ur__name_of(tape, ur__in(tape, n, 0));
+        if (!condition || strcmp(condition, "alive") != 0 || ur__name_of(tape, node))
+            break;
+        node = ur__in(tape, n, 1);
+        n = &tape->node[node];
+    }
+    return node;
+}
+
+/* ---- formulas */
+
+enum { DEEPEST = 200 };
+
+static void print_value(const ur_tape *tape, uint32_t v, const ur__node *from, int binds, int depth, ur__text *out);
+
+/* A name, with the time index where it is another step's than that of the formula: h[t-1]. */
+static void print_name(const char *name, const ur__node *n, const ur__node *from, ur__text *out)
+{
+    ur__print(out, "%s", name);
+    if (n->step && from->step && n->step != from->step)
+        ur__print(out, "[t%+d]", n->step - from->step);
+}
+
+/* op->print with {0} for an input, {0^} for one that attr[0] may transpose, {c} for the constant attr[0]. */
+static void print_pattern(const ur_tape *tape, const ur__node *n, const ur__node *from, int depth, ur__text *out)
+{
+    const double *attr = ur__attr(tape, n);
+    for (const char *p = n->op->print; *p; p++) {
+        if (*p != '{') {
+            ur__print(out, "%c", *p);
+            continue;
+        }
+        if (*++p == 'c') {
+            ur__print(out, "%g", attr ? attr[0] : 0);
+            p++;
+            continue;
+        }
+        uint32_t k = (uint32_t)(*p++ - '0');
+        bool transposed = *p == '^' && attr && attr[k] != 0;
+        /* a right operand binds tighter: a - (b - c) */
+        int binds = transposed ? UR_BINDS_CALL : n->op->binds + (k > 0 ? 1 : 0);
+        print_value(tape, ur__in(tape, n, k), from, binds, depth, out);
+        if (transposed)
+            ur__print(out, "'");
+        p += *p == '^';
+    }
+}
+
+static void print_call(const ur_tape *tape, const ur__node *n, const ur__node *from, int depth, ur__text *out)
+{
+    ur__print(out, "%s(", n->op->name);
+    for (uint32_t k = 0; k < n->inputs; k++) {
+        ur__print(out, "%s", k ? ", " : "");
+        print_value(tape, ur__in(tape, n, k), from, UR_BINDS_SUM, depth, out);
+    }
+    ur__print(out, ")");
+}
+
+static void print_sum(const ur_tape *tape, const ur__node *n, const ur__node *from, int depth, ur__text *out)
+{
+    for (uint32_t k = 0; k < n->inputs; k++) {
+        ur__print(out, "%s", k ? " + " : "");
+        print_value(tape, ur__in(tape, n, k), from, UR_BINDS_SUM + (k > 0), depth, out);
+    }
+}
+
+static void print_node(const ur_tape *tape, uint32_t v, const ur__node *from, int binds, int depth, ur__text *out)
+{
+    const ur__node *n = &tape->node[v];
+    if (depth > DEEPEST) {
+        ur__print(out, "...");
+    } else if (n->op == &ur_op_const) {
+        ur__print(out, "%g", ur__attr(tape, n)[0]);
+    } else if (n->op == &ur_op_sum_of && n->inputs == 1) {
+        print_value(tape, ur__in(tape, n, 0), from, binds, depth + 1, out);
+    } else if (n->op == &ur_op_sum_of || n->op->print) {
+        int own = n->op == &ur_op_sum_of ? UR_BINDS_SUM : n->op->binds;
+        ur__print(out, "%s", own < binds ? "(" : "");
+        if (n->op == &ur_op_sum_of)
+            print_sum(tape, n, from, depth + 1, out);
+        else
+            print_pattern(tape, n, from, depth + 1, out);
+        ur__print(out, "%s", own < binds ? ")" : "");
+    } else {
+        print_call(tape, n, from, depth + 1, out);
+    }
+}
+
+static void print_value(const ur_tape *tape, uint32_t v, const ur__node *from, int binds, int depth, ur__text *out)
+{
+    v = ur__unmasked(tape, v);
+    const char *name = ur__name_of(tape, v);
+    if (name)
+        print_name(name, &tape->node[v], from, out);
+    else
+        print_node(tape, v, from, binds, depth, out);
+}
+
+size_t ur_formula(ur_var value, char *text, size_t bytes)
+{
+    ur__text out = {.text = text, .bytes = bytes};
+    if (bytes)
+        text[0] = 0;
+    if (!ur__valid(value.tape, value, "ur_formula"))
+        return 0;
+    const ur_tape *tape = value.tape;
+    uint32_t v = ur__unmasked(tape, value.index);
+    const ur__node *n = &tape->node[v];
+    if (ur__is_leaf(n))
+        print_name(ur__name_of(tape, v), n, n, &out);
+    else
+        print_node(tape, v, n, 0, 0, &out);
+    return out.length;
+}

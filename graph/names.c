@@ -1,0 +1,268 @@
+/* names.c - time steps, scopes, and the names of parameters and values. */
+#include "internal.h"
+
+#include <string.h>
+
+/* ---- an index from a name and a step, or from a node, to a symbol */
+
+static uint64_t hash_text(const char *text, uint64_t h) /* FNV-1a */
+{
+    for (; *text; text++)
+        h = (h ^ (unsigned char)*text) * 1099511628211u;
+    return h;
+}
+
+static uint64_t hash_name(const char *prefix, const char *name, int64_t step)
+{
+    return hash_text(name, hash_text(prefix, 14695981039346656037u ^ ((uint64_t)step * 0x9e3779b97f4a7c15u)));
+}
+
+static uint64_t hash_node(uint32_t node)
+{
+    return (node + 1u) * 0x9e3779b97f4a7c15u;
+}
+
+static size_t first_slot(const ur__index *index, uint64_t hash)
+{
+    return (size_t)(hash ^ hash >> 32) & (index->slots - 1);
+}
+
+static void insert(ur__index *index, uint64_t hash, size_t symbol)
+{
+    size_t i = first_slot(index, hash);
+    while (index->slot[i])
+        i = (i + 1) & (index->slots - 1);
+    index->slot[i] = (uint32_t)symbol + 1;
+}
+
+/* Doubles both indices when they are half full. */
+static bool index_room(ur_tape *tape)
+{
+    if (tape->symbols * 2 < tape->by_name.slots)
+        return true;
+    size_t slots = tape->by_name.slots ? 2 * tape->by_name.slots : 64, bytes = slots * sizeof(uint32_t);
+    uint32_t *by_name = (uint32_t *)ur__take(tape, bytes), *by_node = (uint32_t *)ur__take(tape, bytes);
+    if (!by_name || !by_node) {
+        ur__give(tape, by_name, bytes);
+        ur__give(tape, by_node, bytes);
+        return false;
+    }
+    ur__give(tape, tape->by_name.slot, tape->by_name.slots * sizeof(uint32_t));
+    ur__give(tape, tape->by_node.slot, tape->by_node.slots * sizeof(uint32_t));
+    memset(by_name, 0, bytes);
+    memset(by_node, 0, bytes);
+    tape->by_name = (ur__index){.slot = by_name, .slots = slots};
+    tape->by_node = (ur__index){.slot = by_node, .slots = slots};
+    for (size_t s = 0; s < tape->symbols; s++) {
+        insert(&tape->by_name, tape->symbol[s].hash, s);
+        insert(&tape->by_node, hash_node(tape->symbol[s].node), s);
+    }
+    return true;
+}
+
+/* Symbol of prefix and name at a step, or NULL. */
+static ur__symbol *find(const ur_tape *tape, const char *prefix, const char *name, int64_t step)
+{
+    if (!tape->by_name.slots)
+        return NULL;
+    uint64_t hash = hash_name(prefix, name, step);
+    size_t length = strlen(prefix), mask = tape->by_name.slots - 1;
+    for (size_t i = first_slot(&tape->by_name, hash); tape->by_name.slot[i]; i = (i + 1) & mask) {
+        ur__symbol *s = &tape->symbol[tape->by_name.slot[i] - 1];
+        if (s->hash == hash && s->step == step && strncmp(s->name, prefix, length) == 0 &&
+            strcmp(s->name + length, name) == 0)
+            return s;
+    }
+    return NULL;
+}
+
+static const char *add(ur_tape *tape, const char *prefix, const char *name, int64_t step, uint32_t node)
+{
+    char full[UR__PATH];
+    ur__text text = {.text = full, .bytes = sizeof full};
+    ur__print(&text, "%s%s", prefix, name);
+    if (text.length >= sizeof full) {
+        ur__fail(&tape->error, "a name is longer than %d characters: %s", UR__PATH - 1, full);
+        return NULL;
+    }
+    if (!index_room(tape) || !ur__room(tape, &tape->symbol, &tape->symbol_room, tape->symbols, sizeof *tape->symbol))
+        return NULL;
+    const char *copy = ur__arena_text(&tape->arena, &tape->allocator, full);
+    if (!copy) {
+        ur__fail(&tape->error, "no memory for a name");
+        return NULL;
+    }
+    uint64_t hash = hash_name(prefix, name, step);
+    tape->symbol[tape->symbols] = (ur__symbol){.name = copy, .hash = hash, .step = step, .node = node};
+    insert(&tape->by_name, hash, tape->symbols);
+    insert(&tape->by_node, hash_node(node), tape->symbols);
+    tape->symbols++;
+    return copy;
+}
+
+/* ---- scopes */
+
+void ur_step(ur_tape *tape, int64_t t)
+{
+    if (!tape || tape->error.text[0])
+        return;
+    if (t < 0 || t > INT32_MAX)
+        ur__fail(&tape->error, "ur_step: a step from 0 to %d was expected, not %lld", INT32_MAX, (long long)t);
+    else
+        tape->step_now = (int32_t)t;
+}
+
+/* Scope 0 is the top; scope s stands at scope[s-1]. The same name under the same parent is one scope. */
+static void open_scope(ur_tape *tape, const char *name, bool module)
+{
+    if (!tape || tape->error.text[0])
+        return;
+    for (size_t s = tape->scopes; s > 0; s--) {
+        const ur__scope *known = &tape->scope[s - 1];
+        if (known->parent == tape->scope_now && known->module == module && strcmp(known->name, name) == 0) {
+            tape->scope_now = (uint32_t)s;
+            return;
+        }
+    }
+    const char *copy = ur__arena_text(&tape->arena, &tape->allocator, name);
+    if (!copy || !ur__room(tape, &tape->scope, &tape->scope_room, tape->scopes, sizeof *tape->scope)) {
+        ur__fail(&tape->error, "no memory for a name");
+        return;
+    }
+    tape->scope[tape->scopes++] = (ur__scope){.parent = tape->scope_now, .module = module, .name = copy};
+    tape->scope_now = (uint32_t)tape->scopes;
+}
+
+void ur_scope_open(ur_tape *tape, const char *name)
+{
+    open_scope(tape, name, false);
+}
+
+void ur_module_open(ur_tape *tape, const char *name)
+{
+    open_scope(tape, name, true);
+}
+
+void ur_scope_close(ur_tape *tape)
+{
+    if (!tape || tape->error.text[0])
+        return;
+    if (!tape->scope_now)
+        ur__fail(&tape->error, "ur_scope_close: no scope is open");
+    else
+        tape->scope_now = tape->scope[tape->scope_now - 1].parent;
+}
+
+static void print_path(const ur_tape *tape, uint32_t scope, bool modules_only, const char *between, const char *after,
+                       ur__text *out)
+{
+    if (!scope)
+        return;
+    const ur__scope *s = &tape->scope[scope - 1];
+    print_path(tape, s->parent, modules_only, between, between, out);
+    if (s->module || !modules_only)
+        ur__print(out, "%s%s", s->name, after);
+}
+
+void ur__path(const ur_tape *tape, uint32_t scope, char *text, size_t bytes)
+{
+    ur__text out = {.text = text, .bytes = bytes};
+    if (bytes)
+        text[0] = 0;
+    print_path(tape, scope, false, "/", "", &out);
+}
+
+/* "layer0.back." before the names that are declared now. */
+static void prefix_now(const ur_tape *tape, char text[UR__PATH])
+{
+    ur__text out = {.text = text, .bytes = UR__PATH};
+    text[0] = 0;
+    print_path(tape, tape->scope_now, true, ".", ".", &out);
+}
+
+const char *ur__place(const ur_tape *tape, uint32_t scope, int64_t step, char text[UR__PLACE])
+{
+    char path[UR__PATH];
+    ur__text out = {.text = text, .bytes = UR__PLACE};
+    ur__path(tape, scope, path, sizeof path);
+    text[0] = 0;
+    if (path[0])
+        ur__print(&out, " in %s", path);
+    if (step > 0)
+        ur__print(&out, "%s step %lld", path[0] ? "," : " at", (long long)step);
+    return text;
+}
+
+/* ---- names */
+
+ur_var ur_name(ur_var value, const char *name)
+{
+    ur_tape *tape = value.tape;
+    if (!ur__valid(tape, value, "ur_name"))
+        return ur__poison(tape, NULL);
+    char prefix[UR__PATH];
+    prefix_now(tape, prefix);
+    int64_t step = tape->node[value.index].step;
+    ur__symbol *known = find(tape, prefix, name, step);
+    if (known && known->node != value.index) {
+        char place[UR__PLACE];
+        return ur__poison(tape, "ur_name: another value is named %s%s%s", prefix, name,
+                          ur__place(tape, tape->scope_now, step, place));
+    }
+    if (!known && !add(tape, prefix, name, step, value.index))
+        return ur__poison(tape, NULL);
+    return value;
+}
+
+ur_var ur_find(ur_tape *tape, const char *name, int64_t t)
+{
+    const ur__symbol *s = NULL;
+    if (tape && !tape->error.text[0] && !(s = find(tape, "", name, t)))
+        s = find(tape, "", name, UR__PARAM_STEP);
+    return s ? ur__var(tape, s->node) : ur__poison(tape, NULL);
+}
+
+const char *ur__name_of(const ur_tape *tape, uint32_t node)
+{
+    if (!tape->by_node.slots)
+        return NULL;
+    size_t mask = tape->by_node.slots - 1;
+    for (size_t i = first_slot(&tape->by_node, hash_node(node)); tape->by_node.slot[i]; i = (i + 1) & mask) {
+        const ur__symbol *s = &tape->symbol[tape->by_node.slot[i] - 1];
+        if (s->node == node)
+            return s->name;
+    }
+    return NULL;
+}
+
+const char *ur__operand(const ur_tape *tape, uint32_t node, char text[UR__OPERAND])
+{
+    const char *name = ur__name_of(tape, node);
+    char shape[UR_SHAPE_TEXT];
+    ur__text out = {.text = text, .bytes = UR__OPERAND};
+    ur__print(&out, "%s%s", name ? name : tape->node[node].op->name, ur_shape_text(ur__shape(tape, node), shape));
+    return text;
+}
+
+/* ---- what leaves.c needs */
+
+uint32_t ur__find_param(const ur_tape *tape, const char *name)
+{
+    char prefix[UR__PATH];
+    prefix_now(tape, prefix);
+    const ur__symbol *s = find(tape, prefix, name, UR__PARAM_STEP);
+    return s ? s->node : UR_NONE;
+}
+
+const char *ur__name_leaf(ur_tape *tape, const char *name, int64_t step, uint32_t node)
+{
+    char prefix[UR__PATH];
+    prefix[0] = 0;
+    if (step == UR__PARAM_STEP)
+        prefix_now(tape, prefix);
+    if (find(tape, prefix, name, step)) {
+        ur__fail(&tape->error, "%s: a leaf of this name is on the tape already", name);
+        return NULL;
+    }
+    return add(tape, prefix, name, step, node);
+}

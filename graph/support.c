@@ -1,0 +1,142 @@
+/* support.c - errors, memory and text that every folder of the library uses. */
+#include "support.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+bool ur__fail_list(ur_error *error, const char *format, va_list list)
+{
+    if (error && !error->text[0]) {
+        vsnprintf(error->text, sizeof error->text, format, list);
+        for (char *c = error->text; *c; c++) /* one line, whatever a file or an argument held */
+            if (*c == '\n' || *c == '\r')
+                *c = ' ';
+    }
+    return false;
+}
+
+bool ur__fail(ur_error *error, const char *format, ...)
+{
+    va_list list;
+    va_start(list, format);
+    ur__fail_list(error, format, list);
+    va_end(list);
+    return false;
+}
+
+/* ---- memory */
+
+static void *resize_by_malloc(void *user, void *block, size_t old_bytes, size_t new_bytes)
+{
+    (void)user;
+    (void)old_bytes;
+    if (new_bytes == 0) {
+        free(block);
+        return NULL;
+    }
+    return realloc(block, new_bytes);
+}
+
+ur_allocator ur__allocator(const ur_allocator *allocator)
+{
+    if (allocator && allocator->resize)
+        return *allocator;
+    return (ur_allocator){.resize = resize_by_malloc};
+}
+
+void *ur__resize(const ur_allocator *a, void *block, size_t old_bytes, size_t new_bytes)
+{
+    if (new_bytes > SIZE_MAX / 2)
+        return NULL;
+    return a->resize(a->user, block, old_bytes, new_bytes);
+}
+
+void *ur__new(const ur_allocator *a, size_t bytes)
+{
+    return ur__resize(a, NULL, 0, bytes ? bytes : 1);
+}
+
+void ur__free(const ur_allocator *a, void *block, size_t bytes)
+{
+    if (block)
+        a->resize(a->user, block, bytes ? bytes : 1, 0);
+}
+
+size_t ur__times(size_t a, size_t b)
+{
+    return b && a > SIZE_MAX / b ? SIZE_MAX : a * b;
+}
+
+/* ---- arena: a list of blocks, the newest first; large requests get a block of their own */
+
+enum { BLOCK_BYTES = 64 * 1024, ALIGNMENT = 64 };
+
+struct ur__block {
+    struct ur__block *next;
+    size_t bytes, used;
+};
+
+static size_t aligned(size_t bytes)
+{
+    return (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+}
+
+static struct ur__block *new_block(ur__arena *arena, const ur_allocator *a, size_t bytes)
+{
+    struct ur__block *b = (struct ur__block *)ur__new(a, bytes);
+    if (!b)
+        return NULL;
+    *b = (struct ur__block){.next = arena->block, .bytes = bytes};
+    b->used = aligned((size_t)((uintptr_t)b % ALIGNMENT) + sizeof *b) - (size_t)((uintptr_t)b % ALIGNMENT);
+    arena->block = b;
+    arena->bytes += bytes;
+    return b;
+}
+
+void *ur__arena_new(ur__arena *arena, const ur_allocator *a, size_t bytes)
+{
+    if (bytes > SIZE_MAX / 4)
+        return NULL;
+    size_t need = aligned(bytes);
+    struct ur__block *b = arena->block;
+    if (!b || b->bytes - b->used < need) {
+        size_t least = need + sizeof *b + 2 * ALIGNMENT;
+        b = new_block(arena, a, least > BLOCK_BYTES ? least : BLOCK_BYTES);
+        if (!b)
+            return NULL;
+    }
+    void *result = (char *)b + b->used;
+    b->used += need;
+    return result;
+}
+
+const char *ur__arena_text(ur__arena *arena, const ur_allocator *a, const char *text)
+{
+    size_t bytes = strlen(text) + 1;
+    char *copy = (char *)ur__arena_new(arena, a, bytes);
+    if (copy)
+        memcpy(copy, text, bytes);
+    return copy;
+}
+
+void ur__arena_free(ur__arena *arena, const ur_allocator *a)
+{
+    for (struct ur__block *b = arena->block; b;) {
+        struct ur__block *next = b->next;
+        ur__free(a, b, b->bytes);
+        b = next;
+    }
+    *arena = (ur__arena){0};
+}
+
+/* ---- text */
+
+void ur__print(ur__text *out, const char *format, ...)
+{
+    va_list list;
+    va_start(list, format);
+    size_t at = out->length < out->bytes ? out->length : out->bytes;
+    int n = vsnprintf(out->bytes > at ? out->text + at : NULL, out->bytes - at, format, list);
+    va_end(list);
+    out->length += n > 0 ? (size_t)n : 0;
+}

@@ -1,0 +1,41 @@
+/* support.h - errors, memory and text that every folder of the library uses. Not installed. */
+#ifndef UR_SUPPORT_H
+#define UR_SUPPORT_H
+
+#include <stdarg.h>
+
+#include "graph.h"
+
+/* Writes the error unless there is one already. Returns false, so that a function can end with it. */
+bool ur__fail(ur_error *error, const char *format, ...) UR_PRINTF(2, 3);
+bool ur__fail_list(ur_error *error, const char *format, va_list list);
+
+/* The allocator's calls; a zero allocator is malloc's. New memory is not cleared. */
+ur_allocator ur__allocator(const ur_allocator *allocator);
+void *ur__resize(const ur_allocator *a, void *block, size_t old_bytes, size_t new_bytes);
+void *ur__new(const ur_allocator *a, size_t bytes);
+void ur__free(const ur_allocator *a, void *block, size_t bytes);
+
+/* a * b, or SIZE_MAX when it does not fit. */
+size_t ur__times(size_t a, size_t b);
+
+/* Many small blocks that live and die together. */
+typedef struct ur__arena {
+    struct ur__block *block;
+    size_t bytes; /* taken from the allocator */
+} ur__arena;
+
+/* 64-byte aligned memory, or NULL. */
+void *ur__arena_new(ur__arena *arena, const ur_allocator *a, size_t bytes);
+const char *ur__arena_text(ur__arena *arena, const ur_allocator *a, const char *text);
+void ur__arena_free(ur__arena *arena, const ur_allocator *a);
+
+/* Text into a fixed buffer: what does not fit is cut off, `length` goes on counting. */
+typedef struct ur__text {
+    char *text;
+    size_t bytes, length;
+} ur__text;
+
+void ur__print(ur__text *out, const char *format, ...) UR_PRINTF(2, 3);
+
+#endif

@@ -1,0 +1,312 @@
+/* tape.c - the tape's life, its tables, and the recording of a node. */
+#include "internal.h"
+
+#include <string.h>
+
+/* ---- memory */
+
+void *ur__take(ur_tape *tape, size_t bytes)
+{
+    void *block = ur__new(&tape->allocator, bytes);
+    if (!block)
+        ur__fail(&tape->error, "no memory for %zu bytes", bytes);
+    return block;
+}
+
+void ur__give(ur_tape *tape, void *block, size_t bytes)
+{
+    ur__free(&tape->allocator, block, bytes);
+}
+
+bool ur__room(ur_tape *tape, void *array_pointer, size_t *room, size_t count, size_t element_bytes)
+{
+    if (count < *room)
+        return true;
+    void *array;
+    memcpy(&array, array_pointer, sizeof array);
+    size_t more = *room ? 2 * *room : 64;
+    while (more <= count)
+        more *= 2;
+    size_t bytes = ur__times(more, element_bytes);
+    void *grown = bytes > SIZE_MAX / 2 ? NULL : ur__resize(&tape->allocator, array, *room * element_bytes, bytes);
+    if (!grown)
+        return ur__fail(&tape->error, "no memory for %zu bytes", bytes);
+    memcpy(array_pointer, &grown, sizeof grown);
+    *room = more;
+    return true;
+}
+
+/* ---- life */
+
+ur_tape *ur_tape_new(const ur_tape_options *options)
+{
+    ur_allocator allocator = ur__allocator(options ? &options->allocator : NULL);
+    ur_tape *tape = (ur_tape *)ur__new(&allocator, sizeof *tape);
+    if (!tape)
+        return NULL;
+    *tape = (ur_tape){.allocator = allocator, .dtype = options ? options->dtype : UR_F32, .generation = 1};
+    return tape;
+}
+
+static void free_sweeps(ur_tape *tape)
+{
+    for (size_t i = 0; i < tape->sweeps; i++)
+        ur__give(tape, tape->sweep[i].adjoint, ((size_t)tape->sweep[i].y + 1) * sizeof(uint32_t));
+    tape->sweeps = 0;
+}
+
+void ur_tape_clear(ur_tape *tape)
+{
+    if (!tape)
+        return;
+    free_sweeps(tape);
+    ur__arena_free(&tape->arena, &tape->allocator);
+    tape->nodes = tape->ins = tape->attrs = tape->shapes = tape->leaves = tape->scopes = 0;
+    tape->symbols = tape->params = tape->keeps = tape->states = tape->theta_count = 0;
+    tape->scope_now = 0;
+    tape->step_now = 0;
+    tape->error.text[0] = 0;
+    tape->generation++;
+    if (tape->by_name.slot)
+        memset(tape->by_name.slot, 0, tape->by_name.slots * sizeof(uint32_t));
+    if (tape->by_node.slot)
+        memset(tape->by_node.slot, 0, tape->by_node.slots * sizeof(uint32_t));
+}
+
+void ur_tape_free(ur_tape *tape)
+{
+    if (!tape)
+        return;
+    ur_tape_clear(tape);
+    ur__give(tape, tape->node, tape->node_room * sizeof *tape->node);
+    ur__give(tape, tape->in, tape->in_room * sizeof *tape->in);
+    ur__give(tape, tape->attr, tape->attr_room * sizeof *tape->attr);
+    ur__give(tape, tape->shape, tape->shape_room * sizeof *tape->shape);
+    ur__give(tape, tape->leaf, tape->leaf_room * sizeof *tape->leaf);
+    ur__give(tape, tape->scope, tape->scope_room * sizeof *tape->scope);
+    ur__give(tape, tape->symbol, tape->symbol_room * sizeof *tape->symbol);
+    ur__give(tape, tape->sweep, tape->sweep_room * sizeof *tape->sweep);
+    ur__give(tape, tape->param, tape->param_room * sizeof *tape->param);
+    ur__give(tape, tape->kept, tape->kept_room * sizeof *tape->kept);
+    ur__give(tape, tape->state, tape->state_room * sizeof *tape->state);
+    ur__give(tape, tape->theta, tape->theta_room * ur_dtype_bytes(tape->dtype));
+    ur__give(tape, tape->by_name.slot, tape->by_name.slots * sizeof(uint32_t));
+    ur__give(tape, tape->by_node.slot, tape->by_node.slots * sizeof(uint32_t));
+    ur_allocator allocator = tape->allocator;
+    ur__free(&allocator, tape, sizeof *tape);
+}
+
+const char *ur_tape_error(const ur_tape *tape)
+{
+    if (!tape)
+        return "no memory for a tape";
+    return tape->error.text[0] ? tape->error.text : NULL;
+}
+
+void ur_tape_fail(ur_tape *tape, const char *format, ...)
+{
+    if (!tape)
+        return;
+    va_list list;
+    va_start(list, format);
+    ur__fail_list(&tape->error, format, list);
+    va_end(list);
+}
+
+ur_dtype ur_tape_dtype(const ur_tape *tape)
+{
+    return tape ? tape->dtype : UR_F32;
+}
+
+size_t ur_tape_nodes(const ur_tape *tape)
+{
+    return tape ? tape->nodes : 0;
+}
+
+size_t ur_tape_bytes(const ur_tape *tape)
+{
+    if (!tape)
+        return 0;
+    size_t bytes = sizeof *tape + tape->arena.bytes + tape->theta_room * ur_dtype_bytes(tape->dtype);
+    bytes += tape->node_room * sizeof *tape->node + tape->in_room * sizeof *tape->in;
+    bytes += tape->attr_room * sizeof *tape->attr + tape->shape_room * sizeof *tape->shape;
+    bytes += tape->leaf_room * sizeof *tape->leaf + tape->scope_room * sizeof *tape->scope;
+    bytes += tape->symbol_room * sizeof *tape->symbol + tape->sweep_room * sizeof *tape->sweep;
+    bytes += (tape->param_room + tape->kept_room + tape->state_room) * sizeof(uint32_t);
+    bytes += (tape->by_name.slots + tape->by_node.slots) * sizeof(uint32_t);
+    for (size_t i = 0; i < tape->sweeps; i++)
+        bytes += ((size_t)tape->sweep[i].y + 1) * sizeof(uint32_t);
+    return bytes;
+}
+
+void *ur_tape_memory(ur_tape *tape, size_t bytes)
+{
+    if (!tape || tape->error.text[0])
+        return NULL;
+    void *memory = ur__arena_new(&tape->arena, &tape->allocator, bytes);
+    if (memory)
+        memset(memory, 0, bytes);
+    else
+        ur__fail(&tape->error, "no memory for %zu bytes", bytes);
+    return memory;
+}
+
+/* ---- handles */
+
+ur_var ur__poison(ur_tape *tape, const char *format, ...)
+{
+    if (tape && format) {
+        va_list list;
+        va_start(list, format);
+        ur__fail_list(&tape->error, format, list);
+        va_end(list);
+    }
+    return (ur_var){.tape = tape, .index = UR_NONE, .generation = tape ? tape->generation : 0};
+}
+
+ur_var ur__var(ur_tape *tape, uint32_t index)
+{
+    return (ur_var){.tape = tape, .index = index, .generation = tape->generation};
+}
+
+bool ur__valid(ur_tape *tape, ur_var v, const char *what)
+{
+    if (!tape || tape->error.text[0])
+        return false;
+    if (v.tape != tape)
+        return ur__fail(&tape->error, v.tape ? "%s: a value of another tape" : "%s: not a value of any tape", what);
+    if (v.generation != tape->generation)
+        return ur__fail(&tape->error, "%s: a stale value, from before ur_tape_clear", what);
+    if (v.index >= tape->nodes)
+        return ur__fail(&tape->error, "%s: not a value of this tape", what);
+    return true;
+}
+
+/* ---- recording */
+
+ur_shape ur__shape(const ur_tape *tape, uint32_t node)
+{
+    return tape->shape[tape->node[node].shape];
+}
+
+/* The table's index of a shape; ranks count too, since a parameter's rank goes into files. */
+static uint32_t shape_index(ur_tape *tape, ur_shape shape)
+{
+    for (int i = shape.rank; i < UR_RANK; i++)
+        shape.size[i] = 1;
+    for (size_t i = tape->shapes; i-- > 0;)
+        if (tape->shape[i].rank == shape.rank && ur_shape_equal(tape->shape[i], shape))
+            return (uint32_t)i;
+    if (!ur__room(tape, &tape->shape, &tape->shape_room, tape->shapes, sizeof shape))
+        return UR_NONE;
+    tape->shape[tape->shapes] = shape;
+    return (uint32_t)tape->shapes++;
+}
+
+static bool append_attr(ur_tape *tape, size_t count, const double *attr, uint32_t *first)
+{
+    *first = (uint32_t)tape->attrs;
+    for (size_t i = 0; i < count; i++) {
+        if (!ur__room(tape, &tape->attr, &tape->attr_room, tape->attrs, sizeof *attr))
+            return false;
+        tape->attr[tape->attrs++] = attr[i];
+    }
+    return true;
+}
+
+static ur_var append(ur_tape *tape, const ur_op *op, size_t inputs, const ur_var *in, uint32_t shape,
+                     const double *attr)
+{
+    uint32_t first = 0;
+    if (tape->nodes >= UR_NONE - 1 || inputs > UR_NONE / 2 - tape->ins)
+        return ur__poison(tape, "%s: the tape is full, %zu nodes", op->name, tape->nodes);
+    if (shape == UR_NONE || !ur__room(tape, &tape->node, &tape->node_room, tape->nodes, sizeof *tape->node) ||
+        (inputs && !ur__room(tape, &tape->in, &tape->in_room, tape->ins + inputs - 1, sizeof *tape->in)) ||
+        (op->attrs > 0 && !append_attr(tape, (size_t)op->attrs, attr, &first)))
+        return ur__poison(tape, NULL);
+    for (size_t i = 0; i < inputs; i++)
+        tape->in[tape->ins + i] = in[i].index;
+    tape->node[tape->nodes] = (ur__node){.op = op,
+                                         .in = (uint32_t)tape->ins,
+                                         .inputs = (uint32_t)inputs & 0x7fffffffu,
+                                         .shape = shape,
+                                         .attr = first,
+                                         .scope = tape->scope_now,
+                                         .step = tape->step_now};
+    tape->ins += inputs;
+    return ur__var(tape, (uint32_t)tape->nodes++);
+}
+
+ur_var ur__append(ur_tape *tape, const ur_op *op, size_t inputs, const ur_var *in, ur_shape shape, const double *attr)
+{
+    if (!ur_shape_count(shape)) {
+        char text[UR_SHAPE_TEXT], place[UR__PLACE];
+        return ur__poison(tape, "%s%s: the shape %s is not one that a tape holds: sizes from 1, at most 2^40 elements",
+                          op->name, ur__place(tape, tape->scope_now, tape->step_now, place),
+                          ur_shape_text(shape, text));
+    }
+    return append(tape, op, inputs, in, shape_index(tape, shape), attr);
+}
+
+bool ur_refuse(ur_shaping *s, const char *format, ...)
+{
+    va_list list;
+    va_start(list, format);
+    ur__fail_list(&s->why, format, list);
+    va_end(list);
+    return false;
+}
+
+/* "matmul(Wphi[3,4], x[5,6]) in lstm/phi, step 3: inner sizes differ, 3 and 5" */
+static ur_var refused(ur_tape *tape, const ur_op *op, size_t inputs, const ur_var *in, const char *why)
+{
+    char text[UR_ERROR_BYTES], operand[UR__OPERAND], place[UR__PLACE];
+    ur__text out = {.text = text, .bytes = sizeof text};
+    ur__print(&out, "%s(", op->name);
+    for (size_t k = 0; k < inputs && k < 4; k++)
+        ur__print(&out, "%s%s", k ? ", " : "", ur__operand(tape, in[k].index, operand));
+    ur__print(&out, "%s)%s", inputs > 4 ? ", ..." : "", ur__place(tape, tape->scope_now, tape->step_now, place));
+    return ur__poison(tape, "%s: %s", text, why);
+}
+
+enum { FEW = 8 };
+
+static ur_var record_shaped(ur_tape *tape, const ur_op *op, size_t inputs, const ur_var *in, const double *attr)
+{
+    ur_shape few[FEW], *shapes = few;
+    if (inputs > FEW && !(shapes = (ur_shape *)ur__take(tape, inputs * sizeof *shapes)))
+        return ur__poison(tape, NULL);
+    for (size_t k = 0; k < inputs; k++)
+        shapes[k] = ur__shape(tape, in[k].index);
+    ur_shaping s = {.inputs = (int)inputs, .in = shapes, .attr = attr};
+    bool fits = op->kind != UR_MAP                                 ? op->shape && op->shape(&s)
+                : ur__broadcast_shape((int)inputs, shapes, &s.out) ? true
+                                                                   : ur_refuse(&s, "sizes differ and neither is 1");
+    if (shapes != few)
+        ur__give(tape, shapes, inputs * sizeof *shapes);
+    if (!fits)
+        return refused(tape, op, inputs, in, s.why.text[0] ? s.why.text : "the operation has no shape rule");
+    return ur__append(tape, op, inputs, in, s.out, attr);
+}
+
+ur_var ur_record(const ur_op *op, size_t inputs, const ur_var *in, const double *attr)
+{
+    ur_tape *tape = inputs ? in[0].tape : NULL;
+    for (size_t k = 0; k < inputs; k++)
+        if (!ur__valid(tape, in[k], op->name))
+            return ur__poison(tape, NULL);
+    if (!inputs || (op->inputs != UR_ANY_INPUTS && (size_t)op->inputs != inputs))
+        return ur__poison(tape, "%s: takes %d inputs, not %zu", op->name, op->inputs, inputs);
+    if (op->attrs > UR_ATTRS || (op->kind == UR_MAP && inputs > UR__MAP_INPUTS))
+        return ur__poison(tape, "%s: an operation has at most %d constants, an elementwise one %d inputs", op->name,
+                          UR_ATTRS, UR__MAP_INPUTS);
+    uint32_t shape = tape->node[in[0].index].shape;
+    if (op->kind == UR_MAP) { /* the common case: nothing is broadcast */
+        size_t k = 1;
+        while (k < inputs && tape->node[in[k].index].shape == shape)
+            k++;
+        if (k == inputs)
+            return append(tape, op, inputs, in, shape, attr);
+    }
+    return record_shaped(tape, op, inputs, in, attr);
+}

@@ -1,0 +1,52 @@
+/* blocks.c - what cells are built from: W^T x, a bias, a gate's net value, activations. */
+#include "layers.h"
+
+static int64_t rows(ur_var v)
+{
+    ur_node node;
+    return ur_look(v, &node) && node.shape.rank > 0 ? node.shape.size[0] : 1;
+}
+
+ur_var ur_linear(ur_tape *tape, const char *W, int64_t units, ur_var x)
+{
+    return ur_gemm(ur_param(tape, W, UR_SHAPE(rows(x), units)), true, x, false);
+}
+
+ur_var ur_bias(ur_tape *tape, const char *b, ur_var a)
+{
+    return ur_add(a, ur_param(tape, b, UR_SHAPE(rows(a))));
+}
+
+ur_var ur_affine(ur_tape *tape, const char *name, ur_var x, ur_var h)
+{
+    enum { LONGEST = 64 };
+    char W[LONGEST], Wh[LONGEST], b[LONGEST];
+    if (snprintf(W, sizeof W, "W%s", name) >= LONGEST || snprintf(Wh, sizeof Wh, "Wh%s", name) >= LONGEST ||
+        snprintf(b, sizeof b, "b%s", name) >= LONGEST)
+        ur_tape_fail(tape, "ur_affine: the name %s is longer than %d characters", name, LONGEST - 3);
+    ur_scope_open(tape, name);
+    ur_var input = ur_linear(tape, W, rows(h), x), recurrent = ur_linear(tape, Wh, rows(h), h);
+    ur_var net = ur_bias(tape, b, ur_add(input, recurrent));
+    ur_scope_close(tape);
+    return net;
+}
+
+const char *const ur_activation_names[] = {"none", "identity", "sigmoid", "tanh", "relu", "softmax", NULL};
+
+ur_var ur_activate(ur_activation f, ur_var net)
+{
+    switch (f) {
+    case UR_SIGMOID:
+        return ur_sigmoid(net);
+    case UR_TANH:
+        return ur_tanh(net);
+    case UR_RELU:
+        return ur_relu(net);
+    case UR_SOFTMAX:
+        return ur_softmax(net);
+    case UR_NO_ACTIVATION:
+    case UR_IDENTITY:
+        break;
+    }
+    return net;
+}

@@ -1,0 +1,132 @@
+/* layers.h - cells, networks and their losses on the tape. */
+#ifndef UR_LAYERS_H
+#define UR_LAYERS_H
+
+#include "../ops/ops.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ---- sequences -------------------------------------------------------------------------------------------------- */
+
+/* A set of N sequences as it stands in files: batch first. Positions past a sequence's length count for nothing,
+ * whatever they hold. */
+typedef struct ur_data {
+    int64_t n, steps, inputs, outputs; /* N, T, d, p */
+    double *x;                         /* [N,T,d] */
+    double *y;                         /* [N,T,p]; or [N,p] with `y_last`; NULL without targets */
+    bool y_last;                       /* one target for each sequence, at its own last step */
+    bool y_classes;                    /* y holds the number of the class, 0..p-1, in place of p values */
+    int64_t *lengths;                  /* [N], 0..T; NULL: all T */
+    double *weight;                    /* [N,T], how much each position counts; NULL: 1 */
+} ur_data;
+
+/* ---- building blocks ----------------------------------------------------------------------------------------- */
+
+/* W^T x with the parameter W [rows of x, units]. */
+ur_var ur_linear(ur_tape *tape, const char *W, int64_t units, ur_var x);
+/* a + b with the parameter b [rows of a]. */
+ur_var ur_bias(ur_tape *tape, const char *b, ur_var a);
+/* A gate's net value W^T x + Wh^T h + b: for the name "phi" the parameters are Wphi, Whphi and bphi, with as many units
+ * as h has rows. Recorded in a scope of that name. */
+ur_var ur_affine(ur_tape *tape, const char *name, ur_var x, ur_var h);
+
+typedef enum ur_activation { UR_NO_ACTIVATION, UR_IDENTITY, UR_SIGMOID, UR_TANH, UR_RELU, UR_SOFTMAX } ur_activation;
+extern const char *const ur_activation_names[]; /* "none", "identity", ..., NULL */
+ur_var ur_activate(ur_activation f, ur_var net);
+
+/* ---- cells ------------------------------------------------------------------------------------------------------ */
+
+typedef struct ur_net_options ur_net_options;
+
+enum { UR_STATES = 4 };
+
+/* A cell: one step of a recurrent network. Its file holds this descriptor, and nothing else names it. */
+typedef struct ur_cell {
+    const char *name;
+    const char *equations; /* as the user reads them, a line each */
+    int states;
+    const char *state[UR_STATES]; /* their names; each is [hidden, batch] and starts as 0 unless given */
+    /* Records one step. `state` holds the states of the step before and receives those of this one. Returns the cell's
+     * output; units are named (ur_name). */
+    ur_var (*step)(ur_tape *tape, const ur_net_options *options, ur_var x, ur_var *state);
+} ur_cell;
+
+/* All cells of the library, in alphabetical order of their files; NULL past the last. */
+const ur_cell *ur_cell_at(size_t index);
+/* By name, NULL when there is none. */
+const ur_cell *ur_cell_find(const char *name);
+
+/* ---- networks --------------------------------------------------------------------------------------------------- */
+
+typedef enum ur_loss { UR_NO_LOSS, UR_BCE, UR_CE, UR_MSE } ur_loss;
+/* The loss of all positions is divided by 1, the number of sequences, or (sum of lengths) x outputs. */
+typedef enum ur_reduction { UR_SUM_ALL, UR_PER_SEQUENCE, UR_MEAN_ALL } ur_reduction;
+extern const char *const ur_loss_names[], *const ur_reduction_names[]; /* "none", "bce", ...; "sum", ... */
+
+struct ur_net_options {
+    const ur_cell *cell;
+    int64_t inputs, hidden, outputs; /* d, m, p; outputs count only with an output layer */
+    ur_activation hidden_activation; /* UR_TANH unless set */
+    ur_activation out;               /* the output layer's; UR_NO_ACTIVATION: no output layer */
+    ur_loss loss;
+    ur_reduction reduction;
+    bool weighted;    /* positions have weights, or targets stand at each sequence's last step only */
+    bool given_start; /* the states before the first step are inputs, not 0 */
+};
+
+/* A network recorded for `steps` time steps and `batch` columns. The arrays have `steps` elements, for t = 1...; all
+ * live in the tape. */
+typedef struct ur_net {
+    ur_tape *tape;
+    ur_net_options options;
+    int64_t steps, batch;
+    ur_var *x, *y, *alive, *weight;            /* inputs: [d,B], [p,B], [1,B], [1,B]; y and weight may be NULL */
+    ur_var *o;                                 /* outputs [p,B], 0 at dead positions */
+    ur_var start[UR_STATES], final[UR_STATES]; /* states before the first and after each sequence's last step */
+    ur_var factor;                             /* input []: what the summed loss is multiplied by */
+    ur_var loss;                               /* [] */
+    size_t params;
+    ur_var *gradient; /* of each parameter in its order, after ur_net_differentiate */
+} ur_net;
+
+/* Records the network; it lives as long as the tape's nodes. NULL, with the tape's error set, when that fails. */
+ur_net *ur_net_new(ur_tape *tape, const ur_net_options *options, int64_t steps, int64_t batch);
+/* Records the gradient of the loss by every parameter. */
+bool ur_net_differentiate(ur_net *net);
+/* Number of units that leave the network: rows of o. */
+int64_t ur_net_outputs(const ur_net_options *options);
+
+/* Writes sequences `first` ... `first + count - 1` of the data to the inputs, one a column; the other columns are dead.
+ * The data must fit: see ur_net_fits. */
+bool ur_net_bind(ur_net *net, const ur_data *data, int64_t first, int64_t count);
+/* Do sizes, steps and targets of the data fit the network? The tape's error says what does not. */
+bool ur_net_fits(const ur_net *net, const ur_data *data);
+
+/* How the outputs compare with the targets. A position is wrong when the predicted set, o >= 0.5 or with softmax the
+ * largest, is not the target's. */
+typedef struct ur_score {
+    double loss;
+    int64_t positions, wrong_positions, sequences, wrong_sequences;
+    /* wrong positions by place, data->steps numbers each, or NULL: counted from the first step and from the last */
+    int64_t *from_start, *from_end;
+} ur_score;
+
+/* Adds what the columns that were bound last show after a run. The loss is not touched. */
+bool ur_net_score(const ur_net *net, ur_plan *plan, const ur_data *data, int64_t first, int64_t count, ur_score *score);
+
+/* ---- initial values --------------------------------------------------------------------------------------------- */
+
+typedef enum ur_init { UR_GLOROT_UNIFORM, UR_GLOROT_NORMAL } ur_init;
+
+/* Glorot and Bengio (2010), equation 16, as in the lecture: matrices [fan_in, fan_out] are uniform in +-r with
+ * r = sqrt(3 / fan_avg), or normal with variance 1 / fan_avg; vectors are 0. A number depends on the seed, the
+ * parameter's name and its place alone. */
+bool ur_params_init(ur_tape *tape, ur_init rule, uint64_t seed);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,265 @@
+/* kernels.c - the fast kernels as plain loops that the compiler vectorises. Compiled once for each type, with
+ * UR_REAL float or double and UR_TABLE the name of the resulting table.
+ *
+ * exp, tanh and the sigmoid in f32 are computed without branches from expm1 on |r| <= ln 2 / 2 by a polynomial of degree
+ * 7 (e^r - 1 = r + r^2 p(r), near-minimax p of degree 5) and 2^n by an exponent shift. f64 calls libm. */
+#include <math.h>
+#include <string.h>
+
+#include "../../graph/kernels.h"
+
+typedef UR_REAL real;
+
+/* ---- functions of one element */
+
+#define IS_F32 (sizeof(real) == sizeof(float))
+
+static inline float f32_power_of_two(float n)
+{
+    uint32_t bits = (uint32_t)((int32_t)n + 127) << 23;
+    float y;
+    memcpy(&y, &bits, sizeof y);
+    return y;
+}
+
+/* e^x - 1 = e * 2^n + (2^n - 1); n within -126..127 */
+static inline float f32_expm1_parts(float x, float *scale)
+{
+    float n = x * 1.44269504088896341f + 12582912.0f; /* rounds to an integer: 1.5 * 2^23 */
+    n -= 12582912.0f;
+    float r = (x - n * 0.693145751953125f) - n * 1.428606765330187e-06f;
+    float p = 1.989107986e-04f;
+    p = p * r + 1.393373124e-03f;
+    p = p * r + 8.333310485e-03f;
+    p = p * r + 4.166646302e-02f;
+    p = p * r + 1.666666716e-01f;
+    p = p * r + 0.5f;
+    *scale = f32_power_of_two(n);
+    return r * r * p + r;
+}
+
+static inline float f32_exp(float x)
+{
+    float a = x > 88.0f ? 88.0f : x, scale;
+    a = a < -87.0f ? -87.0f : a;
+    float e = f32_expm1_parts(a, &scale);
+    e = e * scale + scale;
+    e = x > 88.72283f ? (float)INFINITY : e;
+    return x < -87.33654f ? 0.0f : e;
+}
+
+static inline float f32_sigmoid(float x)
+{
+    float a = -x, scale;
+    a = a > 87.0f ? 87.0f : a;
+    a = a < -87.0f ? -87.0f : a;
+    float e = f32_expm1_parts(a, &scale);
+    return 1.0f / (1.0f + (e * scale + scale));
+}
+
+/* tanh |x| = -m / (m + 2), m = expm1(-2 |x|): relative accuracy near 0 */
+static inline float f32_tanh(float x)
+{
+    float a = fabsf(x), scale;
+    a = a > 10.0f ? 10.0f : a;
+    float e = f32_expm1_parts(-2.0f * a, &scale);
+    e = e * scale + (scale - 1.0f);
+    return copysignf(e / (e + 2.0f), x);
+}
+
+static inline real real_exp(real x)
+{
+    return IS_F32 ? (real)f32_exp((float)x) : (real)exp((double)x);
+}
+
+static inline real real_sigmoid(real x)
+{
+    if (IS_F32)
+        return (real)f32_sigmoid((float)x);
+    return (real)(1 / (1 + exp(-(double)x)));
+}
+
+static inline real real_tanh(real x)
+{
+    return IS_F32 ? (real)f32_tanh((float)x) : (real)tanh((double)x);
+}
+
+/* log(1 + e^x) = max(x, 0) + log1p(e^-|x|) */
+static inline real real_softplus(real x)
+{
+    real tail = IS_F32 ? (real)log1pf(f32_exp(-fabsf((float)x))) : (real)log1p(exp(-fabs((double)x)));
+    return (x > 0 ? x : 0) + tail;
+}
+
+static inline real real_log(real x)
+{
+    return IS_F32 ? (real)logf((float)x) : (real)log((double)x);
+}
+
+/* ---- elementwise loops */
+
+#define MAP(name, expression)                                                                                          \
+    static void map_##name(size_t n, void *y_, const void *a_, const void *b_, const void *c_, const double *attr)     \
+    {                                                                                                                  \
+        real *y = (real *)y_;                                                                                          \
+        const real *a = (const real *)a_, *b = (const real *)b_, *c = (const real *)c_;                                \
+        const real k = attr ? (real)attr[0] : 0;                                                                       \
+        (void)b, (void)c, (void)k;                                                                                     \
+        for (size_t i = 0; i < n; i++)                                                                                 \
+            y[i] = (expression);                                                                                       \
+    }
+
+MAP(copy, a[i])
+MAP(select, a[i] != 0 ? b[i] : c[i])
+MAP(add, a[i] + b[i])
+MAP(sub, a[i] - b[i])
+MAP(mul, a[i] * b[i])
+MAP(div, a[i] / b[i])
+MAP(neg, -a[i])
+MAP(scale, k *a[i])
+MAP(one_minus, 1 - a[i])
+MAP(square, a[i] * a[i])
+MAP(exp, real_exp(a[i]))
+MAP(log, real_log(a[i]))
+MAP(sigmoid, real_sigmoid(a[i]))
+MAP(tanh, real_tanh(a[i]))
+MAP(relu, a[i] > 0 || a[i] != a[i] ? a[i] : 0)
+MAP(step, a[i] > 0 ? 1 : 0)
+MAP(softplus, real_softplus(a[i]))
+MAP(bce_net, real_softplus(a[i]) - a[i] * b[i])
+MAP(squared_error, (real)0.5 * (a[i] - b[i]) * (a[i] - b[i]))
+
+/* ---- matrix product: rows of C collect rows of B, so that the inner loop runs along the batch */
+
+enum { LANES = 16 };
+
+static real dot(size_t n, const real *a, const real *b)
+{
+    real lane[LANES] = {0};
+    size_t i = 0;
+    for (; i + LANES <= n; i += LANES)
+        for (size_t l = 0; l < LANES; l++)
+            lane[l] += a[i + l] * b[i + l];
+    for (; i < n; i++)
+        lane[0] += a[i] * b[i];
+    real sum = 0;
+    for (size_t l = 0; l < LANES; l++)
+        sum += lane[l];
+    return sum;
+}
+
+static void matmul(size_t m, size_t n, size_t k, const void *a_, bool a_transposed, const void *b_, bool b_transposed,
+                   void *c_)
+{
+    const real *a = (const real *)a_, *b = (const real *)b_;
+    real *c = (real *)c_;
+    size_t a_row = a_transposed ? 1 : k, a_column = a_transposed ? m : 1;
+    for (size_t i = 0; i < m; i++) {
+        real *row = c + i * n;
+        if (b_transposed && !a_transposed) {
+            for (size_t j = 0; j < n; j++)
+                row[j] = dot(k, a + i * k, b + j * k);
+            continue;
+        }
+        size_t b_row = b_transposed ? 1 : n, b_column = b_transposed ? k : 1;
+        for (size_t j = 0; j < n; j++)
+            row[j] = 0;
+        for (size_t q = 0; q < k; q++) {
+            real w = a[i * a_row + q * a_column];
+            const real *x = b + q * b_row;
+            if (b_column == 1)
+                for (size_t j = 0; j < n; j++)
+                    row[j] += w * x[j];
+            else
+                for (size_t j = 0; j < n; j++)
+                    row[j] += w * x[j * b_column];
+        }
+    }
+}
+
+/* ---- sums and conversions */
+
+static void add_to(size_t n, void *y_, const void *a_)
+{
+    real *y = (real *)y_;
+    const real *a = (const real *)a_;
+    for (size_t i = 0; i < n; i++)
+        y[i] += a[i];
+}
+
+static void sum_to(size_t n, void *y_, const void *a_)
+{
+    const real *a = (const real *)a_;
+    real lane[LANES] = {0}, sum = 0;
+    size_t i = 0;
+    for (; i + LANES <= n; i += LANES)
+        for (size_t l = 0; l < LANES; l++)
+            lane[l] += a[i + l];
+    for (; i < n; i++)
+        lane[0] += a[i];
+    for (size_t l = 0; l < LANES; l++)
+        sum += lane[l];
+    *(real *)y_ += sum;
+}
+
+static void fill(size_t n, void *y_, const void *element)
+{
+    real value = *(const real *)element, *y = (real *)y_;
+    for (size_t i = 0; i < n; i++)
+        y[i] = value;
+}
+
+static void to_f64(size_t n, double *y, const void *a_)
+{
+    const real *a = (const real *)a_;
+    for (size_t i = 0; i < n; i++)
+        y[i] = (double)a[i];
+}
+
+static void from_f64(size_t n, void *y_, const double *a)
+{
+    real *y = (real *)y_;
+    for (size_t i = 0; i < n; i++)
+        y[i] = (real)a[i];
+}
+
+static size_t not_finite(size_t n, const void *a_)
+{
+    const real *a = (const real *)a_;
+    for (size_t i = 0; i < n; i++)
+        if (!isfinite(a[i]))
+            return i;
+    return n;
+}
+
+const ur__kernels UR_TABLE = {
+    .map =
+        {
+            [UR__COPY] = map_copy,
+            [UR__SELECT] = map_select,
+            [UR__ADD] = map_add,
+            [UR__SUB] = map_sub,
+            [UR__MUL] = map_mul,
+            [UR__DIV] = map_div,
+            [UR__NEG] = map_neg,
+            [UR__SCALE] = map_scale,
+            [UR__ONE_MINUS] = map_one_minus,
+            [UR__SQUARE] = map_square,
+            [UR__EXP] = map_exp,
+            [UR__LOG] = map_log,
+            [UR__SIGMOID] = map_sigmoid,
+            [UR__TANH] = map_tanh,
+            [UR__RELU] = map_relu,
+            [UR__STEP] = map_step,
+            [UR__SOFTPLUS] = map_softplus,
+            [UR__BCE_NET] = map_bce_net,
+            [UR__SQUARED_ERROR] = map_squared_error,
+        },
+    .matmul = matmul,
+    .add_to = add_to,
+    .sum_to = sum_to,
+    .fill = fill,
+    .to_f64 = to_f64,
+    .from_f64 = from_f64,
+    .not_finite = not_finite,
+};

@@ -1,0 +1,35 @@
+/* op.h - what every operation's file includes. Not installed. */
+#ifndef UR_OP_H
+#define UR_OP_H
+
+#include <math.h>
+
+#include "../graph/kernels.h"
+#include "ops.h"
+
+/* Records an operation of one or two inputs. */
+static inline ur_var ur__unary(const ur_op *op, ur_var a, const double *attr)
+{
+    return ur_record(op, 1, &a, attr);
+}
+
+static inline ur_var ur__binary(const ur_op *op, ur_var a, ur_var b, const double *attr)
+{
+    return ur_record(op, 2, (ur_var[]){a, b}, attr);
+}
+
+/* The shape of a value that is known to be good. */
+static inline ur_shape ur__shape_of(ur_var v)
+{
+    ur_node node = {0};
+    ur_look(v, &node);
+    return node.shape;
+}
+
+/* Size of dimension i: 1 past the rank. */
+static inline int64_t ur__size(ur_shape shape, int i)
+{
+    return i < shape.rank ? shape.size[i] : 1;
+}
+
+#endif
