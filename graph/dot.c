@@ -14,10 +14,12 @@ typedef struct drawing {
     int32_t folded; /* the step that is drawn, 0: all */
 } drawing;
 
+enum { WANTED = 1, FEEDS = 2 }; /* leads to a root; is a root or has a consumer that is drawn */
+
 static bool drawn(const drawing *d, uint32_t v)
 {
     const ur__node *n = &d->tape->node[v];
-    if (!d->wanted[v] || (d->options->hide_const && n->op == &ur_op_const))
+    if (d->wanted[v] != (WANTED | FEEDS) || (d->options->hide_const && n->op == &ur_op_const))
         return false;
     return !d->folded || n->step == 0 || n->step == d->folded;
 }
@@ -124,10 +126,26 @@ static int32_t representative(const drawing *d)
     return last > 1 ? 2 : last;
 }
 
+/* What feeds a node that is drawn; what feeds only other steps, as the states before the first, is left out. */
+static void mark_feeding(const drawing *d)
+{
+    const ur_tape *tape = d->tape;
+    for (uint32_t v = (uint32_t)tape->nodes; v-- > 0;) {
+        const ur__node *n = &tape->node[v];
+        bool other_step = d->folded && n->step && n->step != d->folded;
+        for (uint32_t k = 0; d->wanted[v] == (WANTED | FEEDS) && k < n->inputs; k++) {
+            uint32_t u = ur__unmasked(tape, ur__in(tape, n, k));
+            if (!other_step || tape->node[u].step)
+                d->wanted[u] |= FEEDS;
+        }
+    }
+}
+
 static void draw(drawing *d)
 {
     const ur_tape *tape = d->tape;
     d->folded = d->options->view == UR_DOT_FOLDED ? representative(d) : 0;
+    mark_feeding(d);
     fputs("digraph unroll {\n  rankdir=BT;\n  node [fontname=\"Helvetica\", fontsize=11];\n"
           "  edge [fontname=\"Helvetica\", fontsize=9];\n",
           d->out);
@@ -169,10 +187,10 @@ bool ur_dot(ur_tape *tape, size_t roots, const ur_var *root, const ur_dot_option
         return false;
     memset(d.wanted, 0, tape->nodes);
     for (size_t i = 0; i < roots; i++)
-        d.wanted[ur__unmasked(tape, root[i].index)] = 1;
+        d.wanted[ur__unmasked(tape, root[i].index)] = WANTED | FEEDS;
     for (size_t v = tape->nodes; v-- > 0;)
         for (uint32_t k = 0; d.wanted[v] && k < tape->node[v].inputs; k++)
-            d.wanted[ur__unmasked(tape, ur__in(tape, &tape->node[v], k))] = 1;
+            d.wanted[ur__unmasked(tape, ur__in(tape, &tape->node[v], k))] |= WANTED;
     draw(&d);
     ur__give(tape, d.wanted, tape->nodes);
     return !ferror(out) || ur__fail(&tape->error, "ur_dot: the diagram could not be written");

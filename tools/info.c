@@ -1,0 +1,41 @@
+/* info.c - `unroll info`: what a model or data file holds. */
+#include "options.h"
+
+static int info(const options *o)
+{
+    ur_error error = {{0}};
+    if (o->cpu) {
+        printf("instruction set: portable\n");
+        return DONE;
+    }
+    if (!o->arguments)
+        return complain("info: a FILE was expected, or --cpu");
+    ur_arrays *file = ur_arrays_load(o->argument[0], NULL, &error);
+    if (!file)
+        return complain("%s", error.text);
+    const char *key;
+    const ur_array *array;
+    size_t elements = 0, arrays = 0;
+    for (size_t k = 0; (key = ur_arrays_key(file, k)); k++)
+        printf("%s: %s\n", key, ur_arrays_text(file, key));
+    for (; (array = ur_arrays_at(file, arrays)); arrays++) {
+        char shape[UR_ARRAY_TEXT];
+        printf("%s%s %s\n", array->name, ur_array_shape(array, shape), ur_array_type_name(array->type));
+        elements += array->count;
+    }
+    printf("%zu arrays, %zu elements\n", arrays, elements);
+    ur_arrays_free(file);
+    return DONE;
+}
+
+const command command_info = {
+    .name = "info",
+    .bit = INFO,
+    .arguments = "FILE",
+    .least = 0,
+    .most = 1,
+    .summary = "prints what a model or data file holds",
+    .text = "Prints the metadata and each array with its shape and type; --cpu prints the instruction set in use.",
+    .example = "unroll info reber.safetensors",
+    .run = info,
+};

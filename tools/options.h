@@ -1,0 +1,72 @@
+/* options.h - the command line: one table of options, which commands take them, and their values. */
+#ifndef UNROLL_OPTIONS_H
+#define UNROLL_OPTIONS_H
+
+#include "../optim/optim.h"
+
+enum { MOST_ARGUMENTS = 4 };
+
+/* The values of all options; what was not given has its default. */
+typedef struct options {
+    const char *argument[MOST_ARGUMENTS];
+    int arguments;
+    /* model */
+    int64_t hidden;
+    int64_t out, loss, reduce, hidden_activation, init, dtype; /* indices of their choices, -1: not given */
+    /* data */
+    const char *task, *data;
+    int64_t count, min_length, max_length;
+    /* training */
+    double lr;
+    int64_t epochs, batch, seed;
+    bool until_zero_errors;
+    const char *save, *log, *plot;
+    /* others */
+    int64_t require, order, steps, view, format;
+    double tolerance;
+    bool strict, quiet, cpu, hide_const;
+    const char *output, *title;
+} options;
+
+/* The commands that an option belongs to. */
+enum {
+    TRAIN = 1,
+    EVAL = 2,
+    DATA = 4,
+    GRADCHECK = 8,
+    INFO = 16,
+    GRAPH = 32,
+    EVERY = 63,
+    MODEL = TRAIN | GRADCHECK | GRAPH
+};
+
+typedef struct command {
+    const char *name;
+    int bit;
+    const char *arguments; /* "CELL" */
+    int least, most;       /* number of arguments */
+    const char *summary;   /* a line for the list */
+    const char *text;      /* what `unroll help NAME` says beyond that */
+    const char *example;
+    int (*run)(const options *o);
+} command;
+
+/* NULL past the last. */
+const command *command_at(size_t index);
+const command *command_find(const char *name);
+
+/* Reads the words behind the command's name. False after an error, which is printed. `help` is set by --help. */
+bool options_parse(const command *c, int count, char **words, options *o, bool *help);
+void options_print(const command *c, FILE *out);
+
+/* The name nearest to `word`, or NULL when none is near. The list ends with NULL. */
+const char *nearest(const char *word, const char *const *names);
+
+/* ---- reporting: everything that goes to stderr */
+
+enum { DONE = 0, CHECK_FAILED = 1, BAD_INPUT = 2, INTERRUPTED = 130, TERMINATED = 143 };
+
+/* Prints `unroll: ` and the line; returns BAD_INPUT. */
+int complain(const char *format, ...) UR_PRINTF(1, 2);
+
+#endif
