@@ -99,10 +99,10 @@ static bool set_up(problem *p)
                           .inputs = FEATURES,
                           .hidden = o->hidden ? o->hidden : UNITS,
                           .outputs = o->out > 0 ? OUTPUTS : 0,
-                          .hidden_activation = o->hidden_activation > 0 ? (ur_activation)o->hidden_activation : UR_TANH,
-                          .out = o->out > 0 ? (ur_activation)o->out : UR_NO_ACTIVATION,
-                          .loss = o->loss > 0 ? (ur_loss)o->loss : UR_MSE,
-                          .reduction = o->reduce >= 0 ? (ur_reduction)o->reduce : UR_PER_SEQUENCE};
+                          .hidden_activation = UR_TANH,
+                          .loss = UR_MSE,
+                          .reduction = UR_PER_SEQUENCE};
+    setup_override(o, &net);
     p->tape = ur_tape_new(&(ur_tape_options){.dtype = UR_F64});
     if (!make_data(p, &net))
         return false;

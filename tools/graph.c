@@ -25,10 +25,10 @@ static ur_net *record(const options *o, ur_tape *tape)
                           .inputs = FEATURES,
                           .hidden = o->hidden ? o->hidden : UNITS,
                           .outputs = o->out > 0 ? OUTPUTS : 0,
-                          .hidden_activation = o->hidden_activation > 0 ? (ur_activation)o->hidden_activation : UR_TANH,
-                          .out = o->out > 0 ? (ur_activation)o->out : UR_NO_ACTIVATION,
-                          .loss = o->loss > 0 ? (ur_loss)o->loss : UR_NO_LOSS,
-                          .reduction = o->reduce >= 0 ? (ur_reduction)o->reduce : UR_PER_SEQUENCE};
+                          .hidden_activation = UR_TANH,
+                          .loss = UR_NO_LOSS,
+                          .reduction = UR_PER_SEQUENCE};
+    setup_override(o, &net);
     ur_net *result = ur_net_new(tape, &net, o->steps ? o->steps : STEPS, SEQUENCES);
     if (!result)
         complain("%s", ur_tape_error(tape));

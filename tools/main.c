@@ -3,13 +3,14 @@
 
 #include "options.h"
 
-extern const command command_train, command_eval, command_data, command_gradcheck, command_graph, command_info;
+extern const command command_train, command_eval, command_data, command_gradcheck, command_graph, command_info,
+    command_run;
 
 static const char version[] = UR_VERSION;
 
 const command *command_at(size_t index)
 {
-    static const command *const commands[] = {&command_train,     &command_eval,  &command_data,
+    static const command *const commands[] = {&command_train,     &command_eval,  &command_run, &command_data,
                                               &command_gradcheck, &command_graph, &command_info};
     return index < sizeof commands / sizeof commands[0] ? commands[index] : NULL;
 }

@@ -52,7 +52,7 @@ static const double many = 1e12;
 
 static const option table[] = {
     /* model */
-    NUMBER_ROW("hidden", hidden, MODEL, INTEGER, 1, many, "M", "hidden units"),
+    NUMBER_ROW("hidden", hidden, TRAIN | GRADCHECK | GRAPH, INTEGER, 1, many, "M", "hidden units"),
     CHOICE_ROW("out", out, MODEL, ur_activation_names,
                1 << UR_IDENTITY | 1 << UR_SIGMOID | 1 << UR_TANH | 1 << UR_SOFTMAX,
                "adds an output layer Wo, bo with this activation"),
@@ -64,7 +64,7 @@ static const option table[] = {
                "activation of the hidden units (default tanh)"),
     CHOICE_ROW("init", init, TRAIN | GRADCHECK, init_choices, 0,
                "initial matrices (default glorot, uniform); vectors are 0"),
-    CHOICE_ROW("dtype", dtype, TRAIN | DATA, dtype_choices, 0, "number type (default f32)"),
+    CHOICE_ROW("dtype", dtype, TRAIN | DATA | RUN, dtype_choices, 0, "number type (default f32, run: f64)"),
     /* data */
     TEXT_ROW("task", task, TRAIN | EVAL, "NAME", "draws the data: reber or ereber"),
     TEXT_ROW("data", data, TRAIN | EVAL, "FILE", "reads the data from a safetensors file"),
@@ -81,6 +81,15 @@ static const option table[] = {
     TEXT_ROW("save", save, TRAIN, "FILE", "writes the model"),
     TEXT_ROW("log", log, TRAIN, "FILE.csv", "writes loss and errors of each epoch"),
     TEXT_ROW("plot", plot, TRAIN, "FILE.svg", "draws loss and errors"),
+    /* one pass */
+    TEXT_ROW("weights", weights, RUN, "FILE", "the cell's parameters by their names, safetensors"),
+    TEXT_ROW("input", input, RUN, "X.npy|-", "x [N,T,d], or a step a line from stdin"),
+    TEXT_ROW("lengths", lengths, RUN, "L.npy", "lengths [N] of the sequences (default T)"),
+    TEXT_ROW("target", target, RUN, "Y.npy", "y [N,T,p], [N,p] for the last step, or integers, classes, [N,T] or [N]"),
+    TEXT_ROW("weight", weight, RUN, "F.npy", "how much each position [N,T] counts (default 1)"),
+    TEXT_ROW("grad", grad, RUN, "FILE", "receives gradients and deltas, safetensors"),
+    TEXT_ROW("state", state, RUN, "FILE", "initial states [N,units] by their names (default 0)"),
+    TEXT_ROW("state-out", state_out, RUN, "FILE", "receives the states after each sequence's last step"),
     /* checks and views */
     NUMBER_ROW("require", require, EVAL, INTEGER, 0, many, "N", "status 1 if more than N sequences are wrong"),
     NUMBER_ROW("order", order, GRADCHECK, INTEGER, 1, 2, "1|2", "2 checks the second derivatives (default 1)"),
@@ -97,7 +106,7 @@ static const option table[] = {
     /* everywhere */
     NUMBER_ROW("seed", seed, TRAIN | EVAL | DATA | GRADCHECK, INTEGER, 0, 9e15, "S",
                "of data and initial values (default 1)"),
-    TEXT_ROW("output", output, DATA | GRAPH, "FILE", "where to write, also -o"),
+    TEXT_ROW("output", output, DATA | GRAPH | RUN, "FILE", "where to write, also -o; run: the outputs [N,T,p], .npy"),
 };
 
 enum { OPTIONS = sizeof table / sizeof table[0] };

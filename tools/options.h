@@ -22,6 +22,7 @@ typedef struct options {
     bool until_zero_errors;
     const char *save, *log, *plot;
     /* others */
+    const char *weights, *input, *lengths, *target, *weight, *grad, *state, *state_out;
     int64_t require, order, steps, view, format;
     double tolerance;
     bool strict, quiet, cpu, hide_const;
@@ -36,8 +37,9 @@ enum {
     GRADCHECK = 8,
     INFO = 16,
     GRAPH = 32,
-    EVERY = 63,
-    MODEL = TRAIN | GRADCHECK | GRAPH
+    RUN = 64,
+    EVERY = 127,
+    MODEL = TRAIN | GRADCHECK | GRAPH | RUN
 };
 
 typedef struct command {

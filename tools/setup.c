@@ -74,25 +74,35 @@ static int64_t index_of(const char *const *names, const char *name)
     return names[i] ? i : 0;
 }
 
+void setup_override(const options *o, ur_net_options *net)
+{
+    if (o->out >= 0)
+        net->out = (ur_activation)o->out;
+    if (o->loss >= 0)
+        net->loss = (ur_loss)o->loss;
+    if (o->reduce >= 0)
+        net->reduction = (ur_reduction)o->reduce;
+    if (o->hidden_activation >= 0)
+        net->hidden_activation = (ur_activation)o->hidden_activation;
+}
+
 bool setup_net_options(const options *o, const ur_cell *cell, const ur_task *task, const ur_data *data,
                        ur_net_options *net)
 {
-    int64_t out = o->out >= 0 ? o->out : task ? index_of(ur_activation_names, task->out) : UR_NO_ACTIVATION;
-    int64_t loss = o->loss >= 0      ? o->loss
-                   : task            ? index_of(ur_loss_names, task->loss)
-                   : data->y_classes ? UR_CE
-                                     : UR_MSE;
-    *net =
-        (ur_net_options){.cell = cell,
-                         .inputs = data->inputs,
-                         .hidden = o->hidden,
-                         .outputs = out ? data->outputs : 0,
-                         .hidden_activation = o->hidden_activation >= 0 ? (ur_activation)o->hidden_activation : UR_TANH,
-                         .out = (ur_activation)out,
-                         .loss = (ur_loss)loss,
-                         .reduction = o->reduce >= 0 ? (ur_reduction)o->reduce : UR_PER_SEQUENCE,
-                         .weighted = data->weight || data->y_last};
-    if (!o->hidden && out) {
+    *net = (ur_net_options){.cell = cell,
+                            .inputs = data->inputs,
+                            .hidden = o->hidden,
+                            .hidden_activation = UR_TANH,
+                            .loss = data->y_classes ? UR_CE : UR_MSE,
+                            .reduction = UR_PER_SEQUENCE,
+                            .weighted = data->weight || data->y_last};
+    if (task) {
+        net->out = (ur_activation)index_of(ur_activation_names, task->out);
+        net->loss = (ur_loss)index_of(ur_loss_names, task->loss);
+    }
+    setup_override(o, net);
+    net->outputs = net->out ? data->outputs : 0;
+    if (!o->hidden && net->out) {
         complain("--hidden: the number of hidden units was expected");
         return false;
     }

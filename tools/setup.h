@@ -12,4 +12,7 @@ ur_data *setup_data(const options *o, const char *task, bool fresh);
 bool setup_net_options(const options *o, const ur_cell *cell, const ur_task *task, const ur_data *data,
                        ur_net_options *net);
 
+/* Replaces what the command line gives of out, loss, reduction and hidden activation. */
+void setup_override(const options *o, ur_net_options *net);
+
 #endif

@@ -1,0 +1,110 @@
+/* stream.c - `unroll run --input -`: one step a line, the state carried by the tape (ur_state). */
+#include "stream.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* A network of one step and one sequence that feeds its states back. */
+typedef struct streamer {
+    ur_tape *tape;
+    ur_net *net;
+    ur_plan *plan;
+    double *x, *o;
+    int64_t inputs, outputs;
+    ur_dtype dtype;
+} streamer;
+
+/* The number of features is that of the first line. */
+static int64_t count_numbers(const char *line)
+{
+    int64_t count = 0;
+    for (const char *p = line; *p;) {
+        p += strspn(p, " \t,\r\n");
+        count += *p != 0;
+        p += strcspn(p, " \t,\r\n");
+    }
+    return count;
+}
+
+static bool open_streamer(streamer *s, const options *o, const ur_arrays *weights, ur_net_options shape, int64_t inputs)
+{
+    ur_error error = {{0}};
+    shape.inputs = s->inputs = inputs;
+    shape.loss = UR_NO_LOSS;
+    shape.given_start = true;
+    s->dtype = o->dtype == UR_F32 ? UR_F32 : UR_F64;
+    s->outputs = ur_net_outputs(&shape);
+    s->tape = ur_tape_new(&(ur_tape_options){.dtype = s->dtype});
+    s->net = ur_net_new(s->tape, &shape, 1, 1);
+    if (s->net && !ur_params_from_arrays(s->tape, weights, o->weights ? o->weights : o->argument[0], &error))
+        return complain("%s", error.text) == DONE;
+    for (int i = 0; s->net && i < shape.cell->states; i++)
+        ur_state(s->net->start[i], s->net->final[i]);
+    s->x = (double *)calloc((size_t)inputs, sizeof *s->x);
+    s->o = (double *)calloc((size_t)s->outputs, sizeof *s->o);
+    double one = 1;
+    bool good = s->net && s->x && s->o && ur_write(s->net->alive[0], 1, &one);
+    if (good) {
+        ur_keep(s->net->o[0]);
+        s->plan = ur_plan_new(s->tape, NULL);
+    }
+    if (!s->plan)
+        complain("%s", ur_tape_error(s->tape) ? ur_tape_error(s->tape) : "run: no memory");
+    return s->plan != NULL;
+}
+
+static void close_streamer(streamer *s)
+{
+    ur_plan_free(s->plan);
+    ur_tape_free(s->tape);
+    free(s->x);
+    free(s->o);
+}
+
+static bool read_line(streamer *s, const char *line, long number)
+{
+    const char *p = line;
+    int64_t found = count_numbers(line);
+    if (found != s->inputs)
+        return complain("stdin:%ld: %lld numbers were expected, %lld were found", number, (long long)s->inputs,
+                        (long long)found) == DONE;
+    for (int64_t i = 0; i < s->inputs; i++) {
+        char *end;
+        p += strspn(p, " \t,");
+        s->x[i] = strtod(p, &end);
+        if (end == p || !strchr(" \t,\r\n", *end))
+            return complain("stdin:%ld:%ld: a number was expected, not '%.*s'", number, (long)(p - line) + 1,
+                            (int)strcspn(p, " \t,\r\n"), p) == DONE;
+        p = end;
+    }
+    return true;
+}
+
+static bool answer(streamer *s)
+{
+    if (!ur_write(s->net->x[0], (size_t)s->inputs, s->x) || !ur_plan_run(s->plan) ||
+        !ur_read(s->plan, s->net->o[0], (size_t)s->outputs, s->o))
+        return complain("%s", ur_tape_error(s->tape)) == DONE;
+    for (int64_t i = 0; i < s->outputs; i++)
+        printf("%s%.*g", i ? " " : "", s->dtype == UR_F32 ? 9 : 17, s->o[i]);
+    printf("\n");
+    return fflush(stdout) == 0 || complain("stdout: %s", strerror(errno)) == DONE;
+}
+
+int stream(const options *o, const ur_arrays *weights, const ur_net_options *shape)
+{
+    streamer s = {0};
+    char *line = NULL;
+    size_t room = 0;
+    bool good = true;
+    for (long number = 1; good && getline(&line, &room, stdin) >= 0; number++) {
+        if (count_numbers(line) == 0)
+            continue;
+        good = (s.net || open_streamer(&s, o, weights, *shape, count_numbers(line))) && read_line(&s, line, number) &&
+               answer(&s);
+    }
+    free(line);
+    close_streamer(&s);
+    return good ? DONE : BAD_INPUT;
+}
