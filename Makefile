@@ -24,7 +24,7 @@ CLANG_TIDY    ?= clang-tidy
 CPPCHECK      ?= cppcheck
 VALGRIND      ?= valgrind
 GCOV          ?= gcov
-SEED          ?= 1
+SEED          ?= 5
 V             ?= 0
 
 .DEFAULT_GOAL := all
@@ -145,7 +145,7 @@ $(BUILD)/include/unroll.h: FORCE
 # ---- demo
 
 DEMO := $(BUILD)/demo
-demo: $(BUILD)/unroll ## the main job: train the lecture's network on the Reber grammar, test it, draw it (SEED=1)
+demo: $(BUILD)/unroll ## the main job: train the lecture's network on the Reber grammar, test it, draw it (SEED=5)
 	@mkdir -p $(DEMO)
 	$(BUILD)/unroll train rnn --task reber --hidden 4 --lr 1 --reduce mean --epochs 10000 --until-zero-errors \
 	    --seed $(SEED) --save $(DEMO)/reber.safetensors --log $(DEMO)/run.csv --plot $(DEMO)/loss.svg

@@ -19,7 +19,6 @@
 typedef struct walk {
     ur_tape *tape;
     uint32_t y;
-    size_t n;
     uint32_t *adjoint;                   /* of the sweep */
     uint8_t *between;                    /* on a path from wrt to y */
     uint32_t *last;                      /* last contribution of a node in the ring below, 0: none */
@@ -147,6 +146,17 @@ static bool derive(walk *w, uint32_t u)
     return !tape->error.text[0];
 }
 
+/* Gives v its adjoint, recorded at v's step and in v's scope. */
+static void adjoin(walk *w, uint32_t v)
+{
+    ur_tape *tape = w->tape;
+    tape->scope_now = tape->node[v].scope;
+    tape->step_now = tape->node[v].step;
+    if (!w->adjoint[v])
+        w->adjoint[v] = v == w->y ? ur_const(tape, ur__shape(tape, v), 1).index : gather(w, v);
+}
+
+/* Leaves come last: the sum over t of a parameter's gradient belongs to no step of the loop. */
 static bool sweep(walk *w)
 {
     ur_tape *tape = w->tape;
@@ -154,15 +164,15 @@ static bool sweep(walk *w)
     int32_t step = tape->step_now;
     for (size_t i = w->y + (size_t)1; i-- > 0 && !tape->error.text[0];) {
         uint32_t v = (uint32_t)i;
-        if (!w->between[v])
+        if (!w->between[v] || (ur__is_leaf(&tape->node[v]) && v != w->y))
             continue;
-        tape->scope_now = tape->node[v].scope;
-        tape->step_now = tape->node[v].step;
-        if (!w->adjoint[v])
-            w->adjoint[v] = v == w->y ? ur_const(tape, ur__shape(tape, v), 1).index : gather(w, v);
+        adjoin(w, v);
         if (w->adjoint[v])
             derive(w, v);
     }
+    for (size_t i = w->y + (size_t)1; i-- > 0 && !tape->error.text[0];)
+        if (w->between[i] && ur__is_leaf(&tape->node[i]))
+            adjoin(w, (uint32_t)i);
     tape->scope_now = scope;
     tape->step_now = step;
     return !tape->error.text[0];
@@ -175,7 +185,7 @@ static bool differentiate(ur_var y, size_t n, const ur_var *wrt, uint32_t **adjo
     if (!s)
         return false;
     size_t count = (size_t)y.index + 1;
-    walk w = {.tape = tape, .y = y.index, .n = n, .adjoint = s->adjoint};
+    walk w = {.tape = tape, .y = y.index, .adjoint = s->adjoint};
     w.between = (uint8_t *)ur__take(tape, count);
     w.last = (uint32_t *)ur__take(tape, count * sizeof *w.last);
     if (w.between && w.last) {

@@ -69,10 +69,11 @@ struct ur_tape {
     ur__sweep *sweep;
     uint32_t *param; /* leaves that are parameters, in order */
     uint32_t *kept;
-    uint32_t *state; /* state nodes */
-    size_t nodes, ins, attrs, shapes, leaves, scopes, symbols, sweeps, params, keeps, states;
+    uint32_t *state;    /* state nodes */
+    uint32_t *constant; /* const nodes */
+    size_t nodes, ins, attrs, shapes, leaves, scopes, symbols, sweeps, params, keeps, states, consts;
     size_t node_room, in_room, attr_room, shape_room, leaf_room, scope_room, symbol_room, sweep_room, param_room,
-        kept_room, state_room;
+        kept_room, state_room, constant_room;
 
     void *theta; /* the parameters' vector */
     size_t theta_count, theta_room;

@@ -107,11 +107,39 @@ ur_var ur_param(ur_tape *tape, const char *name, ur_shape shape)
     return v;
 }
 
+/* Constants belong to no step: equal ones are one node, as far as the newest few tell. */
+static uint32_t find_const(const ur_tape *tape, ur_shape shape, double value)
+{
+    enum { NEWEST = 16 };
+    size_t oldest = tape->consts > NEWEST ? tape->consts - NEWEST : 0;
+    for (size_t i = tape->consts; i-- > oldest;) {
+        uint32_t v = tape->constant[i];
+        const double *attr = ur__attr(tape, &tape->node[v]);
+        if (memcmp(attr, &value, sizeof value) == 0 && ur__shape(tape, v).rank == shape.rank &&
+            ur_shape_equal(ur__shape(tape, v), shape))
+            return v;
+    }
+    return UR_NONE;
+}
+
 ur_var ur_const(ur_tape *tape, ur_shape shape, double value)
 {
     if (!tape || tape->error.text[0])
         return ur__poison(tape, NULL);
-    return ur__append(tape, &ur_op_const, 0, NULL, shape, &value);
+    uint32_t known = find_const(tape, shape, value), scope = tape->scope_now;
+    int32_t step = tape->step_now;
+    if (known != UR_NONE)
+        return ur__var(tape, known);
+    if (!ur__room(tape, &tape->constant, &tape->constant_room, tape->consts, sizeof *tape->constant))
+        return ur__poison(tape, NULL);
+    tape->scope_now = 0;
+    tape->step_now = 0;
+    ur_var v = ur__append(tape, &ur_op_const, 0, NULL, shape, &value);
+    tape->scope_now = scope;
+    tape->step_now = step;
+    if (v.index != UR_NONE)
+        tape->constant[tape->consts++] = v.index;
+    return v;
 }
 
 /* ---- memory */

@@ -69,7 +69,7 @@ size_t ur__times(size_t a, size_t b)
 
 /* ---- arena: a list of blocks, the newest first; large requests get a block of their own */
 
-enum { BLOCK_BYTES = 64 * 1024, ALIGNMENT = 64 };
+enum { BLOCK_BYTES = 65536, ALIGNMENT = 64 };
 
 struct ur__block {
     struct ur__block *next;
@@ -100,7 +100,7 @@ void *ur__arena_new(ur__arena *arena, const ur_allocator *a, size_t bytes)
     size_t need = aligned(bytes);
     struct ur__block *b = arena->block;
     if (!b || b->bytes - b->used < need) {
-        size_t least = need + sizeof *b + 2 * ALIGNMENT;
+        size_t least = need + sizeof *b + 2 * (size_t)ALIGNMENT;
         b = new_block(arena, a, least > BLOCK_BYTES ? least : BLOCK_BYTES);
         if (!b)
             return NULL;

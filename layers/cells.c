@@ -8,7 +8,7 @@ extern const ur_cell *const ur__cells[];
 const ur_cell *ur_cell_at(size_t index)
 {
     size_t i = 0;
-    while (ur__cells[i] && i < index)
+    while (i < index && ur__cells[i])
         i++;
     return ur__cells[i];
 }

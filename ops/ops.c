@@ -6,7 +6,7 @@ extern const ur_op *const ur__ops[];
 const ur_op *ur_op_at(size_t index)
 {
     size_t i = 0;
-    while (ur__ops[i] && i < index)
+    while (i < index && ur__ops[i])
         i++;
     return ur__ops[i];
 }

@@ -1,7 +1,7 @@
 #!/bin/sh
-# deps.sh [lint] - installs what the tests and pictures need and is missing: Check, pkg-config and Graphviz; with `lint`
-# clang-format, clang-tidy, cppcheck and valgrind too. Asks nothing, uses sudo when not root, and does nothing (so needs
-# no network) when all is there.
+# deps.sh [build|lint] - installs what is missing of a C compiler and make, and of what the tests and pictures need: Check,
+# pkg-config and Graphviz; with `build` the first two only, with `lint` clang-format, clang-tidy, cppcheck and valgrind
+# too. Asks nothing, uses sudo when not root, and does nothing (so needs no network) when all is there.
 set -eu
 
 has() { command -v "$1" >/dev/null 2>&1; }
@@ -12,9 +12,13 @@ has_check()
 }
 
 missing=
-has_check || missing="$missing check"
-has pkg-config || missing="$missing pkg-config"
-has dot || missing="$missing graphviz"
+has cc || missing="$missing gcc libc6-dev"
+has make || missing="$missing make"
+if [ "${1-}" != build ]; then
+    has_check || missing="$missing check"
+    has pkg-config || missing="$missing pkg-config"
+    has dot || missing="$missing graphviz"
+fi
 if [ "${1-}" = lint ]; then
     for tool in clang-format clang-tidy cppcheck valgrind; do
         has $tool || missing="$missing $tool"
@@ -48,19 +52,19 @@ if has apt-get; then
     # shellcheck disable=SC2086 # a list of words
     $root env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $packages
 elif has dnf; then
-    names check=check-devel pkg-config=pkgconf-pkg-config clang-format=clang-tools-extra clang-tidy=clang-tools-extra
+    names libc6-dev=glibc-devel check=check-devel pkg-config=pkgconf-pkg-config clang-format=clang-tools-extra clang-tidy=clang-tools-extra
     $root dnf install -y $packages
 elif has pacman; then
-    names pkg-config=pkgconf clang-format=clang clang-tidy=clang
+    names libc6-dev=gcc pkg-config=pkgconf clang-format=clang clang-tidy=clang
     $root pacman -S --noconfirm --needed $packages
 elif has zypper; then
-    names check=check-devel clang-format=clang-tools clang-tidy=clang-tools
+    names libc6-dev=glibc-devel check=check-devel clang-format=clang-tools clang-tidy=clang-tools
     $root zypper --non-interactive install $packages
 elif has apk; then
-    names check=check-dev pkg-config=pkgconf clang-format=clang-extra-tools clang-tidy=clang-extra-tools
+    names libc6-dev=musl-dev check=check-dev pkg-config=pkgconf clang-format=clang-extra-tools clang-tidy=clang-extra-tools
     $root apk add $packages
 elif has brew; then
-    names pkg-config=pkgconf clang-format=llvm clang-tidy=llvm
+    names libc6-dev=gcc pkg-config=pkgconf clang-format=llvm clang-tidy=llvm
     brew install $packages
 else
     echo "deps: no package manager that this script knows: please install by hand:$missing" >&2

@@ -1,0 +1,63 @@
+/* concat.c - one behind another along an axis: [a; b; ...];  each gets its slice of g. */
+#include "op.h"
+
+static bool shape(ur_shaping *s)
+{
+    int axis = (int)s->attr[0];
+    s->out = s->in[0];
+    if (axis < 0 || axis >= s->in[0].rank)
+        return ur_refuse(s, "there is no axis %d", axis);
+    for (int k = 1; k < s->inputs; k++) {
+        for (int i = 0; i < UR_RANK; i++)
+            if (i != axis && ur__size(s->in[k], i) != ur__size(s->in[0], i))
+                return ur_refuse(s, "sizes off the axis differ, %lld and %lld", (long long)ur__size(s->in[0], i),
+                                 (long long)ur__size(s->in[k], i));
+        s->out.size[axis] += ur__size(s->in[k], axis);
+    }
+    return true;
+}
+
+static void run(const ur_call *c)
+{
+    int axis = (int)c->attr[0];
+    size_t inner = 1, outer = 1, at = 0;
+    for (int i = axis + 1; i < UR_RANK; i++)
+        inner *= (size_t)ur__size(c->out_shape, i);
+    for (int i = 0; i < axis; i++)
+        outer *= (size_t)c->out_shape.size[i];
+    for (size_t o = 0; o < outer; o++)
+        for (int k = 0; k < c->inputs; k++) {
+            size_t run = (size_t)ur__size(c->shape[k], axis) * inner;
+            for (size_t i = 0; i < run; i++)
+                c->out[at++] = c->in[k][o * run + i];
+        }
+}
+
+static ur_var derive(const ur_adjoint *a, int k)
+{
+    int axis = (int)a->attr[0];
+    int64_t first = 0;
+    for (int i = 0; i < k; i++)
+        first += ur__size(ur__shape_of(a->in[i]), axis);
+    return ur_slice(a->g, axis, first, ur__size(ur__shape_of(a->in[k]), axis));
+}
+
+const ur_op ur_op_concat = {
+    .name = "concat",
+    .formula = "a, then b, ... along an axis",
+    .derivative = "the slices of g",
+    .inputs = UR_ANY_INPUTS,
+    .attrs = 1,
+    .kind = UR_WHOLE,
+    .shape = shape,
+    .run = run,
+    .derive = derive,
+    .onnx = "Concat",
+    .samples = {{{UR_SIZES(3, 2), UR_SIZES(1, 2), UR_SIZES(2, 2)}, {0}, 0, 0},
+                {{UR_SIZES(3, 2), UR_SIZES(3, 1), UR_SIZES(3, 2)}, {1}, 0, 0}},
+};
+
+ur_var ur_concat(size_t n, const ur_var *parts, int axis)
+{
+    return ur_record(&ur_op_concat, n, parts, (double[]){axis});
+}

@@ -1,0 +1,55 @@
+/* cumsum.c - running sums along one axis, y_i = a_1 + ... + a_i, or from the other end, y_i = a_i + ... + a_n;  the
+ * derivative of one is the other of g. */
+#include "op.h"
+
+static bool shape(ur_shaping *s)
+{
+    s->out = s->in[0];
+    if (s->attr[0] < 0 || s->attr[0] >= s->in[0].rank)
+        return ur_refuse(s, "there is no axis %d", (int)s->attr[0]);
+    return true;
+}
+
+static void run(const ur_call *c)
+{
+    int axis = (int)c->attr[0];
+    bool reverse = c->attr[1] != 0;
+    size_t n = (size_t)c->shape[0].size[axis], inner = 1, count = ur_shape_count(c->out_shape);
+    for (int i = axis + 1; i < UR_RANK; i++)
+        inner *= (size_t)ur__size(c->shape[0], i);
+    for (size_t line = 0; line < count / n; line++) {
+        size_t first = line / inner * inner * n + line % inner;
+        double sum = 0;
+        for (size_t i = 0; i < n; i++) {
+            size_t at = first + (reverse ? n - 1 - i : i) * inner;
+            c->out[at] = sum += c->in[0][at];
+        }
+    }
+}
+
+static ur_var derive(const ur_adjoint *a, int k)
+{
+    (void)k;
+    return ur_cumsum(a->g, (int)a->attr[0], a->attr[1] == 0);
+}
+
+const ur_op ur_op_cumsum = {
+    .name = "cumsum",
+    .formula = "a_1 + ... + a_i along an axis, or from the end",
+    .derivative = "the same of g from the other end",
+    .inputs = 1,
+    .attrs = 2,
+    .kind = UR_WHOLE,
+    .shape = shape,
+    .run = run,
+    .derive = derive,
+    .onnx = "CumSum",
+    .samples = {{{UR_SIZES(3, 4)}, {0, 0}, 0, 0},
+                {{UR_SIZES(3, 4)}, {0, 1}, 0, 0},
+                {{UR_SIZES(2, 3, 2)}, {1, 0}, 0, 0}},
+};
+
+ur_var ur_cumsum(ur_var a, int axis, bool reverse)
+{
+    return ur__unary(&ur_op_cumsum, a, (double[]){axis, reverse});
+}

@@ -1,0 +1,71 @@
+/* slice.c - `count` elements along an axis, from index `first` on, counted from 0;  da is g between zeros. */
+#include "op.h"
+
+static bool shape(ur_shaping *s)
+{
+    int axis = (int)s->attr[0];
+    s->out = s->in[0];
+    if (axis < 0 || axis >= s->in[0].rank)
+        return ur_refuse(s, "there is no axis %d", axis);
+    if (s->attr[1] < 0 || s->attr[2] < 1 || s->attr[1] + s->attr[2] > (double)s->in[0].size[axis])
+        return ur_refuse(s, "%.0f elements from %.0f on are not within 0 to %lld", s->attr[2], s->attr[1],
+                         (long long)s->in[0].size[axis] - 1);
+    s->out.size[axis] = (int64_t)s->attr[2];
+    return true;
+}
+
+static void run(const ur_call *c)
+{
+    int axis = (int)c->attr[0];
+    size_t inner = 1, n = (size_t)c->shape[0].size[axis], first = (size_t)c->attr[1], count = (size_t)c->attr[2];
+    size_t results = ur_shape_count(c->out_shape);
+    for (int i = axis + 1; i < UR_RANK; i++)
+        inner *= (size_t)ur__size(c->shape[0], i);
+    for (size_t o = 0; o < results; o++) {
+        size_t outer = o / (inner * count), within = o % (inner * count);
+        c->out[o] = c->in[0][(outer * n + first) * inner + within];
+    }
+}
+
+/* Zeros of a's shape but for its size along the axis. */
+static ur_var zeros(ur_var a, int axis, int64_t size)
+{
+    ur_shape shape = ur__shape_of(a);
+    shape.size[axis] = size;
+    return ur_const(a.tape, shape, 0);
+}
+
+static ur_var derive(const ur_adjoint *a, int k)
+{
+    int axis = (int)a->attr[0];
+    int64_t before = (int64_t)a->attr[1], after = ur__size(ur__shape_of(a->in[k]), axis) - before - (int64_t)a->attr[2];
+    ur_var parts[3];
+    size_t n = 0;
+    if (before > 0)
+        parts[n++] = zeros(a->in[k], axis, before);
+    parts[n++] = a->g;
+    if (after > 0)
+        parts[n++] = zeros(a->in[k], axis, after);
+    return ur_concat(n, parts, axis);
+}
+
+const ur_op ur_op_slice = {
+    .name = "slice",
+    .formula = "a part of a along an axis",
+    .derivative = "g between zeros",
+    .inputs = 1,
+    .attrs = 3,
+    .kind = UR_WHOLE,
+    .shape = shape,
+    .run = run,
+    .derive = derive,
+    .onnx = "Slice",
+    .samples = {{{UR_SIZES(4, 3)}, {0, 1, 2}, 0, 0},
+                {{UR_SIZES(4, 3)}, {1, 0, 2}, 0, 0},
+                {{UR_SIZES(4, 3)}, {0, 0, 4}, 0, 0}},
+};
+
+ur_var ur_slice(ur_var a, int axis, int64_t first, int64_t count)
+{
+    return ur__unary(&ur_op_slice, a, (double[]){axis, (double)first, (double)count});
+}
