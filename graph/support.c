@@ -9,7 +9,7 @@ bool ur__fail_list(ur_error *error, const char *format, va_list list)
     if (error && !error->text[0]) {
         vsnprintf(error->text, sizeof error->text, format, list);
         for (char *c = error->text; *c; c++) /* one line, whatever a file or an argument held */
-            if (*c == '\n' || *c == '\r')
+            if ((unsigned char)*c < ' ' || *c == 127)
                 *c = ' ';
     }
     return false;

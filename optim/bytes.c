@@ -1,0 +1,110 @@
+/* bytes.c - the bytes of files: opened and read exactly, numbers little-endian whatever the host is. */
+#include "files.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/stat.h>
+
+bool ur__fail_in(ur_error *error, const char *file, const char *format, ...)
+{
+    ur_error message = {{0}};
+    va_list list;
+    va_start(list, format);
+    ur__fail_list(&message, format, list);
+    va_end(list);
+    return ur__fail(error, "%s%s%s", file ? file : "", file ? ": " : "", message.text);
+}
+
+/* ---- reading */
+
+FILE *ur__open_file(const char *path, uint64_t *bytes, ur_error *error)
+{
+    FILE *stream = fopen(path, "rb");
+    struct stat status;
+    if (!stream || fstat(fileno(stream), &status) != 0)
+        ur__fail(error, "%s: cannot be read: %s", path, strerror(errno));
+    else if (S_ISDIR(status.st_mode))
+        ur__fail(error, "%s: is a directory, expected a file", path);
+    else if (!S_ISREG(status.st_mode))
+        ur__fail(error, "%s: is a device or pipe, expected a regular file", path);
+    else {
+        *bytes = (uint64_t)status.st_size;
+        return stream;
+    }
+    if (stream)
+        fclose(stream);
+    return NULL;
+}
+
+bool ur__read(FILE *stream, const char *path, void *out, size_t bytes, ur_error *error)
+{
+    size_t got = bytes ? fread(out, 1, bytes, stream) : 0;
+    if (got == bytes)
+        return true;
+    if (ferror(stream))
+        return ur__fail(error, "%s: cannot be read: %s", path, strerror(errno));
+    return ur__fail(error, "%s: ends %zu bytes too early", path, bytes - got);
+}
+
+/* ---- little-endian numbers */
+
+uint64_t ur__little(const unsigned char *from, int bytes)
+{
+    uint64_t value = 0;
+    for (int i = bytes - 1; i >= 0; i--)
+        value = value << 8 | from[i];
+    return value;
+}
+
+void ur__put_little(unsigned char *to, int bytes, uint64_t value)
+{
+    for (int i = 0; i < bytes; i++)
+        to[i] = (unsigned char)(value >> 8 * i);
+}
+
+/* ---- arrays of them: only those with numbers are converted */
+
+static bool host_is_little(void)
+{
+    const uint16_t one = 1;
+    unsigned char first;
+    memcpy(&first, &one, 1);
+    return first == 1;
+}
+
+static int number_bytes(const ur_array *array)
+{
+    return array->type <= UR_ARRAY_I64 && !host_is_little() ? ur__array_type_bits(array->type) / 8 : 1;
+}
+
+static void reverse(unsigned char *number, int bytes)
+{
+    for (int i = 0; i < bytes / 2; i++) {
+        unsigned char c = number[i];
+        number[i] = number[bytes - 1 - i];
+        number[bytes - 1 - i] = c;
+    }
+}
+
+bool ur__read_array(FILE *stream, const char *path, ur_array *array, ur_error *error)
+{
+    if (!ur__read(stream, path, array->data, array->bytes, error))
+        return false;
+    int width = number_bytes(array);
+    for (size_t i = 0; width > 1 && i < array->count; i++)
+        reverse((unsigned char *)array->data + i * (size_t)width, width);
+    return true;
+}
+
+void ur__write_array(FILE *stream, const ur_array *array)
+{
+    int width = number_bytes(array);
+    if (width == 1)
+        fwrite(array->data, 1, array->bytes, stream);
+    for (size_t i = 0; width > 1 && i < array->count; i++) {
+        unsigned char number[8];
+        memcpy(number, (const unsigned char *)array->data + i * (size_t)width, (size_t)width);
+        reverse(number, width);
+        fwrite(number, 1, (size_t)width, stream);
+    }
+}

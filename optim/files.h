@@ -1,0 +1,42 @@
+/* files.h - what the readers and writers of files share. Not installed. */
+#ifndef UR_FILES_H
+#define UR_FILES_H
+
+#include "../graph/support.h"
+#include "optim.h"
+
+/* ur__fail with `FILE: ` in front, unless `file` is NULL. */
+bool ur__fail_in(ur_error *error, const char *file, const char *format, ...) UR_PRINTF(3, 4);
+
+/* ---- arrays.c */
+
+bool ur__array_type_find(const char *name, ur_array_type *type);
+/* Of one element. */
+int ur__array_type_bits(ur_array_type type);
+bool ur__array_is_integer(const ur_array *array);
+const char *ur__sizes_text(int rank, const int64_t *size, char text[UR_ARRAY_TEXT]);
+/* Number of elements and bytes. False when they do not fit into a size_t, or the bits make no whole bytes. */
+bool ur__array_bytes(ur_array_type type, int rank, const int64_t *size, size_t *count, size_t *bytes);
+/* The file that the set was read from, or NULL; to be set before anything is added. */
+const char *ur__arrays_file(const ur_arrays *set);
+bool ur__arrays_set_file(ur_arrays *set, const char *path);
+ur_allocator ur__arrays_allocator(const ur_arrays *set);
+/* A copy of the text that lives as long as the set, or NULL. */
+const char *ur__arrays_copy(ur_arrays *set, const char *text);
+/* Length of the longest beginning that is UTF-8. */
+size_t ur__utf8_length(const char *text, size_t bytes);
+
+/* ---- bytes.c */
+
+/* Opens a regular file for reading and tells its size. */
+FILE *ur__open_file(const char *path, uint64_t *bytes, ur_error *error);
+/* Reads exactly this many bytes. */
+bool ur__read(FILE *stream, const char *path, void *out, size_t bytes, ur_error *error);
+/* An array's elements, little-endian in the file. */
+bool ur__read_array(FILE *stream, const char *path, ur_array *array, ur_error *error);
+void ur__write_array(FILE *stream, const ur_array *array);
+/* Little-endian numbers of 1 to 8 bytes. */
+uint64_t ur__little(const unsigned char *from, int bytes);
+void ur__put_little(unsigned char *to, int bytes, uint64_t value);
+
+#endif
