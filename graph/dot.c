@@ -106,13 +106,16 @@ static void put_edges(const drawing *d, uint32_t v)
     const ur__node *n = &tape->node[v];
     for (uint32_t k = 0; k < n->inputs; k++) {
         uint32_t u = ur__unmasked(tape, ur__in(tape, n, k));
-        bool carried = d->folded && tape->node[u].step && tape->node[u].step != d->folded;
+        int32_t delay = n->step - tape->node[u].step; /* 0 also where a sum over t gathers every step */
+        bool carried = d->folded && n->step && tape->node[u].step && delay != 0;
         if (carried)
             u = ur__unmasked(tape, counterpart(d, u, d->folded));
         if (!drawn(d, u))
             continue;
         fprintf(d->out, "  n%u -> n%u", (unsigned)u, (unsigned)v);
-        fputs(carried ? " [style=dashed, constraint=false, label=\"t-1\"];\n" : ";\n", d->out);
+        if (carried)
+            fprintf(d->out, " [style=dashed, constraint=false, label=\"t%+d\"]", (int)-delay);
+        fputs(";\n", d->out);
     }
 }
 

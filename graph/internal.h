@@ -92,6 +92,8 @@ ur_var ur__poison(ur_tape *tape, const char *format, ...) UR_PRINTF(2, 3);
 bool ur__valid(ur_tape *tape, ur_var v, const char *what);
 ur_var ur__var(ur_tape *tape, uint32_t index);
 
+/* False, with the tape's error set, for a shape that no tape holds. */
+bool ur__possible(ur_tape *tape, const char *what, ur_shape shape);
 /* Appends a node without looking at its shapes; `shape` is right. `attr` becomes the node's constants. */
 ur_var ur__append(ur_tape *tape, const ur_op *op, size_t inputs, const ur_var *in, ur_shape shape, const double *attr);
 /* The node's data. */

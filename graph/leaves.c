@@ -25,11 +25,8 @@ const ur_op ur_op_const = {.name = "const", .attrs = 1, .kind = UR_LEAF, .run = 
 /* Appends a leaf node and its record. The shape must be good. */
 static ur_var add_leaf(ur_tape *tape, const ur_op *op, const char *name, ur_shape shape, ur__leaf leaf)
 {
-    if (!ur_shape_count(shape)) {
-        char text[UR_SHAPE_TEXT];
-        return ur__poison(tape, "%s %s%s: not a shape that a tape holds: sizes from 1, at most 2^40 elements", op->name,
-                          name, ur_shape_text(shape, text));
-    }
+    if (!ur__possible(tape, name, shape))
+        return ur__poison(tape, NULL);
     if (!ur__room(tape, &tape->leaf, &tape->leaf_room, tape->leaves, sizeof *tape->leaf))
         return ur__poison(tape, NULL);
     ur_var v = ur__append(tape, op, 0, NULL, shape, NULL);

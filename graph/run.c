@@ -246,12 +246,18 @@ static void carry_states(ur_plan *plan)
     }
 }
 
-bool ur_plan_run(ur_plan *plan)
+static bool usable(const ur_plan *plan, const char *what)
 {
     if (!plan || plan->tape->error.text[0])
         return false;
-    if (plan->generation != plan->tape->generation)
-        return ur__fail(&plan->tape->error, "ur_plan_run: a stale plan, from before ur_tape_clear");
+    return plan->generation == plan->tape->generation ||
+           ur__fail(&plan->tape->error, "%s: a stale plan, from before ur_tape_clear", what);
+}
+
+bool ur_plan_run(ur_plan *plan)
+{
+    if (!usable(plan, "ur_plan_run"))
+        return false;
     for (size_t i = 0; i < plan->launches; i++) {
         run_launch(plan, &plan->launch[i]);
         if (plan->finite && !check_finite(plan, &plan->launch[i]))
@@ -285,7 +291,7 @@ static bool readable(const ur_plan *plan, uint32_t v)
 
 const void *ur_value(ur_plan *plan, ur_var value)
 {
-    if (!plan || !ur__valid(plan->tape, value, "ur_value"))
+    if (!usable(plan, "ur_value") || !ur__valid(plan->tape, value, "ur_value"))
         return NULL;
     if (readable(plan, value.index))
         return value_of(plan, value.index);

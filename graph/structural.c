@@ -143,6 +143,8 @@ const ur_op ur_op_reduce_to = {
 ur_var ur_reduce_to(ur_var value, ur_shape shape)
 {
     double attr[SHAPE_ATTRS];
+    if (value.tape && !ur__possible(value.tape, "reduce_to", shape))
+        return ur__poison(value.tape, NULL);
     attr_of_shape(shape, attr);
     return ur_record(&ur_op_reduce_to, 1, &value, attr);
 }
@@ -188,6 +190,8 @@ const ur_op ur_op_broadcast = {
 ur_var ur_broadcast(ur_var value, ur_shape shape)
 {
     double attr[SHAPE_ATTRS];
+    if (value.tape && !ur__possible(value.tape, "broadcast", shape))
+        return ur__poison(value.tape, NULL);
     attr_of_shape(shape, attr);
     return ur_record(&ur_op_broadcast, 1, &value, attr);
 }

@@ -239,14 +239,19 @@ static ur_var append(ur_tape *tape, const ur_op *op, size_t inputs, const ur_var
     return ur__var(tape, (uint32_t)tape->nodes++);
 }
 
+bool ur__possible(ur_tape *tape, const char *what, ur_shape shape)
+{
+    char text[UR_SHAPE_TEXT], place[UR__PLACE];
+    return ur_shape_count(shape) > 0 ||
+           ur__fail(&tape->error,
+                    "%s%s: the shape %s is not one that a tape holds: sizes from 1, at most 2^40 elements", what,
+                    ur__place(tape, tape->scope_now, tape->step_now, place), ur_shape_text(shape, text));
+}
+
 ur_var ur__append(ur_tape *tape, const ur_op *op, size_t inputs, const ur_var *in, ur_shape shape, const double *attr)
 {
-    if (!ur_shape_count(shape)) {
-        char text[UR_SHAPE_TEXT], place[UR__PLACE];
-        return ur__poison(tape, "%s%s: the shape %s is not one that a tape holds: sizes from 1, at most 2^40 elements",
-                          op->name, ur__place(tape, tape->scope_now, tape->step_now, place),
-                          ur_shape_text(shape, text));
-    }
+    if (!ur__possible(tape, op->name, shape))
+        return ur__poison(tape, NULL);
     return append(tape, op, inputs, in, shape_index(tape, shape), attr);
 }
 

@@ -40,7 +40,10 @@ const ur_op ur_op_reshape = {
 
 ur_var ur_reshape(ur_var a, ur_shape shape)
 {
+    char text[UR_SHAPE_TEXT];
     double attr[1 + UR_RANK] = {shape.rank};
+    if (!ur_shape_count(shape))
+        ur_tape_fail(a.tape, "reshape: %s is not a shape that a tape holds", ur_shape_text(shape, text));
     for (int i = 0; i < shape.rank && i < UR_RANK; i++)
         attr[1 + i] = (double)shape.size[i];
     return ur__unary(&ur_op_reshape, a, attr);

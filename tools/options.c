@@ -107,6 +107,7 @@ static const option table[] = {
     NUMBER_ROW("seed", seed, TRAIN | EVAL | DATA | GRADCHECK, INTEGER, 0, 9e15, "S",
                "of data and initial values (default 1)"),
     TEXT_ROW("output", output, DATA | GRAPH | RUN, "FILE", "where to write, also -o; run: the outputs [N,T,p], .npy"),
+    FLAG_ROW("quiet", quiet, EVERY, "no progress on stderr"),
 };
 
 enum { OPTIONS = sizeof table / sizeof table[0] };
