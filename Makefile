@@ -24,13 +24,13 @@ CLANG_TIDY    ?= clang-tidy
 CPPCHECK      ?= cppcheck
 VALGRIND      ?= valgrind
 GCOV          ?= gcov
-SEED          ?= 5
+SEED          ?= 2
 V             ?= 0
 
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: all help demo test slow deps deps-lint lint lint-format lint-cppcheck lint-tidy \
+.PHONY: all help demo examples test slow deps deps-lint lint lint-format lint-cppcheck lint-tidy \
         sanitize valgrind coverage install clean FORCE
 FORCE:
 
@@ -142,10 +142,22 @@ $(BUILD)/include/unroll.h: FORCE
 	$(call WRITE,'/* unroll.h - the whole library. */' '$(hash)include "unroll/graph/graph.h"' '$(hash)include "unroll/ops/ops.h"' \
 	             '$(hash)include "unroll/layers/layers.h"' '$(hash)include "unroll/optim/optim.h"')
 
+# ---- examples
+
+# Each is a program by itself, built as its reader would build it: against the headers as installed, and the library.
+EXAMPLES := $(patsubst tools/%.c,$(BUILD)/%,$(sort $(wildcard tools/examples/*.c)))
+examples: $(EXAMPLES) ## the programs of tools/examples
+
+$(OBJ)/tools/examples/%.o: DEFINE := -I$(BUILD)/include
+$(EXAMPLES:$(BUILD)/%=$(OBJ)/tools/%.o): | $(HEADERS)
+$(EXAMPLES): $(BUILD)/%: $(OBJ)/tools/%.o $(BUILD)/libunroll.a
+	@mkdir -p $(@D)
+	$(call SAY,LD)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS)
+
 # ---- demo
 
 DEMO := $(BUILD)/demo
-demo: $(BUILD)/unroll ## the main job: train the lecture's network on the Reber grammar, test it, draw it (SEED=5)
+demo: $(BUILD)/unroll ## the main job: train the lecture's network on the Reber grammar, test it, draw it (SEED=2)
 	@mkdir -p $(DEMO)
 	$(BUILD)/unroll train rnn --task reber --hidden 4 --lr 1 --reduce mean --epochs 10000 --until-zero-errors \
 	    --seed $(SEED) --save $(DEMO)/reber.safetensors --log $(DEMO)/run.csv --plot $(DEMO)/loss.svg
@@ -190,6 +202,7 @@ $(TESTS:%=$(BUILD)/log/%.log) $(SLOW_TESTS:%=$(BUILD)/log/%.log): $(BUILD)/log/%
 	@$(TEST_ENVIRONMENT) tools/run-test.sh $@ $(TEST_WRAPPER) $<
 $(SCRIPTS:%=$(BUILD)/log/%.log) $(SLOW_SCRIPTS:%=$(BUILD)/log/%.log): $(BUILD)/log/%.log: % all FORCE
 	@$(TEST_ENVIRONMENT) tools/run-test.sh $@ ./$<
+$(BUILD)/log/tests/examples.sh.log: $(EXAMPLES)
 
 # ---- checks that build once more
 
@@ -209,7 +222,7 @@ coverage: ## lines and branches of each folder that the tests reach
 
 # ---- lint
 
-C_FILES := $(sort $(wildcard $(foreach d,graph ops ops/kernels layers optim tools tests tests/slow,$d/*.c $d/*.h)))
+C_FILES := $(sort $(wildcard $(foreach d,graph ops ops/kernels layers optim tools tools/examples tests tests/slow,$d/*.c $d/*.h)))
 LINT_DEFINE := -DUR_REAL=float -DUR_TABLE=ur__kernels_f32 $(TOOL_DEFINE)
 PROCESSORS = $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
 
@@ -227,10 +240,10 @@ lint-cppcheck:
 	@$(CPPCHECK) --quiet --std=c11 --language=c -j$(PROCESSORS) --enable=warning,style,performance,portability \
 	    --inline-suppr --error-exitcode=1 $(CPPCHECK_OFF:%='--suppress=%') $(LINT_DEFINE) $(filter %.c,$(C_FILES))
 # Speaks only where something was found: the count of warnings in system headers is no news.
-lint-tidy:
+lint-tidy: $(HEADERS)
 	@echo $(CLANG_TIDY)
 	@printf '%s\n' $(filter %.c,$(C_FILES)) | xargs -P $(PROCESSORS) -n 1 sh -c \
-	    'out=$$($(CLANG_TIDY) --quiet "$$0" -- $(LANGUAGE) $(CHECK_CFLAGS) $(LINT_DEFINE) 2>&1) || \
+	    'out=$$($(CLANG_TIDY) --quiet "$$0" -- $(LANGUAGE) -I$(BUILD)/include $(CHECK_CFLAGS) $(LINT_DEFINE) 2>&1) || \
 	     { printf "%s\n" "$$out"; exit 1; }'
 
 # ---- dependencies, installation

@@ -24,6 +24,7 @@ typedef struct probe {
 
 typedef struct difference {
     double value, error;
+    double bend; /* by how much the differences to the two sides differ; of the result: where that does not vanish */
 } difference;
 
 static bool evaluate(const probe *p, size_t i, double x, double *y)
@@ -35,14 +36,15 @@ static bool evaluate(const probe *p, size_t i, double x, double *y)
     return good;
 }
 
-/* D(h), and the rounding error that it can have. */
-static bool central(const probe *p, size_t i, double h, difference *d)
+/* D(h), and the rounding error that it can have. `here` is y(x). */
+static bool central(const probe *p, size_t i, double h, double here, difference *d)
 {
     double x = p->x[i], up = x + h, down = x - h, above, below;
     if (!evaluate(p, i, up, &above) || !evaluate(p, i, down, &below))
         return false;
     d->value = (above - below) / (up - down);
     d->error = DBL_EPSILON * fmax(fabs(above), fabs(below)) / h;
+    d->bend = fabs((above - here) / (up - x) - (here - below) / (x - down));
     return true;
 }
 
@@ -51,13 +53,18 @@ static bool differentiate(const probe *p, size_t i, difference *best)
 {
     double h = first_step * fmax(1, fabs(p->x[i]));
     difference d, last = {0}, n = {0};
+    double here;
     *best = (difference){.error = INFINITY};
+    if (!evaluate(p, i, p->x[i], &here))
+        return false;
     for (int k = 0; k < HALVINGS; k++, h /= 2) {
-        if (!central(p, i, h, &d))
+        if (!central(p, i, h, here, &d))
             return false;
         difference before = n;
         n.value = (4 * d.value - last.value) / 3;
         n.error = d.error + fabs(n.value - (k > 1 ? before.value : d.value));
+        n.bend = d.bend > 0.75 * last.bend && d.bend > 8 * d.error ? d.bend : 0; /* it should have halved */
+        n.error += n.bend;
         if (k > 0 && isfinite(n.value) && n.error < best->error)
             *best = n;
         if (k > 2 && d.error > best->error)
@@ -74,7 +81,7 @@ static ur_verdict judge(double analytic, difference n, double tolerance)
         return UR_WRONG;
     if (!(deviation <= tolerance * size + n.error))
         return UR_WRONG;
-    if (n.error > small_enough * size && deviation > 0)
+    if (n.error > small_enough * size && (deviation > 0 || n.bend > 0 || !isfinite(n.error)))
         return UR_UNSTABLE;
     return UR_HOLDS;
 }

@@ -50,7 +50,10 @@ uint32_t ur__unmasked(const ur_tape *tape, uint32_t node)
 {
     const ur__node *n = &tape->node[node];
     while (n->op == &ur_op_select) {
-        const char *condition = ur__name_of(tape, ur__in(tape, n, 0));
+        uint32_t mask = ur__in(tape, n, 0);
+        while (tape->node[mask].inputs == 1) /* reshaped for a state of more dimensions */
+            mask = ur__in(tape, &tape->node[mask], 0);
+        const char *condition = ur__name_of(tape, mask);
         if (!condition || strcmp(condition, "alive") != 0 || ur__name_of(tape, node))
             break;
         node = ur__in(tape, n, 1);

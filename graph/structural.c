@@ -255,6 +255,7 @@ const ur_op ur_op_detach = {
     .map = identity_map,
     .derive = detach_derive,
     .onnx = "Identity",
+    .samples = {{{UR_SIZES(3, 2)}, {0}, 0, 0}},
 };
 
 ur_var ur_detach(ur_var value)

@@ -20,6 +20,6 @@ const ur_cell ur_cell_rnn = {
     .name = "rnn",
     .equations = "h = tanh(Wi' x + Wh' h[t-1] + bh)",
     .states = 1,
-    .state = {"h"},
+    .state = {{.name = "h"}},
     .step = step,
 };

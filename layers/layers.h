@@ -42,15 +42,27 @@ typedef struct ur_net_options ur_net_options;
 
 enum { UR_STATES = 4 };
 
+/* A state of a cell: what one step leaves for the next. */
+typedef struct ur_cell_state {
+    const char *name;
+    /* Its shape, the batch last; NULL: [hidden, batch]. */
+    ur_shape (*shape)(const ur_net_options *options, int64_t batch);
+    double start; /* every element before the first step, unless it is given or learned */
+} ur_cell_state;
+
 /* A cell: one step of a recurrent network. Its file holds this descriptor, and nothing else names it. */
 typedef struct ur_cell {
     const char *name;
     const char *equations; /* as the user reads them, a line each */
     int states;
-    const char *state[UR_STATES]; /* their names; each is [hidden, batch] and starts as 0 unless given */
+    ur_cell_state state[UR_STATES];
     /* Records one step. `state` holds the states of the step before and receives those of this one. Returns the cell's
-     * output; units are named (ur_name). */
+     * output [hidden, batch]; units are named (ur_name). */
     ur_var (*step)(ur_tape *tape, const ur_net_options *options, ur_var x, ur_var *state);
+    /* A cell that runs in both directions itself: the step from t+1 to t is that of another descriptor, and the output
+     * layer's weights have these names. */
+    const struct ur_cell *back;
+    const char *output_weights[2];
 } ur_cell;
 
 /* All cells of the library, in alphabetical order of their files; NULL past the last. */
@@ -64,17 +76,36 @@ typedef enum ur_loss { UR_NO_LOSS, UR_BCE, UR_CE, UR_MSE } ur_loss;
 /* The loss of all positions is divided by 1, the number of sequences, or (sum of lengths) x outputs. */
 typedef enum ur_reduction { UR_SUM_ALL, UR_PER_SEQUENCE, UR_MEAN_ALL } ur_reduction;
 extern const char *const ur_loss_names[], *const ur_reduction_names[]; /* "none", "bce", ...; "sum", ... */
+/* The states before the first step: the cell's own, inputs, or parameters h0, c0, ... alike for all sequences. */
+typedef enum ur_start { UR_START_FIXED, UR_START_GIVEN, UR_START_LEARNED } ur_start;
 
 struct ur_net_options {
     const ur_cell *cell;
     int64_t inputs, hidden, outputs; /* d, m, p; outputs count only with an output layer */
-    ur_activation hidden_activation; /* UR_TANH unless set */
+    int64_t layers;                  /* stacked; 0: 1 */
+    bool bidirectional;              /* every layer runs in both directions; the forward outputs stand first */
+    int64_t heads;                   /* of slstm and mlstm; 0: 1 */
+    ur_activation hidden_activation; /* of rnn, brnn and mlp; UR_TANH unless set */
     ur_activation out;               /* the output layer's; UR_NO_ACTIVATION: no output layer */
     ur_loss loss;
     ur_reduction reduction;
-    bool weighted;    /* positions have weights, or targets stand at each sequence's last step only */
-    bool given_start; /* the states before the first step are inputs, not 0 */
+    ur_start start;
+    int64_t bptt;   /* gradients flow through at most so many steps: states are cut before steps K+1, 2K+1, ...
+                                  (after steps in the other direction); 0: through all */
+    double dropout; /* probability that an output of a layer below another one is 0 in training; the others are
+                                  scaled by 1/(1 - dropout) */
+    double recurrent_dropout; /* the same for the state h that a step reads, one mask for the whole sequence */
+    bool layer_norm;          /* normalises each layer's output over its units, then gamma, beta [m] */
+    bool weighted;            /* positions have weights, or targets stand at each sequence's last step only */
+    uint32_t seed;            /* of the dropout masks */
 };
+
+/* A state of the whole network, with its name: `h`, `layer1.back.c`. */
+typedef struct ur_net_state {
+    const char *name;
+    ur_shape shape;
+    ur_var start, final; /* before the first step, after each sequence's last (for `back`: before its first) */
+} ur_net_state;
 
 /* A network recorded for `steps` time steps and `batch` columns. The arrays have `steps` elements, for t = 1...; all
  * live in the tape. */
@@ -82,11 +113,14 @@ typedef struct ur_net {
     ur_tape *tape;
     ur_net_options options;
     int64_t steps, batch;
-    ur_var *x, *y, *alive, *weight;            /* inputs: [d,B], [p,B], [1,B], [1,B]; y and weight may be NULL */
-    ur_var *o;                                 /* outputs [p,B], 0 at dead positions */
-    ur_var start[UR_STATES], final[UR_STATES]; /* states before the first and after each sequence's last step */
-    ur_var factor;                             /* input []: what the summed loss is multiplied by */
-    ur_var loss;                               /* [] */
+    ur_var *x, *y, *alive, *weight; /* inputs: [d,B], [p,B], [1,B], [1,B]; y and weight may be NULL */
+    ur_var *o;                      /* outputs [p,B], 0 at dead positions */
+    size_t states;
+    ur_net_state *state;
+    ur_var factor;    /* input []: what the summed loss is multiplied by */
+    ur_var training;  /* input []: number of the training step for dropout, below 0: evaluation, no dropout */
+    ur_var sequences; /* input [1,B]: the columns' numbers in the data, for dropout */
+    ur_var loss;      /* [] */
     size_t params;
     ur_var *gradient; /* of each parameter in its order, after ur_net_differentiate */
 } ur_net;
@@ -95,7 +129,7 @@ typedef struct ur_net {
 ur_net *ur_net_new(ur_tape *tape, const ur_net_options *options, int64_t steps, int64_t batch);
 /* Records the gradient of the loss by every parameter. */
 bool ur_net_differentiate(ur_net *net);
-/* Number of units that leave the network: rows of o. */
+/* Number of values that leave the network: rows of o. */
 int64_t ur_net_outputs(const ur_net_options *options);
 
 /* Writes sequences `first` ... `first + count - 1` of the data to the inputs, one a column; the other columns are dead.

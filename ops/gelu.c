@@ -7,7 +7,7 @@ static const double sqrt_half = 0.7071067811865476;
 static double map(const double *in, const double *attr)
 {
     (void)attr;
-    return 0.5 * in[0] * (1 + erf(in[0] * sqrt_half));
+    return 0.5 * in[0] * erfc(-in[0] * sqrt_half);
 }
 
 static ur_var derive(const ur_adjoint *a, int k)

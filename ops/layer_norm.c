@@ -6,12 +6,6 @@
 
 static const double eps = 1e-5;
 
-static bool shape(ur_shaping *s)
-{
-    s->out = s->in[0];
-    return true;
-}
-
 static void run(const ur_call *c)
 {
     size_t rows = (size_t)ur__size(c->out_shape, 0), columns = ur_shape_count(c->out_shape) / rows;
@@ -43,7 +37,7 @@ const ur_op ur_op_layer_norm = {
     .derivative = "(g - mean g - y mean(g y))/s",
     .inputs = 1,
     .kind = UR_COLUMNS,
-    .shape = shape,
+    .shape = ur__features_shape,
     .run = run,
     .derive = derive,
     .onnx = "LayerNormalization",

@@ -3,12 +3,6 @@
  *     dy_i/da_j = [i = j] - softmax(a)_j,   so   da = g - softmax(a) sum_j g_j. */
 #include "op.h"
 
-static bool shape(ur_shaping *s)
-{
-    s->out = s->in[0];
-    return true;
-}
-
 static void run(const ur_call *c)
 {
     size_t rows = (size_t)ur__size(c->out_shape, 0), columns = ur_shape_count(c->out_shape) / rows;
@@ -36,7 +30,7 @@ const ur_op ur_op_log_softmax = {
     .derivative = "g - softmax(a) sum_j g_j",
     .inputs = 1,
     .kind = UR_COLUMNS,
-    .shape = shape,
+    .shape = ur__features_shape,
     .run = run,
     .derive = derive,
     .onnx = "LogSoftmax",

@@ -32,4 +32,11 @@ static inline int64_t ur__size(ur_shape shape, int i)
     return i < shape.rank ? shape.size[i] : 1;
 }
 
+/* The shape rule of operations over the features: the shape stays. */
+static inline bool ur__features_shape(ur_shaping *s)
+{
+    s->out = s->in[0];
+    return s->out.rank > 0 || ur_refuse(s, "a vector of features was expected, not a scalar");
+}
+
 #endif

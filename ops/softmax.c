@@ -3,12 +3,6 @@
  *     dy_i/da_j = y_i ([i = j] - y_j),   so   da = y (g - sum_j g_j y_j). */
 #include "op.h"
 
-static bool shape(ur_shaping *s)
-{
-    s->out = s->in[0];
-    return true;
-}
-
 static void run(const ur_call *c)
 {
     size_t rows = (size_t)ur__size(c->out_shape, 0), columns = ur_shape_count(c->out_shape) / rows;
@@ -36,7 +30,7 @@ const ur_op ur_op_softmax = {
     .derivative = "y (g - sum_j g_j y_j)",
     .inputs = 1,
     .kind = UR_COLUMNS,
-    .shape = shape,
+    .shape = ur__features_shape,
     .run = run,
     .derive = derive,
     .onnx = "Softmax",

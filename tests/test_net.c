@@ -976,7 +976,7 @@ static const char *model_path(void)
     return path;
 }
 
-/* Not `weighted` and `given_start`: they belong to the data and to the run, not to the model. */
+/* Not `weighted` and `start`: they belong to the data and to the run, not to the model. */
 static void assert_same_options(const ur_net_options *a, const ur_net_options *b)
 {
     ck_assert_ptr_eq(a->cell, b->cell);

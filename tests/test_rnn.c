@@ -237,7 +237,7 @@ static ur_plan *plan_machine(const machine *m, ur_plan_options options)
         root[n++] = m->at.net_h[t];
     }
     root[n++] = m->delta.h0;
-    root[n++] = m->net->final[0];
+    root[n++] = m->net->state[0].final;
     root[n++] = m->net->loss;
     options.roots = n;
     options.root = root;
@@ -255,7 +255,7 @@ static machine new_machine(const setup *s, ur_dtype dtype, int batch, const weig
                               .out = s->out,
                               .loss = s->loss,
                               .reduction = UR_SUM_ALL,
-                              .given_start = s->given_start};
+                              .start = s->given_start ? UR_START_GIVEN : UR_START_FIXED};
     m.net = ur_net_new(m.tape, &options, T, batch);
     ck_assert_msg(m.net && ur_net_differentiate(m.net), "%s", ur_tape_error(m.tape));
     ck_assert_uint_eq(m.net->params, 5);
@@ -264,7 +264,7 @@ static machine new_machine(const setup *s, ur_dtype dtype, int batch, const weig
         m.at.net_h[t] = net_value(m.tape, "h", t + 1, false);
         m.at.x[t] = m.net->x[t];
     }
-    m.at.h0 = m.net->start[0];
+    m.at.h0 = m.net->state[0].start;
     ck_assert(ur_grad(m.net->loss, POINTS, (const ur_var *)&m.at, (ur_var *)&m.delta));
     m.plan = plan_machine(&m, (ur_plan_options){0});
     ck_assert_msg(m.plan != NULL, "%s", ur_tape_error(m.tape));
@@ -303,7 +303,7 @@ static void bind(const machine *m, const setup *s, const sequences *q)
         for (int i = 0; i < M; i++)
             h0[i * batch + k] = q->h0[k][i];
     if (s->given_start)
-        ck_assert(ur_write(m->net->start[0], (size_t)(M * batch), h0));
+        ck_assert(ur_write(m->net->state[0].start, (size_t)(M * batch), h0));
 }
 
 /* Column k of a value of some rows. */
@@ -381,7 +381,7 @@ static void compare(const machine *m, ur_plan *plan, const setup *s, const weigh
     for (int k = 0; k < q->n; k++) {
         trace r = run_by_hand(s, w, q, k);
         compare_steps(m, plan, s, &r, k, q->length[k], tolerance);
-        read_column(m, plan, m->net->final[0], M, k, h);
+        read_column(m, plan, m->net->state[0].final, M, k, h);
         assert_near("the last state", (int)q->length[k], M, h, r.h[q->length[k]], tolerance);
         read_column(m, plan, m->delta.h0, M, k, h);
         assert_near("dh_0", 0, M, h, r.dh0, tolerance);

@@ -66,7 +66,7 @@ static bool record(pass *p)
     const options *o = p->o;
     p->shape.inputs = p->data->inputs;
     p->shape.weighted = p->data->weight || p->data->y_last;
-    p->shape.given_start = o->state != NULL;
+    p->shape.start = o->state ? UR_START_GIVEN : UR_START_FIXED;
     if (!o->target)
         p->shape.loss = UR_NO_LOSS;
     p->tape = ur_tape_new(&(ur_tape_options){.dtype = o->dtype == UR_F32 ? UR_F32 : UR_F64});
@@ -121,39 +121,58 @@ static bool add_steps(pass *p, ur_arrays *set, const char *name, const ur_var *v
 
 /* ---- initial and final states: [N,units] by their names */
 
+/* A state's shape in a file: the batch first. */
+static int batch_first(const ur_net_state *state, int64_t size[UR_RANK])
+{
+    int rank = state->shape.rank;
+    size[0] = state->shape.size[rank - 1];
+    for (int i = 1; i < rank; i++)
+        size[i] = state->shape.size[i - 1];
+    return rank;
+}
+
+static bool read_state(pass *p, const ur_net_state *state)
+{
+    char text[UR_ARRAY_TEXT];
+    int64_t size[UR_RANK], batch = p->net->batch;
+    int rank = batch_first(state, size);
+    const ur_array *array = ur_arrays_find(p->states, state->name);
+    bool fits = array && array->rank == rank;
+    for (int i = 0; fits && i < rank; i++)
+        fits = array->size[i] == size[i];
+    if (!fits)
+        return complain("%s: the state %s%s was expected with the batch first, %s was found", p->o->state, state->name,
+                        ur_shape_text((ur_shape){.rank = rank, .size = {size[0], size[1], size[2], size[3]}}, text),
+                        array ? ur_array_shape(array, text) : "none") == DONE;
+    double *given = (double *)calloc(2 * array->count, sizeof *given), *columns = given + array->count;
+    int64_t units = (int64_t)array->count / batch;
+    bool good = given && ur_array_get(array, given, &p->error);
+    for (int64_t n = 0; good && n < batch; n++)
+        for (int64_t k = 0; k < units; k++)
+            columns[k * batch + n] = given[n * units + k];
+    good = good && ur_write(state->start, array->count, columns);
+    free(given);
+    return good;
+}
+
 static bool read_states(pass *p)
 {
-    const ur_cell *cell = p->shape.cell;
     p->states = ur_arrays_load(p->o->state, NULL, &p->error);
-    for (int i = 0; p->states && i < cell->states; i++) {
-        const ur_array *array = ur_arrays_find(p->states, cell->state[i]);
-        int64_t batch = p->net->batch, units = p->shape.hidden;
-        if (!array || array->rank != 2 || array->size[0] != batch || array->size[1] != units) {
-            char text[UR_ARRAY_TEXT];
-            return complain("%s: the state %s[%lld,%lld] was expected, %s was found", p->o->state, cell->state[i],
-                            (long long)batch, (long long)units, array ? ur_array_shape(array, text) : "none") == DONE;
-        }
-        double *given = (double *)calloc(2 * array->count, sizeof *given), *columns = given + array->count;
-        bool good = given && ur_array_get(array, given, &p->error);
-        for (int64_t n = 0; good && n < batch; n++)
-            for (int64_t k = 0; k < units; k++)
-                columns[k * batch + n] = given[n * units + k];
-        good = good && ur_write(p->net->start[i], array->count, columns);
-        free(given);
-        if (!good)
+    for (size_t i = 0; p->states && i < p->net->states; i++)
+        if (!read_state(p, &p->net->state[i]))
             return false;
-    }
     return p->states != NULL;
 }
 
 static bool write_states(pass *p)
 {
     ur_arrays *set = ur_arrays_new(NULL);
-    int64_t size[] = {p->net->batch, p->shape.hidden};
     bool good = true;
-    for (int i = 0; good && i < p->shape.cell->states; i++) {
-        ur_array *array = add_array(p, set, p->shape.cell->state[i], 2, size);
-        good = array && collect(p, &p->net->final[i], 1, p->shape.hidden, false, array);
+    for (size_t i = 0; good && i < p->net->states; i++) {
+        const ur_net_state *state = &p->net->state[i];
+        int64_t size[UR_RANK], rank = batch_first(state, size);
+        ur_array *array = add_array(p, set, state->name, (int)rank, size);
+        good = array && collect(p, &state->final, 1, (int64_t)array->count / p->net->batch, false, array);
     }
     good = good && ur_arrays_save(set, p->o->state_out, &p->error);
     ur_arrays_free(set);
@@ -196,7 +215,7 @@ static bool list_units(const pass *p, gradients *g)
         if (!node.name || node.op->kind == UR_LEAF || node.step != 1)
             continue;
         snprintf(g->unit[g->units], sizeof *g->unit, "%s", node.name);
-        g->rows[g->units++] = node.shape.rank > 0 ? node.shape.size[0] : 1;
+        g->rows[g->units++] = (int64_t)ur_shape_count(node.shape) / p->net->batch;
     }
     return true;
 }
@@ -260,8 +279,8 @@ static bool plan(pass *p, const gradients *g)
 {
     for (int64_t t = 0; t < p->net->steps; t++)
         ur_keep(p->net->o[t]);
-    for (int i = 0; p->o->state_out && i < p->shape.cell->states; i++)
-        ur_keep(p->net->final[i]);
+    for (size_t i = 0; p->o->state_out && i < p->net->states; i++)
+        ur_keep(p->net->state[i].final);
     if (p->shape.loss)
         ur_keep(p->net->loss);
     for (size_t i = 0; i < g->count; i++)

@@ -32,15 +32,15 @@ static bool open_streamer(streamer *s, const options *o, const ur_arrays *weight
     ur_error error = {{0}};
     shape.inputs = s->inputs = inputs;
     shape.loss = UR_NO_LOSS;
-    shape.given_start = true;
+    shape.start = UR_START_GIVEN;
     s->dtype = o->dtype == UR_F32 ? UR_F32 : UR_F64;
     s->outputs = ur_net_outputs(&shape);
     s->tape = ur_tape_new(&(ur_tape_options){.dtype = s->dtype});
     s->net = ur_net_new(s->tape, &shape, 1, 1);
     if (s->net && !ur_params_from_arrays(s->tape, weights, o->weights ? o->weights : o->argument[0], &error))
         return complain("%s", error.text) == DONE;
-    for (int i = 0; s->net && i < shape.cell->states; i++)
-        ur_state(s->net->start[i], s->net->final[i]);
+    for (size_t i = 0; s->net && i < s->net->states; i++)
+        ur_state(s->net->state[i].start, s->net->state[i].final);
     s->x = (double *)calloc((size_t)inputs, sizeof *s->x);
     s->o = (double *)calloc((size_t)s->outputs, sizeof *s->o);
     double one = 1;

@@ -14,55 +14,53 @@ typedef UR_REAL real;
 
 #define IS_F32 (sizeof(real) == sizeof(float))
 
-static inline float f32_power_of_two(float n)
+static inline float f32_power_of_two(int32_t n)
 {
-    uint32_t bits = (uint32_t)((int32_t)n + 127) << 23;
+    uint32_t bits = (uint32_t)(n + 127) << 23;
     float y;
     memcpy(&y, &bits, sizeof y);
     return y;
 }
 
-/* e^x - 1 = e * 2^n + (2^n - 1); n within -126..127 */
-static inline float f32_expm1_parts(float x, float *scale)
+/* e^r - 1 for the r of x = n ln 2 + r. */
+static inline float f32_expm1_reduced(float x, int32_t *n)
 {
-    float n = x * 1.44269504088896341f + 12582912.0f; /* rounds to an integer: 1.5 * 2^23 */
-    n -= 12582912.0f;
-    float r = (x - n * 0.693145751953125f) - n * 1.428606765330187e-06f;
+    float k = x * 1.44269504088896341f + 12582912.0f; /* rounds to an integer: 1.5 * 2^23 */
+    k -= 12582912.0f;
+    float r = (x - k * 0.693145751953125f) - k * 1.428606765330187e-06f;
     float p = 1.989107986e-04f;
     p = p * r + 1.393373124e-03f;
     p = p * r + 8.333310485e-03f;
     p = p * r + 4.166646302e-02f;
     p = p * r + 1.666666716e-01f;
     p = p * r + 0.5f;
-    *scale = f32_power_of_two(n);
+    *n = (int32_t)k;
     return r * r * p + r;
 }
 
+/* 2^n in two factors: n reaches from -150 to 128. */
 static inline float f32_exp(float x)
 {
-    float a = x > 88.0f ? 88.0f : x, scale;
-    a = a < -87.0f ? -87.0f : a;
-    float e = f32_expm1_parts(a, &scale);
-    e = e * scale + scale;
-    e = x > 88.72283f ? (float)INFINITY : e;
-    return x < -87.33654f ? 0.0f : e;
+    float a = x > 89.0f ? 89.0f : x;
+    a = a < -104.0f ? -104.0f : a;
+    int32_t n;
+    float e = f32_expm1_reduced(a, &n);
+    int32_t half = n / 2;
+    return (1.0f + e) * f32_power_of_two(half) * f32_power_of_two(n - half);
 }
 
 static inline float f32_sigmoid(float x)
 {
-    float a = -x, scale;
-    a = a > 87.0f ? 87.0f : a;
-    a = a < -87.0f ? -87.0f : a;
-    float e = f32_expm1_parts(a, &scale);
-    return 1.0f / (1.0f + (e * scale + scale));
+    return 1.0f / (1.0f + f32_exp(-x));
 }
 
 /* tanh |x| = -m / (m + 2), m = expm1(-2 |x|): relative accuracy near 0 */
 static inline float f32_tanh(float x)
 {
-    float a = fabsf(x), scale;
+    float a = fabsf(x);
     a = a > 10.0f ? 10.0f : a;
-    float e = f32_expm1_parts(-2.0f * a, &scale);
+    int32_t n;
+    float e = f32_expm1_reduced(-2.0f * a, &n), scale = f32_power_of_two(n);
     e = e * scale + (scale - 1.0f);
     return copysignf(e / (e + 2.0f), x);
 }
