@@ -51,13 +51,14 @@ static bool central(const probe *p, size_t i, double h, double here, difference 
 /* The best extrapolated difference over the halvings of h. */
 static bool differentiate(const probe *p, size_t i, difference *best)
 {
-    double h = first_step * fmax(1, fabs(p->x[i]));
+    double step = first_step * fmax(1, fabs(p->x[i]));
     difference d, last = {0}, n = {0};
     double here;
     *best = (difference){.error = INFINITY};
     if (!evaluate(p, i, p->x[i], &here))
         return false;
-    for (int k = 0; k < HALVINGS; k++, h /= 2) {
+    for (int k = 0; k < HALVINGS; k++) {
+        double h = ldexp(step, -k);
         if (!central(p, i, h, here, &d))
             return false;
         difference before = n;

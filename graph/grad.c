@@ -15,16 +15,20 @@
 
 #include <string.h>
 
+/* What a consumer adds to the adjoint of a node; `before` is the one that came before it to the same node, 0: none. */
+typedef struct contribution {
+    uint32_t value, before;
+} contribution;
+
 /* What one call works with; arrays have y + 1 elements. */
 typedef struct walk {
     ur_tape *tape;
     uint32_t y;
-    uint32_t *adjoint;                   /* of the sweep */
-    uint8_t *between;                    /* on a path from wrt to y */
-    uint32_t *last;                      /* last contribution of a node in the ring below, 0: none */
-    uint32_t *next;                      /* contribution -> next in its ring */
-    uint32_t *value;                     /* contribution -> node */
-    size_t count, room_next, room_value; /* contributions, from 1 */
+    uint32_t *adjoint; /* of the sweep */
+    uint8_t *between;  /* on a path from wrt to y */
+    uint32_t *last;    /* number of a node's last contribution, 0: none */
+    contribution *list;
+    size_t count, room; /* contributions are numbered from 1 */
 } walk;
 
 static ur__sweep *sweep_of(ur_tape *tape, uint32_t y)
@@ -66,41 +70,31 @@ static void mark(const walk *w, size_t n, const ur_var *wrt)
         w->between[v] = w->between[v] == (FROM_WRT | TO_Y);
 }
 
-/* Appends a contribution at the end of v's ring. */
 static bool contribute(walk *w, uint32_t v, uint32_t value)
 {
     size_t c = w->count + 1;
-    if (!ur__room(w->tape, &w->next, &w->room_next, c, sizeof *w->next) ||
-        !ur__room(w->tape, &w->value, &w->room_value, c, sizeof *w->value))
+    if (!ur__room(w->tape, &w->list, &w->room, c, sizeof *w->list))
         return false;
     w->count = c;
-    w->value[c] = value;
-    uint32_t last = w->last[v];
-    w->next[c] = last ? w->next[last] : (uint32_t)c;
-    if (last)
-        w->next[last] = (uint32_t)c;
+    w->list[c] = (contribution){.value = value, .before = w->last[v]};
     w->last[v] = (uint32_t)c;
     return true;
 }
 
-/* adj(v) as one sum of the contributions in v's ring; 0 when there are none. */
-static uint32_t gather(walk *w, uint32_t v)
+/* adj(v) as one sum of its contributions in the order in which they came; 0 when there are none. */
+static uint32_t gather(const walk *w, uint32_t v)
 {
-    uint32_t last = w->last[v];
     size_t n = 0;
-    if (!last)
-        return 0;
-    for (uint32_t c = w->next[last];; c = w->next[c]) {
+    for (uint32_t c = w->last[v]; c && w->list; c = w->list[c].before)
         n++;
-        if (c == last)
-            break;
-    }
+    if (n == 0)
+        return 0;
     ur_var *terms = (ur_var *)ur__take(w->tape, n * sizeof *terms);
     if (!terms)
         return 0;
-    uint32_t c = w->next[last];
-    for (size_t i = 0; i < n; i++, c = w->next[c])
-        terms[i] = ur__var(w->tape, w->value[c]);
+    size_t i = n;
+    for (uint32_t c = w->last[v]; c && i > 0; c = w->list[c].before)
+        terms[--i] = ur__var(w->tape, w->list[c].value);
     ur_var sum = ur_total(n, terms);
     ur__give(w->tape, terms, n * sizeof *terms);
     return sum.index == UR_NONE ? 0 : sum.index;
@@ -147,7 +141,7 @@ static bool derive(walk *w, uint32_t u)
 }
 
 /* Gives v its adjoint, recorded at v's step and in v's scope. */
-static void adjoin(walk *w, uint32_t v)
+static void adjoin(const walk *w, uint32_t v)
 {
     ur_tape *tape = w->tape;
     tape->scope_now = tape->node[v].scope;
@@ -196,8 +190,7 @@ static bool differentiate(ur_var y, size_t n, const ur_var *wrt, uint32_t **adjo
     }
     ur__give(tape, w.between, count);
     ur__give(tape, w.last, count * sizeof *w.last);
-    ur__give(tape, w.next, w.room_next * sizeof *w.next);
-    ur__give(tape, w.value, w.room_value * sizeof *w.value);
+    ur__give(tape, w.list, w.room * sizeof *w.list);
     *adjoint = s->adjoint;
     return !tape->error.text[0];
 }

@@ -1,7 +1,8 @@
 /* leaves.c - inputs, parameters, constants, and their memory. */
-#include "internal.h"
-
+#include <math.h>
 #include <string.h>
+
+#include "internal.h"
 
 static void no_run(const ur_call *c)
 {
@@ -112,7 +113,7 @@ static uint32_t find_const(const ur_tape *tape, ur_shape shape, double value)
     for (size_t i = tape->consts; i-- > oldest;) {
         uint32_t v = tape->constant[i];
         const double *attr = ur__attr(tape, &tape->node[v]);
-        if (memcmp(attr, &value, sizeof value) == 0 && ur__shape(tape, v).rank == shape.rank &&
+        if (attr[0] == value && signbit(attr[0]) == signbit(value) && ur__shape(tape, v).rank == shape.rank &&
             ur_shape_equal(ur__shape(tape, v), shape))
             return v;
     }

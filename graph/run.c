@@ -201,7 +201,7 @@ static void run_launch(ur_plan *plan, const ur__launch *l)
 
 /* ---- a run */
 
-/* "exp(net[4,2]) in lstm/kappa, step 3: element [1,0] is inf (sequence 0)" */
+/* "exp[4,2] in lstm/kappa, step 3: the first value that is not finite is inf, at row 1 of sequence 0" */
 static bool check_finite(ur_plan *plan, const ur__launch *l)
 {
     ur_tape *tape = plan->tape;
