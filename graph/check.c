@@ -93,7 +93,6 @@ static void record(ur_check_result *r, size_t i, double analytic, difference n, 
     double deviation = fabs(analytic - n.value);
     double allowed = tolerance * fmax(fabs(analytic), fabs(n.value)) + n.error;
     double rank = deviation == 0 ? 0 : isfinite(deviation) ? deviation / allowed : INFINITY;
-    rank += verdict == UR_WRONG ? 1e3 : 0; /* a wrong element stands before any other */
     r->unstable += verdict == UR_UNSTABLE;
     r->wrong += verdict == UR_WRONG;
     if (verdict > r->verdict)

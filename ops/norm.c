@@ -16,8 +16,8 @@ static void run(const ur_call *c)
 
 static ur_var derive(const ur_adjoint *a, int k)
 {
-    ur_var zero = ur_const(a->y.tape, UR_SCALAR, 0);
-    return ur_select(a->y, ur_mul(a->in[k], ur_div(a->g, a->y)), zero);
+    ur_var one = ur_const(a->y.tape, UR_SCALAR, 1); /* in place of a norm of 0, where a is 0 too */
+    return ur_mul(a->in[k], ur_div(a->g, ur_select(a->y, a->y, one)));
 }
 
 const ur_op ur_op_norm = {

@@ -9,12 +9,10 @@ static double map(const double *in, const double *attr)
 
 static ur_var derive(const ur_adjoint *a, int k)
 {
-    ur_var base = a->in[0], exponent = a->in[1], zero = ur_const(a->y.tape, UR_SCALAR, 0);
-    if (k == 0) {
-        ur_var less = ur_sub(exponent, ur_const(a->y.tape, UR_SCALAR, 1));
-        return ur_mul(a->g, ur_mul(exponent, ur_power(base, less)));
-    }
-    return ur_select(ur_step_function(base), ur_mul(a->g, ur_mul(a->y, ur_log(base))), zero);
+    ur_var base = a->in[0], exponent = a->in[1], one = ur_const(a->y.tape, UR_SCALAR, 1);
+    if (k == 0)
+        return ur_mul(a->g, ur_mul(exponent, ur_power(base, ur_sub(exponent, one))));
+    return ur_mul(a->g, ur_mul(a->y, ur_log(ur_select(ur_step_function(base), base, one))));
 }
 
 const ur_op ur_op_power = {

@@ -1078,7 +1078,8 @@ START_TEST(largest_elements_share)
     ur_write(a, 4, (double[]){2, 5, -1, 5});
     ur_plan *plan = ur_plan_new(tape, &(ur_plan_options){.roots = 1, .root = &d});
     ck_assert(ur_plan_run(plan) && ur_read(plan, d, 4, g));
-    ck_assert_mem_eq(g, ((double[]){0, 0.5, 0, 0.5}), sizeof g);
+    for (int i = 0; i < 4; i++)
+        ck_assert_double_eq(g[i], i % 2 ? 0.5 : 0);
     ur_plan_free(plan);
     ur_tape_free(tape);
 }
@@ -1101,7 +1102,8 @@ START_TEST(indices_that_are_no_rows)
     ck_assert(ur_plan_run(plan) && ur_read(plan, columns, 8, y) && ur_read(plan, d, 4, g));
     for (int k = 0; k < 8; k++)
         ck_assert(k % 4 ? isnan(y[k]) : y[k] == (k ? 4 : 3));
-    ck_assert_mem_eq(g, ((double[]){0, 0, 1, 1}), sizeof g);
+    for (int k = 0; k < 4; k++)
+        ck_assert_double_eq(g[k], k < 2 ? 0 : 1);
     ur_plan_free(plan);
     ur_tape_free(tape);
 }
@@ -1285,6 +1287,7 @@ START_TEST(range)
         for (size_t i = 0; i < POINTS; i++) {
             double element[INPUTS] = {x[i]};
             double want = isfinite(x[i]) ? form_of(op)->element(element, p.attr) : op->map(element, p.attr);
+            want = isnan(x[i]) && strcmp(op->name, "step") != 0 ? (double)NAN : want;
             ck_assert_msg(alike(y[i], want) || (variant & 1 && y[i] == want), "%s(%.9g) is %.9g in %s%s, not %.9g",
                           op->name, x[i], y[i], variant & 1 ? "f64" : "f32", variant & 2 ? " by the reference" : "",
                           want);
