@@ -103,7 +103,7 @@ static ur_var refuse(ur_tape *tape, const ur_op *op, int inputs, const ur_shape 
 {
     static const char *const names[INPUTS] = {"a", "b", "c"};
     ur_var in[INPUTS] = {{0}};
-    for (int k = 0; k < inputs; k++)
+    for (int k = 0; k < inputs && k < INPUTS; k++)
         in[k] = ur_input(tape, names[k], shape[k]);
     ur_scope_open(tape, "lstm");
     ur_scope_open(tape, "phi");
