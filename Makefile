@@ -69,10 +69,18 @@ TOOL_C  := $(sort $(wildcard tools/*.c))
 HEADERS := $(addprefix $(BUILD)/include/unroll/,graph/graph.h ops/ops.h layers/layers.h optim/optim.h) \
            $(BUILD)/include/unroll.h
 
-# Each of these is ops/kernels/kernels.c once more.
-KERNELS := kernels_f32 kernels_f64
-$(OBJ)/ops/kernels/kernels_f32.o: DEFINE := -DUR_REAL=float -DUR_TABLE=ur__kernels_f32
-$(OBJ)/ops/kernels/kernels_f64.o: DEFINE := -DUR_REAL=double -DUR_TABLE=ur__kernels_f64
+# Each of these is ops/kernels/kernels.c once more: for a type and an instruction set. Within one, products may be fused
+# into sums; the portable ones are not, so that they are the same everywhere.
+ISAS := portable $(if $(findstring x86_64,$(shell $(CC) -dumpmachine)),avx2 avx512)
+KERNELS := $(foreach isa,$(ISAS),kernels_f32_$(isa) kernels_f64_$(isa))
+VECTOR_portable := 16
+VECTOR_avx2     := 32
+VECTOR_avx512   := 64
+FLAGS_avx2   := -mavx2 -mfma -ffp-contract=fast
+FLAGS_avx512 := -mavx512f -mavx512dq -mavx512bw -mavx512vl -mfma -mprefer-vector-width=512 -ffp-contract=fast
+KERNEL_DEFINE = -DUR_REAL=$(1) -DUR_TABLE=ur__kernels_$(2)_$(3) -DUR_VECTOR=$(VECTOR_$(3)) $(FLAGS_$(3))
+$(foreach isa,$(ISAS),$(eval $(OBJ)/ops/kernels/kernels_f32_$(isa).o: DEFINE = $(call KERNEL_DEFINE,float,f32,$(isa))))
+$(foreach isa,$(ISAS),$(eval $(OBJ)/ops/kernels/kernels_f64_$(isa).o: DEFINE = $(call KERNEL_DEFINE,double,f64,$(isa))))
 
 LIB_O  := $(LIB_C:%.c=$(OBJ)/%.o) $(KERNELS:%=$(OBJ)/ops/kernels/%.o) \
           $(TABLES:$(GENERATED)/%.c=$(OBJ)/generated/%.o)
@@ -223,7 +231,7 @@ coverage: ## lines and branches of each folder that the tests reach
 # ---- lint
 
 C_FILES := $(sort $(wildcard $(foreach d,graph ops ops/kernels layers optim tools tools/examples tests tests/slow,$d/*.c $d/*.h)))
-LINT_DEFINE := -DUR_REAL=float -DUR_TABLE=ur__kernels_f32 $(TOOL_DEFINE)
+LINT_DEFINE := -DUR_REAL=float -DUR_TABLE=ur__kernels_f32_portable -DUR_VECTOR=16 $(TOOL_DEFINE)
 PROCESSORS = $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
 
 # What cppcheck is not asked for: -Wshadow judges the names that hide others, and a local name may be that of a function;

@@ -209,6 +209,10 @@ const void *ur_plan_roots(const ur_plan *plan, size_t *count);
 /* Bytes of values that the plan holds, known before the first run. */
 size_t ur_plan_bytes(const ur_plan *plan);
 
+/* The instruction set of the kernels that new plans use: "portable", "avx2" or "avx512", the best that the processor has
+ * or the one that the environment variable UNROLL_ISA names. Results are equal to the bit on one instruction set. */
+const char *ur_instruction_set(void);
+
 /* ---- looking at a tape ------------------------------------------------------------------------------------------ */
 
 typedef struct ur_op ur_op;

@@ -8,7 +8,6 @@
 /* Elementwise kernels come first, then those with a calling convention of their own. */
 typedef enum ur__kernel {
     UR__SPECIFICATION, /* no kernel: the operation's specification */
-    UR__COPY,
     UR__SELECT,
     UR__ADD,
     UR__SUB,
@@ -30,6 +29,7 @@ typedef enum ur__kernel {
     UR__MAPS, /* number of elementwise kernels */
 
     UR__MATMUL = UR__MAPS,
+    UR__ALIAS, /* the result is the input's memory */
     UR__SUM_OF,
     UR__REDUCE,
     UR__BROADCAST

@@ -66,6 +66,18 @@ static bool add_bytes(size_t *total, size_t bytes)
     return true;
 }
 
+/* The node whose memory v can share, or v: a sum of one, a value under another shape. */
+static uint32_t shared(const ur_plan *plan, uint32_t v)
+{
+    const ur_tape *tape = plan->tape;
+    const ur__node *n = &tape->node[v];
+    bool same = n->op->kernel == UR__ALIAS || (n->op->kernel == UR__SUM_OF && n->inputs == 1);
+    if (!same || plan->reference || plan->offset[v] != UR__NOWHERE)
+        return v;
+    uint32_t u = ur__in(tape, n, 0);
+    return ur__is_leaf(&tape->node[u]) ? v : u;
+}
+
 /* Gives every wanted node that is no leaf its offset. A root that is a leaf, or comes twice, gets a copy. */
 static bool place(ur_plan *plan, const uint8_t *wanted)
 {
@@ -81,7 +93,9 @@ static bool place(ur_plan *plan, const uint8_t *wanted)
     plan->root_bytes = plan->bytes;
     plan->bytes = round_up(plan->bytes);
     for (uint32_t v = 0; v < plan->nodes && fits; v++)
-        if (wanted[v] && !ur__is_leaf(&tape->node[v]) && plan->offset[v] == UR__NOWHERE) {
+        if (wanted[v] && shared(plan, v) != v) {
+            plan->offset[v] = plan->offset[shared(plan, v)];
+        } else if (wanted[v] && !ur__is_leaf(&tape->node[v]) && plan->offset[v] == UR__NOWHERE) {
             plan->offset[v] = plan->bytes;
             fits = add_bytes(&plan->bytes, round_up(node_bytes(plan, v)));
         }
@@ -143,11 +157,18 @@ static void describe(ur_plan *plan, ur__launch *l, uint32_t v)
         plan->most_inputs = n->inputs;
 }
 
+/* Does v lie where its input does? Then there is nothing to run. */
+static bool is_shared(const ur_plan *plan, uint32_t v)
+{
+    const ur__node *n = &plan->tape->node[v];
+    return n->inputs == 1 && plan->offset[v] == plan->offset[ur__in(plan->tape, n, 0)];
+}
+
 static void schedule(ur_plan *plan, const uint8_t *wanted)
 {
     const ur_tape *tape = plan->tape;
     for (uint32_t v = 0; v < plan->nodes; v++)
-        if (wanted[v] && tape->node[v].op->kind != UR_LEAF)
+        if (wanted[v] && tape->node[v].op->kind != UR_LEAF && !is_shared(plan, v))
             describe(plan, &plan->launch[plan->launches++], v);
     for (size_t i = 0; i < plan->roots; i++)
         if (ur__is_leaf(&tape->node[plan->root[i]]) || plan->offset[plan->root[i]] != plan->root_offset[i])
@@ -158,13 +179,12 @@ static void schedule(ur_plan *plan, const uint8_t *wanted)
 static void compute_constants(ur_plan *plan, const uint8_t *wanted)
 {
     const ur_tape *tape = plan->tape;
-    const ur__kernels *kernels = ur__kernels_of(tape->dtype);
     for (uint32_t v = 0; v < plan->nodes; v++) {
         if (!wanted[v] || tape->node[v].op != &ur_op_const)
             continue;
         char element[sizeof(double)];
-        kernels->from_f64(1, element, ur__attr(tape, &tape->node[v]));
-        kernels->fill(ur_shape_count(ur__shape(tape, v)), plan->memory + plan->offset[v], element);
+        plan->kernels->from_f64(1, element, ur__attr(tape, &tape->node[v]));
+        plan->kernels->fill(ur_shape_count(ur__shape(tape, v)), plan->memory + plan->offset[v], element);
     }
 }
 
@@ -228,6 +248,7 @@ ur_plan *ur_plan_new(ur_tape *tape, const ur_plan_options *options)
         memset(wanted, 0, tape->nodes);
         *plan = (ur_plan){.tape = tape,
                           .generation = tape->generation,
+                          .kernels = ur__kernels_of(tape->dtype),
                           .nodes = tape->nodes,
                           .reference = options && options->reference,
                           .finite = options && options->finite};

@@ -27,6 +27,7 @@ typedef struct ur__carry {
 struct ur_plan {
     ur_tape *tape;
     uint32_t generation;
+    const ur__kernels *kernels;
     bool reference, finite, copies;
     size_t nodes, roots, launches, launch_room, states;
     uint32_t *root;

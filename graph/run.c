@@ -44,7 +44,7 @@ static void run_specification(ur_plan *plan, const ur__launch *l)
 {
     const ur_tape *tape = plan->tape;
     const ur__node *n = &tape->node[l->node];
-    const ur__kernels *kernels = ur__kernels_of(tape->dtype);
+    const ur__kernels *kernels = plan->kernels;
     double *free_scratch = plan->scratch;
     for (uint32_t k = 0; k < n->inputs; k++) {
         uint32_t v = ur__in(tape, n, k);
@@ -97,7 +97,7 @@ static void run_map(const ur_plan *plan, const ur__launch *l)
 {
     const ur_tape *tape = plan->tape;
     const ur__node *node = &tape->node[l->node];
-    const ur__kernels *kernels = ur__kernels_of(tape->dtype);
+    const ur__kernels *kernels = plan->kernels;
     const double *attr = ur__attr(tape, node);
     size_t e = ur_dtype_bytes(tape->dtype), row = 0;
     char *y = (char *)value_of(plan, l->node);
@@ -128,12 +128,12 @@ static void run_matmul(const ur_plan *plan, const ur__launch *l)
     ur_shape out = ur__shape(tape, l->node), a = ur__shape(tape, ur__in(tape, node, 0));
     bool ta = attr[0] != 0, tb = attr[1] != 0;
     int64_t k = ta ? a.size[0] : a.rank > 1 ? a.size[1] : 1;
-    ur__kernels_of(tape->dtype)
-        ->matmul((size_t)out.size[0], out.rank > 1 ? (size_t)out.size[1] : 1, (size_t)k,
-                 value_of(plan, ur__in(tape, node, 0)), ta, value_of(plan, ur__in(tape, node, 1)), tb,
-                 value_of(plan, l->node));
+    plan->kernels->matmul((size_t)out.size[0], out.rank > 1 ? (size_t)out.size[1] : 1, (size_t)k,
+                          value_of(plan, ur__in(tape, node, 0)), ta, value_of(plan, ur__in(tape, node, 1)), tb,
+                          value_of(plan, l->node));
 }
 
+/* Of one input it is a copy. */
 static void run_sum_of(const ur_plan *plan, const ur__launch *l)
 {
     const ur_tape *tape = plan->tape;
@@ -142,14 +142,14 @@ static void run_sum_of(const ur_plan *plan, const ur__launch *l)
     void *y = value_of(plan, l->node);
     memcpy(y, value_of(plan, ur__in(tape, node, 0)), n * ur_dtype_bytes(tape->dtype));
     for (uint32_t k = 1; k < node->inputs; k++)
-        ur__kernels_of(tape->dtype)->add_to(n, y, value_of(plan, ur__in(tape, node, k)));
+        plan->kernels->add_to(n, y, value_of(plan, ur__in(tape, node, k)));
 }
 
 /* Walks the rows of `large`; `small` is repeated along its sizes of 1. */
 static void run_reduce_or_broadcast(const ur_plan *plan, const ur__launch *l, bool reduce)
 {
     const ur_tape *tape = plan->tape;
-    const ur__kernels *kernels = ur__kernels_of(tape->dtype);
+    const ur__kernels *kernels = plan->kernels;
     uint32_t a = ur__in(tape, &tape->node[l->node], 0);
     ur_shape large = ur__shape(tape, reduce ? a : l->node), small = ur__shape(tape, reduce ? l->node : a);
     size_t stride[UR_RANK], n[UR_RANK], e = ur_dtype_bytes(tape->dtype), at = 0;
@@ -187,6 +187,7 @@ static void run_launch(ur_plan *plan, const ur__launch *l)
     case UR__MATMUL:
         run_matmul(plan, l);
         break;
+    case UR__ALIAS:
     case UR__SUM_OF:
         run_sum_of(plan, l);
         break;
@@ -208,11 +209,11 @@ static bool check_finite(ur_plan *plan, const ur__launch *l)
     ur_shape shape = ur__shape(tape, l->node);
     size_t count = ur_shape_count(shape);
     const void *y = value_of(plan, l->node);
-    size_t bad = ur__kernels_of(tape->dtype)->not_finite(count, y);
+    size_t bad = plan->kernels->not_finite(count, y);
     if (bad == count)
         return true;
     double value;
-    ur__kernels_of(tape->dtype)->to_f64(1, &value, (const char *)y + bad * ur_dtype_bytes(tape->dtype));
+    plan->kernels->to_f64(1, &value, (const char *)y + bad * ur_dtype_bytes(tape->dtype));
     const ur__node *n = &tape->node[l->node];
     char operand[UR__OPERAND], place[UR__PLACE];
     size_t columns = shape.rank > 1 ? (size_t)shape.size[shape.rank - 1] : 1;
@@ -314,6 +315,6 @@ bool ur_read(ur_plan *plan, ur_var value, size_t count, double *out)
         return ur__fail(&plan->tape->error, "ur_read: %s has %zu elements, room for %zu was given",
                         ur__operand(plan->tape, value.index, text), expected, count);
     }
-    ur__kernels_of(plan->tape->dtype)->to_f64(count, out, data);
+    plan->kernels->to_f64(count, out, data);
     return true;
 }

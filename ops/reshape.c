@@ -31,6 +31,7 @@ const ur_op ur_op_reshape = {
     .inputs = 1,
     .attrs = 1 + UR_RANK,
     .kind = UR_WHOLE,
+    .kernel = UR__ALIAS,
     .shape = shape,
     .run = run,
     .derive = derive,

@@ -1,5 +1,5 @@
-/* kernels.c - the fast kernels as plain loops that the compiler vectorises. Compiled once for each type, with
- * UR_REAL float or double and UR_TABLE the name of the resulting table.
+/* kernels.c - the fast kernels as plain loops that the compiler vectorises. Compiled once for each type and instruction
+ * set, with UR_REAL float or double, UR_VECTOR the bytes of a vector and UR_TABLE the name of the resulting table.
  *
  * exp, tanh and the sigmoid in f32 are computed without branches from expm1 on |r| <= ln 2 / 2 by a polynomial of degree
  * 7 (e^r - 1 = r + r^2 p(r), near-minimax p of degree 5) and 2^n by an exponent shift. f64 calls libm. */
@@ -65,6 +65,20 @@ static inline float f32_tanh(float x)
     return copysignf(e / (e + 2.0f), x);
 }
 
+/* ln(1 + u) for u in 0..1: 2 artanh(u/(2 + u)), whose argument is at most 1/3. */
+static inline float f32_log1p(float u)
+{
+    float s = u / (2.0f + u), q = s * s;
+    float p = 1.0f / 15;
+    p = p * q + 1.0f / 13;
+    p = p * q + 1.0f / 11;
+    p = p * q + 1.0f / 9;
+    p = p * q + 1.0f / 7;
+    p = p * q + 1.0f / 5;
+    p = p * q + 1.0f / 3;
+    return 2.0f * (s + s * q * p);
+}
+
 static inline real real_exp(real x)
 {
     return IS_F32 ? (real)f32_exp((float)x) : (real)exp((double)x);
@@ -85,7 +99,7 @@ static inline real real_tanh(real x)
 /* log(1 + e^x) = max(x, 0) + log1p(e^-|x|) */
 static inline real real_softplus(real x)
 {
-    real tail = IS_F32 ? (real)log1pf(f32_exp(-fabsf((float)x))) : (real)log1p(exp(-fabs((double)x)));
+    real tail = IS_F32 ? (real)f32_log1p(f32_exp(-fabsf((float)x))) : (real)log1p(exp(-fabs((double)x)));
     return (x > 0 ? x : 0) + tail;
 }
 
@@ -107,7 +121,6 @@ static inline real real_log(real x)
             y[i] = (expression);                                                                                       \
     }
 
-MAP(copy, a[i])
 MAP(select, a[i] != 0 ? b[i] : c[i])
 MAP(add, a[i] + b[i])
 MAP(sub, a[i] - b[i])
@@ -127,53 +140,9 @@ MAP(softplus, real_softplus(a[i]))
 MAP(bce_net, real_softplus(a[i]) - a[i] * b[i])
 MAP(squared_error, (real)0.5 * (a[i] - b[i]) * (a[i] - b[i]))
 
-/* ---- matrix product: rows of C collect rows of B, so that the inner loop runs along the batch */
+/* ---- matrix product */
 
-enum { LANES = 16 };
-
-static real dot(size_t n, const real *a, const real *b)
-{
-    real lane[LANES] = {0};
-    size_t i = 0;
-    for (; i + LANES <= n; i += LANES)
-        for (size_t l = 0; l < LANES; l++)
-            lane[l] += a[i + l] * b[i + l];
-    for (; i < n; i++)
-        lane[0] += a[i] * b[i];
-    real sum = 0;
-    for (size_t l = 0; l < LANES; l++)
-        sum += lane[l];
-    return sum;
-}
-
-static void matmul(size_t m, size_t n, size_t k, const void *a_, bool a_transposed, const void *b_, bool b_transposed,
-                   void *c_)
-{
-    const real *a = (const real *)a_, *b = (const real *)b_;
-    real *c = (real *)c_;
-    size_t a_row = a_transposed ? 1 : k, a_column = a_transposed ? m : 1;
-    for (size_t i = 0; i < m; i++) {
-        real *row = c + i * n;
-        if (b_transposed && !a_transposed) {
-            for (size_t j = 0; j < n; j++)
-                row[j] = dot(k, a + i * k, b + j * k);
-            continue;
-        }
-        size_t b_row = b_transposed ? 1 : n, b_column = b_transposed ? k : 1;
-        for (size_t j = 0; j < n; j++)
-            row[j] = 0;
-        for (size_t q = 0; q < k; q++) {
-            real w = a[i * a_row + q * a_column];
-            const real *x = b + q * b_row;
-            if (b_column == 1)
-                for (size_t j = 0; j < n; j++)
-                    row[j] += w * x[j];
-            else
-                for (size_t j = 0; j < n; j++)
-                    row[j] += w * x[j * b_column];
-        }
-    }
-}
+#include "gemm.h"
 
 /* ---- sums and conversions */
 
@@ -188,15 +157,13 @@ static void add_to(size_t n, void *y_, const void *a_)
 static void sum_to(size_t n, void *y_, const void *a_)
 {
     const real *a = (const real *)a_;
-    real lane[LANES] = {0}, sum = 0;
+    vec lanes = {0};
     size_t i = 0;
     for (; i + LANES <= n; i += LANES)
-        for (size_t l = 0; l < LANES; l++)
-            lane[l] += a[i + l];
+        lanes += load(a + i);
+    real sum = sum_lanes(lanes);
     for (; i < n; i++)
-        lane[0] += a[i];
-    for (size_t l = 0; l < LANES; l++)
-        sum += lane[l];
+        sum += a[i];
     *(real *)y_ += sum;
 }
 
@@ -233,7 +200,7 @@ static size_t not_finite(size_t n, const void *a_)
 const ur__kernels UR_TABLE = {
     .map =
         {
-            [UR__COPY] = map_copy,
+
             [UR__SELECT] = map_select,
             [UR__ADD] = map_add,
             [UR__SUB] = map_sub,
