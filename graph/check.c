@@ -113,7 +113,7 @@ static bool check_leaf(probe *p, ur_var leaf, const double *gradient, double tol
     ur_tape *tape = leaf.tape;
     double worst = 0, largest = 0;
     *r = (ur_check_result){.elements = ur_shape_count(ur__shape(tape, leaf.index))};
-    p->x = (double *)ur_leaf(leaf);
+    p->x = (double *)ur__leaf_for(leaf, "ur_check");
     if (!p->x)
         return false;
     for (size_t i = 0; i < r->elements; i++) {

@@ -106,9 +106,12 @@ static void put_edges(const drawing *d, uint32_t v)
     const ur__node *n = &tape->node[v];
     for (uint32_t k = 0; k < n->inputs; k++) {
         uint32_t u = ur__unmasked(tape, ur__in(tape, n, k));
-        int32_t delay = n->step - tape->node[u].step; /* 0 also where a sum over t gathers every step */
-        bool carried = d->folded && n->step && tape->node[u].step && delay != 0;
-        if (carried)
+        int32_t delay = n->step - tape->node[u].step;
+        bool other = d->folded && tape->node[u].step && tape->node[u].step != d->folded;
+        bool carried = other && n->step;
+        if (other && !n->step && n->inputs > 2)
+            continue; /* a sum over t: the step that is drawn stands for all */
+        if (other)
             u = ur__unmasked(tape, counterpart(d, u, d->folded));
         if (!drawn(d, u))
             continue;

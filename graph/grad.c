@@ -100,6 +100,17 @@ static uint32_t gather(const walk *w, uint32_t v)
     return sum.index == UR_NONE ? 0 : sum.index;
 }
 
+/* Undoes a broadcast of input k. */
+static ur_var reduced(ur_tape *tape, const ur_op *op, uint32_t k, ur_var c, ur_shape shape)
+{
+    char given[UR_SHAPE_TEXT], expected[UR_SHAPE_TEXT];
+    ur_shape both[] = {shape, ur__shape(tape, c.index)}, large;
+    if (!ur__broadcast_shape(2, both, &large) || !ur_shape_equal(large, both[1]))
+        return ur__poison(tape, "ur_grad: the derivative rule of %s for input %u gave %s, %s was expected", op->name,
+                          (unsigned)k, ur_shape_text(both[1], given), ur_shape_text(shape, expected));
+    return ur_reduce_to(c, shape);
+}
+
 /* Records what node u contributes to its inputs that still need an adjoint. */
 static bool derive(walk *w, uint32_t u)
 {
@@ -131,7 +142,7 @@ static bool derive(walk *w, uint32_t u)
         if (!c.tape)
             continue; /* UR_ZERO */
         if (c.index != UR_NONE && !ur_shape_equal(ur__shape(tape, c.index), ur__shape(tape, v)))
-            c = ur_reduce_to(c, ur__shape(tape, v));
+            c = reduced(tape, op, k, c, ur__shape(tape, v));
         if (c.index != UR_NONE)
             contribute(w, v, c.index);
     }

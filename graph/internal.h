@@ -114,6 +114,8 @@ static inline bool ur__is_leaf(const ur__node *n)
 /* The node that a chain of masks, select(alive, value, other), shows where columns are alive: in formulas and diagrams
  * the lengths of sequences do not appear. Other nodes show themselves. */
 uint32_t ur__unmasked(const ur_tape *tape, uint32_t node);
+/* The same for a handle; NULL with the tape's error set, in the name of the call `what`, for what is no leaf. */
+void *ur__leaf_for(ur_var leaf, const char *what);
 /* The memory of an input or parameter. */
 void *ur__leaf_data(const ur_tape *tape, const ur__node *n);
 /* "Wphi[3,4]", "tanh[4,2]": for error texts. Returns `text`. */

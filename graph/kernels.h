@@ -32,7 +32,8 @@ typedef enum ur__kernel {
     UR__ALIAS, /* the result is the input's memory */
     UR__SUM_OF,
     UR__REDUCE,
-    UR__BROADCAST
+    UR__BROADCAST,
+    UR__KERNELS
 } ur__kernel;
 
 /* The elements of one tile: an elementwise kernel is never called with more. */

@@ -26,7 +26,9 @@ const ur_op ur_op_const = {.name = "const", .attrs = 1, .kind = UR_LEAF, .run = 
 /* Appends a leaf node and its record. The shape must be good. */
 static ur_var add_leaf(ur_tape *tape, const ur_op *op, const char *name, ur_shape shape, ur__leaf leaf)
 {
-    if (!ur__possible(tape, name, shape))
+    char what[UR__OPERAND];
+    snprintf(what, sizeof what, "%s %s", op->name, name);
+    if (!ur__possible(tape, what, shape))
         return ur__poison(tape, NULL);
     if (!ur__room(tape, &tape->leaf, &tape->leaf_room, tape->leaves, sizeof *tape->leaf))
         return ur__poison(tape, NULL);
@@ -42,6 +44,11 @@ static ur_var add_leaf(ur_tape *tape, const ur_op *op, const char *name, ur_shap
     return v;
 }
 
+static bool named(ur_tape *tape, const char *what, const char *name)
+{
+    return (name && *name) || ur__fail(&tape->error, "%s: a name was expected, there is none", what);
+}
+
 /* Zeroed memory of an input, or of a run of inputs. */
 static void *input_memory(ur_tape *tape, ur_shape shape, size_t steps)
 {
@@ -51,14 +58,14 @@ static void *input_memory(ur_tape *tape, ur_shape shape, size_t steps)
 
 ur_var ur_input(ur_tape *tape, const char *name, ur_shape shape)
 {
-    if (!tape || tape->error.text[0])
+    if (!tape || tape->error.text[0] || !named(tape, "input", name))
         return ur__poison(tape, NULL);
     return add_leaf(tape, &ur_op_input, name, shape, (ur__leaf){.data = input_memory(tape, shape, 1)});
 }
 
 bool ur_inputs(ur_tape *tape, const char *name, ur_shape shape, int64_t steps, ur_var *out)
 {
-    if (!tape || tape->error.text[0])
+    if (!tape || tape->error.text[0] || !named(tape, "input", name))
         return false;
     if (steps < 1 || steps > INT32_MAX)
         return ur__fail(&tape->error, "input %s: from 1 to %d steps were expected, not %lld", name, INT32_MAX,
@@ -66,7 +73,7 @@ bool ur_inputs(ur_tape *tape, const char *name, ur_shape shape, int64_t steps, u
     char *data = (char *)input_memory(tape, shape, (size_t)steps);
     size_t bytes = ur_shape_count(shape) * ur_dtype_bytes(tape->dtype);
     int32_t now = tape->step_now;
-    for (int64_t t = 1; t <= steps; t++) {
+    for (int64_t t = 1; t <= steps && !tape->error.text[0]; t++) {
         tape->step_now = (int32_t)t;
         void *own = data ? data + bytes * (size_t)(t - 1) : NULL;
         out[t - 1] = add_leaf(tape, &ur_op_input, name, shape, (ur__leaf){.data = own});
@@ -77,7 +84,7 @@ bool ur_inputs(ur_tape *tape, const char *name, ur_shape shape, int64_t steps, u
 
 ur_var ur_param(ur_tape *tape, const char *name, ur_shape shape)
 {
-    if (!tape || tape->error.text[0])
+    if (!tape || tape->error.text[0] || !named(tape, "parameter", name))
         return ur__poison(tape, NULL);
     uint32_t known = ur__find_param(tape, name);
     if (known != UR_NONE) {
@@ -150,22 +157,27 @@ void *ur__leaf_data(const ur_tape *tape, const ur__node *n)
     return (char *)tape->theta + leaf->offset * ur_dtype_bytes(tape->dtype);
 }
 
-void *ur_leaf(ur_var leaf)
+void *ur__leaf_for(ur_var leaf, const char *what)
 {
-    if (!ur__valid(leaf.tape, leaf, "ur_leaf"))
+    if (!ur__valid(leaf.tape, leaf, what))
         return NULL;
     const ur__node *n = &leaf.tape->node[leaf.index];
     if (ur__is_leaf(n))
         return ur__leaf_data(leaf.tape, n);
     char text[UR__OPERAND];
-    ur__fail(&leaf.tape->error, "ur_leaf: an input or parameter was expected, not %s",
+    ur__fail(&leaf.tape->error, "%s: an input or parameter was expected, not %s", what,
              ur__operand(leaf.tape, leaf.index, text));
     return NULL;
 }
 
+void *ur_leaf(ur_var leaf)
+{
+    return ur__leaf_for(leaf, "ur_leaf");
+}
+
 bool ur_write(ur_var leaf, size_t count, const double *values)
 {
-    void *data = ur_leaf(leaf);
+    void *data = ur__leaf_for(leaf, "ur_write");
     if (!data)
         return false;
     size_t expected = ur_shape_count(ur__shape(leaf.tape, leaf.index));
@@ -184,7 +196,8 @@ bool ur_write(ur_var leaf, size_t count, const double *values)
 
 void *ur_params(ur_tape *tape, size_t *count)
 {
-    *count = tape ? tape->theta_count : 0;
+    if (count)
+        *count = tape ? tape->theta_count : 0;
     return tape ? tape->theta : NULL;
 }
 
@@ -221,8 +234,10 @@ static void copy(void *to, ur_dtype to_dtype, const void *from, ur_dtype from_dt
 
 bool ur_params_copy(ur_tape *to, ur_tape *from)
 {
-    if (!to || !from || to->error.text[0])
+    if (!to || to->error.text[0])
         return false;
+    if (!from)
+        return ur__fail(&to->error, "ur_params_copy: a tape to copy from was expected, there is none");
     for (size_t k = 0; k < to->params; k++) {
         const ur__leaf *leaf = &to->leaf[to->param[k]];
         ur_var source = ur_find(from, leaf->name, UR__PARAM_STEP);

@@ -197,12 +197,17 @@ static bool take_tables(ur_plan *plan, size_t launches)
     plan->states = tape->states;
     plan->launch = (ur__launch *)ur__take(tape, launches * sizeof *plan->launch);
     plan->offset = (size_t *)ur__take(tape, plan->nodes * sizeof *plan->offset);
+    plan->readable = (uint8_t *)ur__take(tape, plan->nodes);
     plan->root_offset = (size_t *)ur__take(tape, plan->roots * sizeof *plan->root_offset);
     plan->state = (ur__carry *)ur__take(tape, plan->states * sizeof *plan->state);
-    if (!plan->launch || !plan->offset || !plan->root_offset || !plan->state)
+    if (!plan->launch || !plan->offset || !plan->readable || !plan->root_offset || !plan->state)
         return false;
-    for (size_t v = 0; v < plan->nodes; v++)
+    for (size_t v = 0; v < plan->nodes; v++) {
         plan->offset[v] = UR__NOWHERE;
+        plan->readable[v] = tape->node[v].kept;
+    }
+    for (size_t i = 0; i < plan->roots; i++)
+        plan->readable[plan->root[i]] = 1;
     for (size_t i = 0; i < plan->states; i++) {
         const ur__node *n = &tape->node[tape->state[i]];
         plan->state[i] = (ur__carry){.leaf = ur__in(tape, n, 0), .value = ur__in(tape, n, 1)};
@@ -274,6 +279,7 @@ void ur_plan_free(ur_plan *plan)
     ur__give(tape, plan->root_offset, plan->roots * sizeof *plan->root_offset);
     ur__give(tape, plan->launch, plan->launch_room * sizeof *plan->launch);
     ur__give(tape, plan->offset, plan->nodes * sizeof *plan->offset);
+    ur__give(tape, plan->readable, plan->nodes);
     ur__give(tape, plan->state, plan->states * sizeof *plan->state);
     ur__give(tape, plan->scratch, plan->scratch_count * sizeof(double));
     ur__give(tape, plan->operand, plan->most_inputs * sizeof *plan->operand);

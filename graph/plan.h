@@ -28,12 +28,13 @@ struct ur_plan {
     ur_tape *tape;
     uint32_t generation;
     const ur__kernels *kernels;
-    bool reference, finite, copies;
+    bool reference, finite, copies, has_run;
     size_t nodes, roots, launches, launch_room, states;
     uint32_t *root;
     size_t *root_offset;
     ur__launch *launch;
-    size_t *offset; /* of each node in memory, or UR__NOWHERE */
+    size_t *offset;    /* of each node in memory, or UR__NOWHERE */
+    uint8_t *readable; /* marked by ur_keep when the plan was made, or a root */
     ur__carry *state;
     char *block, *memory;
     size_t bytes, root_bytes;

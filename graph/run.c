@@ -266,6 +266,7 @@ bool ur_plan_run(ur_plan *plan)
     }
     copy_roots(plan);
     carry_states(plan);
+    plan->has_run = true;
     return true;
 }
 
@@ -277,36 +278,41 @@ const void *ur_plan_roots(const ur_plan *plan, size_t *count)
     return plan ? plan->memory : NULL;
 }
 
-static bool readable(const ur_plan *plan, uint32_t v)
+/* Why the plan cannot show v, or NULL. */
+static const char *unreadable(const ur_plan *plan, uint32_t v)
 {
-    const ur_tape *tape = plan->tape;
-    if (ur__is_leaf(&tape->node[v]))
-        return true;
-    if (v >= plan->nodes || plan->offset[v] == UR__NOWHERE)
-        return false;
-    bool root = tape->node[v].kept;
-    for (size_t i = 0; i < plan->roots && !root; i++)
-        root = plan->root[i] == v;
-    return root;
+    if (v >= plan->nodes)
+        return "was recorded after planning";
+    if (plan->offset[v] == UR__NOWHERE)
+        return "is not computed by this plan, add it to the roots";
+    if (!plan->readable[v])
+        return "is not kept, mark it with ur_keep before planning";
+    return plan->has_run ? NULL : "has no value before the first ur_plan_run";
+}
+
+static const void *value_for(ur_plan *plan, ur_var value, const char *what)
+{
+    if (!usable(plan, what) || !ur__valid(plan->tape, value, what))
+        return NULL;
+    ur_tape *tape = plan->tape;
+    const ur__node *n = &tape->node[value.index];
+    const char *why = ur__is_leaf(n) ? NULL : unreadable(plan, value.index);
+    if (!why)
+        return value_of(plan, value.index);
+    char operand[UR__OPERAND], place[UR__PLACE];
+    ur__fail(&tape->error, "%s: %s%s %s", what, ur__operand(tape, value.index, operand),
+             ur__place(tape, n->scope, n->step, place), why);
+    return NULL;
 }
 
 const void *ur_value(ur_plan *plan, ur_var value)
 {
-    if (!usable(plan, "ur_value") || !ur__valid(plan->tape, value, "ur_value"))
-        return NULL;
-    if (readable(plan, value.index))
-        return value_of(plan, value.index);
-    ur_tape *tape = plan->tape;
-    const ur__node *n = &tape->node[value.index];
-    char operand[UR__OPERAND], place[UR__PLACE];
-    ur__fail(&tape->error, "ur_value: %s%s is not kept, mark it with ur_keep before planning",
-             ur__operand(tape, value.index, operand), ur__place(tape, n->scope, n->step, place));
-    return NULL;
+    return value_for(plan, value, "ur_value");
 }
 
 bool ur_read(ur_plan *plan, ur_var value, size_t count, double *out)
 {
-    const void *data = ur_value(plan, value);
+    const void *data = value_for(plan, value, "ur_read");
     if (!data)
         return false;
     size_t expected = ur_shape_count(ur__shape(plan->tape, value.index));

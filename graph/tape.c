@@ -1,7 +1,8 @@
 /* tape.c - the tape's life, its tables, and the recording of a node. */
-#include "internal.h"
-
 #include <string.h>
+
+#include "internal.h"
+#include "kernels.h"
 
 /* ---- memory */
 
@@ -180,7 +181,7 @@ bool ur__valid(ur_tape *tape, ur_var v, const char *what)
     if (v.generation != tape->generation)
         return ur__fail(&tape->error, "%s: a stale value, from before ur_tape_clear", what);
     if (v.index >= tape->nodes)
-        return ur__fail(&tape->error, "%s: not a value of this tape", what);
+        return ur__fail(&tape->error, "%s: not a value of this tape: ur_find found none, or an earlier call failed", what);
     return true;
 }
 
@@ -292,21 +293,41 @@ static ur_var record_shaped(ur_tape *tape, const ur_op *op, size_t inputs, const
     if (shapes != few)
         ur__give(tape, shapes, inputs * sizeof *shapes);
     if (!fits)
-        return refused(tape, op, inputs, in, s.why.text[0] ? s.why.text : "the operation has no shape rule");
+        return refused(tape, op, inputs, in, s.why.text[0] ? s.why.text : "its shape rule refuses without a reason");
     return ur__append(tape, op, inputs, in, s.out, attr);
+}
+
+/* Is the descriptor complete, as a user's may not be? */
+static bool defined(ur_tape *tape, const ur_op *op, const double *attr)
+{
+    const char *name = op->name ? op->name : "an operation without a name";
+    if (op->attrs < 0 || op->attrs > UR_ATTRS)
+        return ur__fail(&tape->error, "%s: %d constants, from 0 to %d were expected", name, op->attrs, UR_ATTRS);
+    if (op->attrs > 0 && !attr)
+        return ur__fail(&tape->error, "%s: %d constants were expected, none were given", name, op->attrs);
+    if (op->kind == UR_MAP ? !op->map || op->inputs > UR__MAP_INPUTS : !op->shape || !op->run || op->kind == UR_LEAF)
+        return ur__fail(&tape->error, "%s: %s", name,
+                        op->kind == UR_LEAF           ? "an operation is not of the kind UR_LEAF"
+                        : op->kind != UR_MAP          ? "its descriptor has no shape rule or no specification"
+                        : op->inputs > UR__MAP_INPUTS ? "an elementwise operation has at most 8 inputs"
+                                                      : "its descriptor has no specification");
+    return (op->name && op->kernel >= 0 && op->kernel < UR__KERNELS) ||
+           ur__fail(&tape->error, "%s: its descriptor has no name or no kernel of the library", name);
 }
 
 ur_var ur_record(const ur_op *op, size_t inputs, const ur_var *in, const double *attr)
 {
     ur_tape *tape = inputs ? in[0].tape : NULL;
+    if (!op)
+        return ur__poison(tape, "ur_record: an operation was expected, there is none");
+    if (tape && !tape->error.text[0] && !defined(tape, op, attr))
+        return ur__poison(tape, NULL);
     for (size_t k = 0; k < inputs; k++)
         if (!ur__valid(tape, in[k], op->name))
             return ur__poison(tape, NULL);
     if (!inputs || (op->inputs != UR_ANY_INPUTS && (size_t)op->inputs != inputs))
-        return ur__poison(tape, "%s: takes %d inputs, not %zu", op->name, op->inputs, inputs);
-    if (op->attrs > UR_ATTRS || (op->kind == UR_MAP && inputs > UR__MAP_INPUTS))
-        return ur__poison(tape, "%s: an operation has at most %d constants, an elementwise one %d inputs", op->name,
-                          UR_ATTRS, UR__MAP_INPUTS);
+        return ur__poison(tape, "%s: takes %d input%s, not %zu", op->name, op->inputs, op->inputs == 1 ? "" : "s",
+                          inputs);
     uint32_t shape = tape->node[in[0].index].shape;
     if (op->kind == UR_MAP) { /* the common case: nothing is broadcast */
         size_t k = 1;

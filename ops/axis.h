@@ -8,8 +8,8 @@
 static inline bool ur__axis_shape(ur_shaping *s)
 {
     int axis = (int)s->attr[0];
-    if (axis >= s->in[0].rank)
-        return ur_refuse(s, "there is no axis %d", axis);
+    if (axis < -1 || axis >= s->in[0].rank)
+        return ur_refuse(s, "there is no axis %d, the axes are 0 to %d, and -1 for all", axis, s->in[0].rank - 1);
     s->out = axis < 0 ? UR_SCALAR : s->in[0];
     if (axis >= 0)
         s->out.size[axis] = 1;

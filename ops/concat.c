@@ -6,7 +6,7 @@ static bool shape(ur_shaping *s)
     int axis = (int)s->attr[0];
     s->out = s->in[0];
     if (axis < 0 || axis >= s->in[0].rank)
-        return ur_refuse(s, "there is no axis %d", axis);
+        return ur_refuse(s, "there is no axis %d, the axes are 0 to %d", axis, s->in[0].rank - 1);
     for (int k = 1; k < s->inputs; k++) {
         for (int i = 0; i < UR_RANK; i++)
             if (i != axis && ur__size(s->in[k], i) != ur__size(s->in[0], i))

@@ -6,7 +6,7 @@ static bool shape(ur_shaping *s)
 {
     s->out = s->in[0];
     if (s->attr[0] < 0 || s->attr[0] >= s->in[0].rank)
-        return ur_refuse(s, "there is no axis %d", (int)s->attr[0]);
+        return ur_refuse(s, "there is no axis %d, the axes are 0 to %d", (int)s->attr[0], s->in[0].rank - 1);
     return true;
 }
 

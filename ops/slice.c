@@ -6,7 +6,7 @@ static bool shape(ur_shaping *s)
     int axis = (int)s->attr[0];
     s->out = s->in[0];
     if (axis < 0 || axis >= s->in[0].rank)
-        return ur_refuse(s, "there is no axis %d", axis);
+        return ur_refuse(s, "there is no axis %d, the axes are 0 to %d", axis, s->in[0].rank - 1);
     if (s->attr[1] < 0 || s->attr[2] < 1 || s->attr[1] + s->attr[2] > (double)s->in[0].size[axis])
         return ur_refuse(s, "%.0f elements from %.0f on are not within 0 to %lld", s->attr[2], s->attr[1],
                          (long long)s->in[0].size[axis] - 1);
