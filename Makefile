@@ -1,9 +1,9 @@
 # Builds unroll with GNU make, gcc or clang. `make help` lists the targets. Everything made lies in build/.
 #
 # Nothing is listed twice: the library is every graph/*.c ops/*.c layers/*.c optim/*.c, the command every tools/*.c, a
-# test every tests/test_*.c and tests/*.sh. The tables of operations, cells and tasks are made from the file names:
-# ops/NAME.c defines ur_op_NAME, layers/cell_NAME.c ur_cell_NAME and optim/task_NAME.c ur_task_NAME. Only ops/ops.c is no
-# operation; it reads their table.
+# test every tests/test_*.c and tests/*.sh. The tables of operations, cells, tasks and optimisers are made from the file
+# names: ops/NAME.c defines ur_op_NAME, layers/cell_NAME.c ur_cell_NAME, optim/task_NAME.c ur_task_NAME and
+# optim/optim_NAME.c ur_optim_NAME. Only ops/ops.c is no operation; it reads their table.
 
 VERSION := 0.1.0
 SONAME  := libunroll.so.0
@@ -62,7 +62,9 @@ STAMP     := $(BUILD)/stamp
 OPS   := $(patsubst ops/%.c,ur_op_%,$(sort $(filter-out ops/ops.c,$(wildcard ops/*.c))))
 CELLS := $(patsubst layers/cell_%.c,ur_cell_%,$(sort $(wildcard layers/cell_*.c)))
 TASKS := $(patsubst optim/task_%.c,ur_task_%,$(sort $(wildcard optim/task_*.c)))
-TABLES := $(GENERATED)/ops_table.c $(GENERATED)/cells_table.c $(if $(TASKS),$(GENERATED)/tasks_table.c)
+OPTIMS := $(patsubst optim/optim_%.c,ur_optim_%,$(sort $(wildcard optim/optim_*.c)))
+TABLES := $(GENERATED)/ops_table.c $(GENERATED)/cells_table.c $(if $(TASKS),$(GENERATED)/tasks_table.c) \
+          $(GENERATED)/optims_table.c
 
 LIB_C   := $(sort $(wildcard graph/*.c ops/*.c ops/kernels/table.c layers/*.c optim/*.c))
 TOOL_C  := $(sort $(wildcard tools/*.c))
@@ -135,6 +137,8 @@ $(GENERATED)/cells_table.c: FORCE
 	$(call TABLE,layers/layers.h,ur_cell,ur__cells,$(CELLS))
 $(GENERATED)/tasks_table.c: FORCE
 	$(call TABLE,optim/optim.h,ur_task,ur__tasks,$(TASKS))
+$(GENERATED)/optims_table.c: FORCE
+	$(call TABLE,optim/optim.h,ur_optim,ur__optims,$(OPTIMS))
 $(STAMP)/flags: FORCE
 	$(call WRITE,'$(subst ','\'',$(COMPILE) $(KERNEL_CFLAGS) $(VERSION) $(LDFLAGS))')
 $(STAMP)/library: FORCE

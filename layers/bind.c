@@ -27,7 +27,12 @@ bool ur_net_fits(const ur_net *net, const ur_data *data)
     return !ur_tape_error(net->tape);
 }
 
-/* ---- inputs */
+/* ---- inputs: n is a row of the data, the number `first` and its followers count in the data's order */
+
+static int64_t row(const ur_data *data, int64_t k)
+{
+    return data->order ? data->order[k] : k;
+}
 
 static int64_t length_of(const ur_data *data, int64_t n)
 {
@@ -75,6 +80,14 @@ static void bind_position(const ur_net *net, const ur_data *data, int64_t n, int
         put(dtype, ur_leaf(net->weight[t]), c, weight(data, n, t));
 }
 
+/* The columns' rows, which dropout's masks depend on. */
+static void bind_numbers(const ur_net *net, const ur_data *data, int64_t first, int64_t count)
+{
+    void *numbers = net->sequences.tape ? ur_leaf(net->sequences) : NULL;
+    for (int64_t c = 0; numbers && c < count; c++)
+        put(ur_tape_dtype(net->tape), numbers, c, (double)row(data, first + c));
+}
+
 static double factor(const ur_net *net, const ur_data *data, int64_t first, int64_t count)
 {
     double lengths = 0;
@@ -84,8 +97,8 @@ static double factor(const ur_net *net, const ur_data *data, int64_t first, int6
     case UR_PER_SEQUENCE:
         return count ? 1 / (double)count : 0;
     case UR_MEAN_ALL:
-        for (int64_t n = first; n < first + count; n++)
-            lengths += (double)length_of(data, n);
+        for (int64_t k = first; k < first + count; k++)
+            lengths += (double)length_of(data, row(data, k));
         return lengths > 0 ? 1 / (lengths * (double)ur_net_outputs(&net->options)) : 0;
     }
     return 1;
@@ -101,13 +114,15 @@ bool ur_net_bind(ur_net *net, const ur_data *data, int64_t first, int64_t count)
         return false;
     }
     ur_dtype dtype = ur_tape_dtype(net->tape);
+    net->binds++;
+    bind_numbers(net, data, first, count);
     for (int64_t t = 0; t < net->steps; t++) {
         void *alive = ur_leaf(net->alive[t]);
         for (int64_t c = 0; c < net->batch; c++) {
-            bool lives = c < count && t < length_of(data, first + c);
-            put(dtype, alive, c, lives);
+            int64_t n = c < count ? row(data, first + c) : 0;
+            put(dtype, alive, c, c < count && t < length_of(data, n));
             if (c < count && t < data->steps)
-                bind_position(net, data, first + c, c, t);
+                bind_position(net, data, n, c, t);
         }
     }
     if (net->options.loss)
@@ -147,7 +162,7 @@ static bool position_wrong(const ur_net *net, const void *o, const ur_data *data
 bool ur_net_score(const ur_net *net, ur_plan *plan, const ur_data *data, int64_t first, int64_t count, ur_score *score)
 {
     for (int64_t c = 0; c < count; c++) {
-        int64_t n = first + c, length = length_of(data, n), wrong = 0;
+        int64_t n = row(data, first + c), length = length_of(data, n), wrong = 0;
         for (int64_t t = data->y_last && length > 0 ? length - 1 : 0; t < length; t++) {
             const void *o = ur_value(plan, net->o[t]);
             if (!o)

@@ -20,6 +20,7 @@ typedef struct ur_data {
     bool y_classes;                    /* y holds the number of the class, 0..p-1, in place of p values */
     int64_t *lengths;                  /* [N], 0..T; NULL: all T */
     double *weight;                    /* [N,T], how much each position counts; NULL: 1 */
+    const int64_t *order;              /* [N], the rows in the order in which networks take them; NULL: as they stand */
 } ur_data;
 
 /* ---- building blocks ----------------------------------------------------------------------------------------- */
@@ -123,6 +124,7 @@ typedef struct ur_net {
     ur_var loss;      /* [] */
     size_t params;
     ur_var *gradient; /* of each parameter in its order, after ur_net_differentiate */
+    uint64_t binds;   /* how often ur_net_bind has written the inputs */
 } ur_net;
 
 /* Records the network; it lives as long as the tape's nodes. NULL, with the tape's error set, when that fails. */
@@ -152,12 +154,36 @@ bool ur_net_score(const ur_net *net, ur_plan *plan, const ur_data *data, int64_t
 
 /* ---- initial values --------------------------------------------------------------------------------------------- */
 
-typedef enum ur_init { UR_GLOROT_UNIFORM, UR_GLOROT_NORMAL } ur_init;
+/* Rules for matrices [fan_in, fan_out]. A uniform one draws from -r..r with r = sqrt(3 variance).
+ *
+ *     glorot      variance 1/fan_avg, fan_avg = (fan_in + fan_out)/2: Glorot and Bengio (2010), equation 16
+ *     he          variance 2/fan_in: He, Zhang, Ren and Sun (2015), equation 10
+ *     lecun       variance 1/fan_in: LeCun et al. (1998), equation 16. The lecture prints this variance as He's
+ *     orthogonal  orthonormal columns, or rows where there are fewer of them: Saxe, McClelland and Ganguli (2014)
+ *     zeros       0
+ *
+ * An array of more than two dimensions is a row of matrices. */
+typedef enum ur_init {
+    UR_GLOROT_UNIFORM,
+    UR_GLOROT_NORMAL,
+    UR_HE_UNIFORM,
+    UR_HE_NORMAL,
+    UR_LECUN_UNIFORM,
+    UR_LECUN_NORMAL,
+    UR_ORTHOGONAL,
+    UR_ZEROS,
+    UR_GLOROT /* the uniform one */
+} ur_init;
+extern const char *const ur_init_names[]; /* "glorot_uniform", "glorot_normal", ..., "zeros", "glorot", NULL */
 
-/* Glorot and Bengio (2010), equation 16, as in the lecture: matrices [fan_in, fan_out] are uniform in +-r with
- * r = sqrt(3 / fan_avg), or normal with variance 1 / fan_avg; vectors are 0. A number depends on the seed, the
- * parameter's name and its place alone. */
+/* Sets the matrices by the rule; vectors are 0, but a gain, `gamma`, is 1. A number depends on the seed, the parameter's
+ * name and its place alone. */
 bool ur_params_init(ur_tape *tape, ur_init rule, uint64_t seed);
+/* The same for one parameter. */
+bool ur_param_init(ur_tape *tape, size_t k, ur_init rule, uint64_t seed);
+/* Sets all elements of the parameters whose name, or its part past the last dot, is this one: `bphi` is every forget
+ * gate's bias. The tape's error says so when there is none. */
+bool ur_params_fill(ur_tape *tape, const char *name, double value);
 
 #ifdef __cplusplus
 }

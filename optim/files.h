@@ -39,4 +39,30 @@ void ur__write_array(FILE *stream, const ur_array *array);
 uint64_t ur__little(const unsigned char *from, int bytes);
 void ur__put_little(unsigned char *to, int bytes, uint64_t value);
 
+/* ---- model.c */
+
+/* A vector in the layout and type of the tape's parameters: each parameter's piece is the array `prefix` NAME. */
+bool ur__vector_to_arrays(ur_tape *tape, const char *prefix, const void *vector, ur_arrays *set, ur_error *error);
+bool ur__vector_from_arrays(ur_tape *tape, const char *prefix, void *vector, const ur_arrays *set, const char *path,
+                            ur_error *error);
+/* The metadata and parameters of a model. */
+bool ur__model_to_arrays(const ur_net *net, const ur_model *model, ur_arrays *set, ur_error *error);
+bool ur__set_number(ur_arrays *set, const char *key, uint64_t number, ur_error *error);
+bool ur__set_real(ur_arrays *set, const char *key, double value, ur_error *error);
+extern const char *const ur__no_yes[];
+
+/* Reads the metadata; after the first error, which names `path` and the key, results mean nothing. */
+typedef struct ur__reader {
+    const ur_arrays *set;
+    const char *path;
+    ur_error *error;
+    bool failed;
+} ur__reader;
+
+const char *ur__read_text(ur__reader *r, const char *key);
+int64_t ur__read_number(ur__reader *r, const char *key, int64_t least);
+double ur__read_real(ur__reader *r, const char *key);
+uint64_t ur__read_seed(ur__reader *r, const char *key);
+unsigned ur__read_choice(ur__reader *r, const char *key, const char *const *choices);
+
 #endif

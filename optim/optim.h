@@ -1,8 +1,10 @@
-/* optim.h - what feeds and surrounds the networks: arrays in files, data sets, tasks.
+/* optim.h - what feeds and surrounds the networks: arrays in files, data sets, tasks, training.
  *
  *     arrays    named dense arrays with their metadata; safetensors and .npy files
  *     data      sequences to learn from, checked and batch first
  *     tasks     data drawn at random: Reber's grammar and others
+ *     models    parameters in files, with what it takes to record the network again and to train on
+ *     training  optimisers, schedules, epochs
  *
  * A function that can fail takes a ur_error, which may be NULL, and leaves one line there: `FILE: what was found and
  * what was expected`. A NULL allocator is malloc's. Files are written whole or not at all. */
@@ -203,7 +205,7 @@ bool ur_task_path(const ur_task *task, const char *symbols, int *states, double 
 /* Appends every parameter of the tape, by its name, in its shape and in the tape's type. */
 bool ur_params_to_arrays(ur_tape *tape, ur_arrays *set, ur_error *error);
 /* Writes every parameter from the array of its name. A missing, left-over or misshapen array is an error that names it;
- * `path` is the file that stands in the error. */
+ * `path` is the file that stands in the error. Arrays under `optim.` belong to the training and are passed over. */
 bool ur_params_from_arrays(ur_tape *tape, const ur_arrays *set, const char *path, ur_error *error);
 
 /* Sets the number of hidden units, and with an output layer that of its outputs, to what the arrays say. */
@@ -213,6 +215,7 @@ bool ur_sizes_from_arrays(const ur_arrays *set, const char *path, ur_net_options
 typedef struct ur_model {
     const char *task; /* that it was trained on, or NULL */
     int64_t epoch;
+    int64_t batch; /* sequences an update, 0: not told */
     uint64_t seed;
 } ur_model;
 
@@ -222,14 +225,87 @@ bool ur_model_save(const ur_net *net, const ur_model *model, const char *path, u
  * by ur_params_from_arrays. */
 bool ur_model_read(const ur_arrays *set, const char *path, ur_net_options *options, ur_model *model, ur_error *error);
 
+/* ---- optimisers -------------------------------------------------------------------------------------------------- */
+
+/* The constants of one update. */
+typedef struct ur_update {
+    double rate;              /* the step size that the schedule gives */
+    double decay;             /* weight decay of an optimiser that decouples it, else 0: it is in g then */
+    double momentum;          /* mu */
+    double beta1, beta2, rho; /* how much of the averages stays */
+    double epsilon;           /* against division by 0 */
+    int64_t count;            /* t: updates up to and with this one */
+} ur_update;
+
+/* An optimiser: how parameters theta follow from a gradient g. Its file holds this descriptor, and nothing else names
+ * it. Parameters and states are kept in the tape's type; an update is computed in f64 and rounded once. */
+enum { UR_OPTIM_STATES = 2 };
+typedef struct ur_optim {
+    const char *name;
+    const char *formula;                /* as the user reads it, a line each */
+    int states;                         /* vectors beside the parameters, 0 before the first update ... */
+    const char *state[UR_OPTIM_STATES]; /* ... and their names in model files */
+    bool decoupled; /* `step` takes care of weight decay; otherwise decay * theta is added to g: L2 regularisation */
+    void (*step)(const ur_update *u, size_t n, double *theta, const double *g, double *const *state);
+} ur_optim;
+
+/* All optimisers, in alphabetical order of their files; NULL past the last. */
+const ur_optim *ur_optim_at(size_t k);
+/* By name, NULL when there is none. */
+const ur_optim *ur_optim_find(const char *name);
+
+/* How the rate changes over the epochs; see ur_schedule_factor. */
+typedef enum ur_schedule { UR_CONSTANT, UR_STEPS, UR_COSINE, UR_WARMUP, UR_PLATEAU } ur_schedule;
+extern const char *const ur_schedule_names[]; /* "constant", "step", "cosine", "warmup", "plateau", NULL */
+
+/* What the rate is multiplied by in epoch e = 1... of E:
+ *
+ *     constant  1
+ *     step      0.1^k in the third of the epochs with the number k = 0, 1, 2
+ *     cosine    (1 + cos(pi (e-1)/E))/2: from 1 to 0, which it would reach in epoch E+1
+ *     warmup    e/w in the first tenth of the epochs, w = ceil(E/10), then 1
+ *     plateau   0.5^halvings
+ *
+ * Epochs past E have the factor of epoch E, with cosine 0. */
+double ur_schedule_factor(ur_schedule schedule, int64_t epoch, int64_t epochs, int64_t halvings);
+
 /* ---- training ---------------------------------------------------------------------------------------------------- */
 
+/* Zeros are plain gradient descent but for `rate`, which has no default. */
 typedef struct ur_train_options {
-    double rate; /* step size of gradient descent */
-    bool until_zero_errors;
+    const ur_optim *optim; /* NULL: gd */
+    double rate;           /* step size */
+    double momentum;       /* of momentum and nesterov; 0: 0.9 */
+    double beta1, beta2;   /* of adam and adamw; 0: 0.9 and 0.999 */
+    double rho;            /* of rmsprop; 0: 0.9 */
+    double epsilon;        /* of rmsprop, adagrad, adam and adamw; 0: 1e-8 */
+    ur_schedule schedule;
+    int64_t epochs; /* that the schedules step, cosine and warmup spread over */
+    double valid;   /* fraction of the sequences, 0 to below 1, that is for validation: the last floor(valid N) */
+    /* After so many epochs without a better loss than ever the plateau schedule halves the rate, and counts anew. Under
+     * every other schedule training stops and takes back the parameters with the best loss: early stopping. The loss is
+     * that of the validation part. Plateau needs it from 1, and without a validation part looks at the training loss.
+     * 0: no early stopping. */
+    int64_t patience;
+    bool shuffle;        /* the sequences of each epoch come in the order ur_shuffle(.., seed, epoch) */
+    uint64_t seed;       /* of the order */
+    double clip_value;   /* elements of the gradient are cut to -v..v; 0: off */
+    double clip_norm;    /* then a longer gradient, as one vector of all parameters, is scaled to this length; 0: off */
+    double weight_decay; /* then added: lambda theta, the gradient of lambda/2 |theta|^2; adamw decouples it; 0: off */
+    /* Parameters that stay as they are: names, or beginnings that end in a dot for all parameters of a module, with
+     * commas between them; NULL: none. Their gradients are not computed and count for no norm. */
+    const char *freeze;
+    bool until_zero_errors; /* ends before the update of the first epoch without a wrong position */
 } ur_train_options;
 
-/* Trains a network on a data set, both of which must outlive it; batches are as large as the network's. */
+/* The number of sequences that are left to train on, of n. */
+int64_t ur_train_count(const ur_train_options *options, int64_t n);
+
+/* Writes a permutation of 0..n-1: a function of seed and epoch alone. Fisher and Yates, Durstenfeld (1964). */
+void ur_shuffle(int64_t n, int64_t *order, uint64_t seed, int64_t epoch);
+
+/* Trains a network on a data set; these and the options' texts must outlive it. Batches are as large as the network's;
+ * the last one of an epoch may be smaller. */
 typedef struct ur_trainer ur_trainer;
 
 /* Records the gradients and plans them. NULL, with the tape's error set, when something does not fit. */
@@ -238,15 +314,33 @@ void ur_trainer_free(ur_trainer *trainer);
 
 typedef enum ur_progress {
     UR_TRAINED,  /* every parameter was updated */
-    UR_FLAWLESS, /* until_zero_errors: no position of the whole data is wrong under the present parameters */
+    UR_FLAWLESS, /* until_zero_errors: no position of the training data is wrong under the present parameters */
+    UR_STOPPED,  /* patience has run out: the parameters are those with the best validation loss */
     UR_FAILED    /* see the tape's error; a gradient that is not finite changes no parameter */
 } ur_progress;
 
 /* One pass over the data: for each batch the loss, its gradient and an update. The score is that of the forward passes,
  * before the updates. Allocates nothing after the first. */
 ur_progress ur_trainer_epoch(ur_trainer *trainer, ur_score *score);
-/* Bytes of values that the plans hold. */
+/* Loss and errors on the validation part after the last epoch; NULL before it, or without such a part. */
+const ur_score *ur_trainer_valid(const ur_trainer *trainer);
+/* Number of epochs with updates, those before a resume included. */
+int64_t ur_trainer_epochs(const ur_trainer *trainer);
+/* Step size of the epoch to come. */
+double ur_trainer_rate(const ur_trainer *trainer);
+/* Bytes of values that the plans and the optimiser hold. */
 size_t ur_trainer_bytes(const ur_trainer *trainer);
+
+/* Writes a model, as ur_model_save does, with what it takes to train on: the optimiser's states and the best parameters
+ * under `optim.`; in the metadata options and counters, and the true epoch and batch in place of the model's. */
+bool ur_trainer_save(const ur_trainer *trainer, const ur_model *model, const char *path, ur_error *error);
+/* Goes on from such a file: parameters, states and epoch are taken from it, and training with the same data, options,
+ * batch and type gives the same bits as training without the break. Options are the trainer's own, they may differ; but
+ * the optimiser's states must be there. */
+bool ur_trainer_resume(ur_trainer *trainer, const ur_arrays *set, const char *path, ur_error *error);
+/* The options that such a file was trained with; `freeze` lives in the set. Starting from them, a caller changes what
+ * its user wants otherwise. */
+bool ur_train_options_read(const ur_arrays *set, const char *path, ur_train_options *options, ur_error *error);
 
 /* Loss and errors of a network on a data set; adds to the score. */
 bool ur_net_evaluate(ur_net *net, const ur_data *data, ur_score *score);

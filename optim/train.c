@@ -1,50 +1,162 @@
-/* train.c - gradient descent on a network: theta <- theta - rate * dE/dtheta, over batches of sequences. */
+/* train.c - the trainer: epochs of batches, each with its loss, gradient and update; validation and early stopping. */
 #include <math.h>
 #include <string.h>
 
-#include "optim.h"
+#include "train.h"
 
-struct ur_trainer {
-    ur_net *net;
-    const ur_data *data;
-    ur_train_options options;
-    ur_plan *plan;               /* gradients, loss, outputs */
-    ur_plan *forward;            /* loss and outputs */
-    int64_t batch, epoch, bound; /* `bound`: the first sequence of the batch that the inputs hold, -1: none */
-};
+/* ---- options */
+
+static bool positive(double value)
+{
+    return value > 0 && isfinite(value);
+}
+
+static bool fail_range(ur_tape *tape, const char *option, double value, const char *expected)
+{
+    ur_tape_fail(tape, "ur_trainer_new: %s is %g, expected %s", option, value, expected);
+    return false;
+}
+
+static bool check_numbers(ur_tape *tape, const ur_train_options *o)
+{
+    const struct {
+        const char *name;
+        double value;
+    } fractions[] = {{"valid", o->valid},
+                     {"momentum", o->momentum},
+                     {"beta1", o->beta1},
+                     {"beta2", o->beta2},
+                     {"rho", o->rho}},
+      numbers[] = {{"rate", o->rate},
+                   {"epsilon", o->epsilon},
+                   {"clip_value", o->clip_value},
+                   {"clip_norm", o->clip_norm},
+                   {"weight_decay", o->weight_decay}};
+    for (size_t i = 0; i < sizeof fractions / sizeof *fractions; i++)
+        if (!(fractions[i].value >= 0 && fractions[i].value < 1))
+            return fail_range(tape, fractions[i].name, fractions[i].value, "a number from 0 to below 1");
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
+        if (numbers[i].value != 0 && !positive(numbers[i].value))
+            return fail_range(tape, numbers[i].name, numbers[i].value, "a finite number from 0");
+    return true;
+}
+
+static bool check_options(ur_tape *tape, const ur_train_options *o, int64_t n)
+{
+    bool spread = o->schedule == UR_STEPS || o->schedule == UR_COSINE || o->schedule == UR_WARMUP;
+    if (!check_numbers(tape, o))
+        return false;
+    if (o->patience < 0 || (o->schedule == UR_PLATEAU && o->patience == 0))
+        return fail_range(tape, "patience", (double)o->patience, "a number of epochs from 1");
+    if (spread && o->epochs < 1)
+        return fail_range(tape, "epochs", (double)o->epochs, "from 1 for a schedule that spreads over them");
+    if (o->patience > 0 && o->schedule != UR_PLATEAU && o->valid == 0)
+        return fail_range(tape, "valid", o->valid, "a part for validation, which early stopping looks at");
+    if (o->valid > 0 && ur_train_count(o, n) == n) {
+        ur_tape_fail(tape, "ur_trainer_new: valid is %g, which leaves none of %lld sequences for validation", o->valid,
+                     (long long)n);
+        return false;
+    }
+    return true;
+}
+
+static ur_train_options complete(const ur_train_options *options)
+{
+    ur_train_options o = *options;
+    o.optim = o.optim ? o.optim : ur_optim_find("gd");
+    o.momentum = o.momentum > 0 ? o.momentum : 0.9;
+    o.beta1 = o.beta1 > 0 ? o.beta1 : 0.9;
+    o.beta2 = o.beta2 > 0 ? o.beta2 : 0.999;
+    o.rho = o.rho > 0 ? o.rho : 0.9;
+    o.epsilon = o.epsilon > 0 ? o.epsilon : 1e-8;
+    return o;
+}
+
+/* ---- the data's parts */
+
+int64_t ur_train_count(const ur_train_options *options, int64_t n)
+{
+    return n - (int64_t)(options->valid * (double)n);
+}
+
+/* What the loss of these sequences is divided by, but for a factor that all have. */
+static double weigh(const ur_data *data, ur_reduction reduction, int64_t first, int64_t count)
+{
+    double lengths = 0;
+    if (reduction != UR_MEAN_ALL)
+        return reduction == UR_SUM_ALL ? 1 : (double)count;
+    for (int64_t k = first; k < first + count; k++) {
+        int64_t n = data->order ? data->order[k] : k;
+        lengths += (double)(data->lengths ? data->lengths[n] : data->steps);
+    }
+    return lengths;
+}
+
+static ur__part part_of(const ur_data *data, ur_reduction reduction, const int64_t *order, int64_t n)
+{
+    ur__part part = {.data = *data};
+    part.data.order = order;
+    part.data.n = n;
+    part.weight = weigh(&part.data, reduction, 0, n);
+    return part;
+}
+
+/* The last sequences are for validation, the others are trained on. */
+static bool divide(ur_trainer *t, const ur_data *data)
+{
+    int64_t trained = ur_train_count(&t->options, data->n);
+    ur_reduction reduction = t->net->options.reduction;
+    t->rows = (int64_t *)ur_tape_memory(t->net->tape, (size_t)data->n * sizeof *t->rows);
+    t->order = (int64_t *)ur_tape_memory(t->net->tape, (size_t)trained * sizeof *t->order);
+    if (!t->rows || !t->order)
+        return false;
+    for (int64_t k = 0; k < data->n; k++)
+        t->rows[k] = data->order ? data->order[k] : k;
+    memcpy(t->order, t->rows, (size_t)trained * sizeof *t->order);
+    t->train = part_of(data, reduction, t->order, trained);
+    t->valid = part_of(data, reduction, t->rows + trained, data->n - trained);
+    return true;
+}
 
 /* ---- making */
 
-/* Plans the gradients, when wanted, and behind them the loss and every output. */
-static ur_plan *plan_of(const ur_net *net, bool gradients)
+/* Plans these gradients, and behind them the loss and every output. */
+static ur_plan *plan_of(const ur_net *net, size_t n, ur_var *root)
 {
-    size_t n = gradients ? net->params : 0, roots = n + 1 + (size_t)net->steps;
-    ur_var *root = (ur_var *)ur_tape_memory(net->tape, roots * sizeof *root);
-    if (!root)
-        return NULL;
-    if (n)
-        memcpy(root, net->gradient, n * sizeof *root);
     root[n] = net->loss;
     memcpy(root + n + 1, net->o, (size_t)net->steps * sizeof *root);
-    return ur_plan_new(net->tape, &(ur_plan_options){.roots = roots, .root = root});
+    return ur_plan_new(net->tape, &(ur_plan_options){.roots = n + 1 + (size_t)net->steps, .root = root});
+}
+
+static ur_plan *plan_forward(const ur_net *net)
+{
+    ur_var *root = (ur_var *)ur_tape_memory(net->tape, (1 + (size_t)net->steps) * sizeof *root);
+    return root ? plan_of(net, 0, root) : NULL;
+}
+
+static bool prepare(ur_trainer *t, const ur_data *data)
+{
+    bool several = t->net->batch < ur_train_count(&t->options, data->n);
+    t->looks_first = t->options.until_zero_errors && (several || t->net->training.tape);
+    if (!divide(t, data) || !ur__update_prepare(t) || !(t->plan = plan_of(t->net, t->roots, t->root)))
+        return false;
+    if (t->valid.data.n > 0 || t->looks_first)
+        t->forward = plan_forward(t->net);
+    return !ur_tape_error(t->net->tape);
 }
 
 ur_trainer *ur_trainer_new(ur_net *net, const ur_data *data, const ur_train_options *options)
 {
-    if (!ur_net_fits(net, data) || !ur_net_differentiate(net))
+    if (!ur_net_fits(net, data) || !check_options(net->tape, options, data->n) || !ur_net_differentiate(net))
         return NULL;
-    ur_trainer *trainer = (ur_trainer *)ur_tape_memory(net->tape, sizeof *trainer);
-    if (!trainer)
+    ur_trainer *t = (ur_trainer *)ur_tape_memory(net->tape, sizeof *t);
+    if (!t)
         return NULL;
-    *trainer = (ur_trainer){.net = net, .data = data, .options = *options, .batch = net->batch, .bound = -1};
-    trainer->plan = plan_of(net, true);
-    if (options->until_zero_errors && net->batch < data->n)
-        trainer->forward = plan_of(net, false);
-    if (ur_tape_error(net->tape)) {
-        ur_trainer_free(trainer);
-        return NULL;
-    }
-    return trainer;
+    *t = (ur_trainer){.net = net, .options = complete(options), .best_loss = INFINITY};
+    if (prepare(t, data))
+        return t;
+    ur_trainer_free(t);
+    return NULL;
 }
 
 void ur_trainer_free(ur_trainer *trainer)
@@ -57,133 +169,167 @@ void ur_trainer_free(ur_trainer *trainer)
 
 /* ---- a batch */
 
-static int64_t batch_count(const ur_trainer *t, int64_t first)
+/* The number of the training step that dropout's masks belong to; -1 for evaluation, without dropout. */
+static bool set_step(ur_trainer *t, int64_t number)
 {
-    int64_t left = t->data->n - first;
-    return left < t->batch ? left : t->batch;
+    double value = (double)number;
+    return !t->net->training.tape || ur_write(t->net->training, 1, &value);
 }
 
-/* How much a batch's loss counts in that of all sequences. */
-static double share(const ur_trainer *t, int64_t first, int64_t count)
+/* Writes the batch that begins with sequence `first` to the inputs, unless they hold it. */
+static bool bind(ur_trainer *t, const ur__part *part, int64_t first, int64_t count)
 {
-    double mine = 0, all = 0;
-    switch (t->net->options.reduction) {
-    case UR_SUM_ALL:
-        return 1;
-    case UR_PER_SEQUENCE:
-        return (double)count / (double)t->data->n;
-    case UR_MEAN_ALL:
-        break;
-    }
-    for (int64_t n = 0; n < t->data->n; n++) {
-        double length = (double)(t->data->lengths ? t->data->lengths[n] : t->data->steps);
-        all += length;
-        mine += n >= first && n < first + count ? length : 0;
-    }
-    return all > 0 ? mine / all : 0;
+    if (t->bound == part && t->first == first && t->binds == t->net->binds)
+        return true;
+    bool good = ur_net_bind(t->net, &part->data, first, count);
+    t->bound = part;
+    t->first = first;
+    t->binds = t->net->binds;
+    return good;
 }
 
 /* Runs one batch and adds its loss and errors to the score. */
-static bool run_batch(ur_trainer *t, ur_plan *plan, int64_t first, ur_score *score)
+static bool run_batch(ur_trainer *t, ur_plan *plan, const ur__part *part, int64_t first, ur_score *score)
 {
-    int64_t count = batch_count(t, first);
-    double loss;
-    if (t->bound != first && !ur_net_bind(t->net, t->data, first, count))
+    int64_t left = part->data.n - first, count = left < t->net->batch ? left : t->net->batch;
+    double loss, mine = weigh(&part->data, t->net->options.reduction, first, count);
+    if (!bind(t, part, first, count) || !ur_plan_run(plan) || !ur_read(plan, t->net->loss, 1, &loss))
         return false;
-    t->bound = first;
-    if (!ur_plan_run(plan) || !ur_read(plan, t->net->loss, 1, &loss))
+    score->loss += part->weight > 0 ? loss * (mine / part->weight) : 0;
+    return ur_net_score(t->net, plan, &part->data, first, count, score);
+}
+
+/* The score of a part under the present parameters. */
+static bool look(ur_trainer *t, const ur__part *part, ur_score *score)
+{
+    if (!set_step(t, -1))
         return false;
-    score->loss += loss * (count < t->data->n ? share(t, first, count) : 1);
-    return ur_net_score(t->net, plan, t->data, first, count, score);
-}
-
-/* ---- the update */
-
-/* Names the element of the gradient that is no finite number. */
-static bool report_gradient(const ur_trainer *t, size_t at, double value)
-{
-    const char *name = "", *next;
-    size_t offset, start = 0;
-    for (size_t k = 0; ur_param_at(t->net->tape, k, NULL, &next, &offset) && offset <= at; k++) {
-        name = next;
-        start = offset;
-    }
-    ur_tape_fail(t->net->tape, "epoch %lld: the gradient of %s, element %zu, is %g; no parameter was changed",
-                 (long long)t->epoch, name, at - start, value);
-    return false;
-}
-
-static bool descend_f32(const ur_trainer *t, size_t n, float *theta, const float *g)
-{
-    float rate = (float)t->options.rate;
-    for (size_t i = 0; i < n; i++)
-        if (!isfinite(g[i]))
-            return report_gradient(t, i, (double)g[i]);
-    for (size_t i = 0; i < n; i++)
-        theta[i] -= rate * g[i];
+    for (int64_t first = 0; first < part->data.n; first += t->net->batch)
+        if (!run_batch(t, t->forward, part, first, score))
+            return false;
     return true;
-}
-
-static bool descend_f64(const ur_trainer *t, size_t n, double *theta, const double *g)
-{
-    for (size_t i = 0; i < n; i++)
-        if (!isfinite(g[i]))
-            return report_gradient(t, i, g[i]);
-    for (size_t i = 0; i < n; i++)
-        theta[i] -= t->options.rate * g[i];
-    return true;
-}
-
-static bool descend(const ur_trainer *t)
-{
-    size_t n, roots;
-    void *theta = ur_params(t->net->tape, &n);
-    const void *gradient = ur_plan_roots(t->plan, &roots);
-    if (ur_tape_dtype(t->net->tape) == UR_F32)
-        return descend_f32(t, n, (float *)theta, (const float *)gradient);
-    return descend_f64(t, n, (double *)theta, (const double *)gradient);
 }
 
 /* ---- an epoch */
 
-/* True, with the score of all sequences under one set of weights, when none has an error. */
-static bool flawless(ur_trainer *t, ur_score *score)
+static void reorder(ur_trainer *t)
 {
-    *score = (ur_score){0};
-    for (int64_t first = 0; first < t->data->n; first += t->batch)
-        if (!run_batch(t, t->forward, first, score))
-            return false;
-    return score->wrong_positions == 0;
+    int64_t n = t->train.data.n;
+    ur_shuffle(n, t->order, t->options.seed, t->epoch + 1);
+    for (int64_t k = 0; k < n; k++)
+        t->order[k] = t->rows[t->order[k]];
+    t->bound = NULL;
 }
 
-ur_progress ur_trainer_epoch(ur_trainer *t, ur_score *score)
+/* One pass with updates; where one batch is all, it ends before the update if nothing is wrong. */
+static ur_progress pass(ur_trainer *t, ur_score *score)
 {
-    t->epoch++;
-    if (t->forward && flawless(t, score))
-        return UR_FLAWLESS;
+    bool watches = t->options.until_zero_errors && !t->looks_first;
     *score = (ur_score){0};
-    for (int64_t first = 0; first < t->data->n; first += t->batch) {
-        if (!run_batch(t, t->plan, first, score))
+    for (int64_t first = 0; first < t->train.data.n; first += t->net->batch) {
+        if (!set_step(t, t->updates + 1) || !run_batch(t, t->plan, &t->train, first, score))
             return UR_FAILED;
-        if (t->options.until_zero_errors && !t->forward && score->wrong_positions == 0)
+        if (watches && score->wrong_positions == 0)
             return UR_FLAWLESS;
-        if (!descend(t))
+        if (!ur__update(t))
             return UR_FAILED;
     }
     return UR_TRAINED;
 }
 
+static bool out_of_patience(const ur_trainer *t)
+{
+    return t->best && t->waited >= t->options.patience;
+}
+
+/* Takes notice of the epoch's loss: is it the best, and for how long has there been no better one? */
+static void observe(ur_trainer *t, double loss)
+{
+    size_t count, bytes;
+    void *theta = ur_params(t->net->tape, &count);
+    bytes = count * ur_dtype_bytes(ur_tape_dtype(t->net->tape));
+    if (loss < t->best_loss) {
+        t->best_loss = loss;
+        t->waited = 0;
+        if (t->best)
+            memcpy(t->best, theta, bytes);
+        return;
+    }
+    t->waited++;
+    if (out_of_patience(t)) {
+        if (t->best_loss < INFINITY)
+            memcpy(theta, t->best, bytes);
+    } else if (t->options.schedule == UR_PLATEAU && t->waited >= t->options.patience) {
+        t->halvings++;
+        t->waited = 0;
+    }
+}
+
+/* What follows the updates of an epoch. */
+static ur_progress finish(ur_trainer *t, const ur_score *score)
+{
+    bool validates = t->valid.data.n > 0;
+    t->epoch++;
+    t->score = (ur_score){0};
+    if (validates && !look(t, &t->valid, &t->score))
+        return UR_FAILED;
+    observe(t, validates ? t->score.loss : score->loss);
+    return out_of_patience(t) ? UR_STOPPED : UR_TRAINED;
+}
+
+ur_progress ur_trainer_epoch(ur_trainer *t, ur_score *score)
+{
+    *score = (ur_score){0};
+    if (ur_tape_error(t->net->tape))
+        return UR_FAILED;
+    if (out_of_patience(t))
+        return UR_STOPPED;
+    if (t->options.shuffle)
+        reorder(t);
+    if (t->looks_first) {
+        if (!look(t, &t->train, score))
+            return UR_FAILED;
+        if (score->wrong_positions == 0)
+            return UR_FLAWLESS;
+    }
+    ur_progress progress = pass(t, score);
+    set_step(t, -1);
+    return progress == UR_TRAINED ? finish(t, score) : progress;
+}
+
+/* ---- looking at it */
+
+const ur_score *ur_trainer_valid(const ur_trainer *trainer)
+{
+    return trainer->score.sequences ? &trainer->score : NULL;
+}
+
+int64_t ur_trainer_epochs(const ur_trainer *trainer)
+{
+    return trainer->epoch;
+}
+
+double ur_trainer_rate(const ur_trainer *trainer)
+{
+    const ur_train_options *o = &trainer->options;
+    return o->rate * ur_schedule_factor(o->schedule, trainer->epoch + 1, o->epochs, trainer->halvings);
+}
+
 size_t ur_trainer_bytes(const ur_trainer *trainer)
 {
-    return ur_plan_bytes(trainer->plan) + ur_plan_bytes(trainer->forward);
+    size_t count, vectors = 1 + (size_t)trainer->options.optim->states + (trainer->best != NULL);
+    ur_params(trainer->net->tape, &count);
+    return ur_plan_bytes(trainer->plan) + ur_plan_bytes(trainer->forward) +
+           vectors * count * ur_dtype_bytes(ur_tape_dtype(trainer->net->tape));
 }
 
 bool ur_net_evaluate(ur_net *net, const ur_data *data, ur_score *score)
 {
-    ur_trainer t = {.net = net, .data = data, .batch = net->batch, .bound = -1};
-    bool good = ur_net_fits(net, data) && (t.forward = plan_of(net, false));
-    for (int64_t first = 0; good && first < data->n; first += t.batch)
-        good = run_batch(&t, t.forward, first, score);
+    if (!ur_net_fits(net, data))
+        return false;
+    ur_trainer t = {.net = net, .forward = plan_forward(net)};
+    ur__part part = part_of(data, net->options.reduction, data->order, data->n);
+    bool good = t.forward && look(&t, &part, score);
     ur_plan_free(t.forward);
     return good;
 }

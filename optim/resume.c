@@ -1,0 +1,154 @@
+/* resume.c - training in model files: what it takes to go on as if there had been no break. Beside what a model has,
+ * these are the optimiser's states, `optim.m.Wi`, the best parameters of early stopping, `optim.best.Wi`, and in the
+ * metadata the options that change the result and the trainer's counters. */
+#include <math.h>
+#include <string.h>
+
+#include "files.h"
+#include "train.h"
+
+/* ---- options */
+
+static const struct {
+    const char *key;
+    size_t offset; /* of a double in ur_train_options */
+} reals[] = {
+    {"lr", offsetof(ur_train_options, rate)},
+    {"momentum", offsetof(ur_train_options, momentum)},
+    {"beta1", offsetof(ur_train_options, beta1)},
+    {"beta2", offsetof(ur_train_options, beta2)},
+    {"rho", offsetof(ur_train_options, rho)},
+    {"epsilon", offsetof(ur_train_options, epsilon)},
+    {"valid", offsetof(ur_train_options, valid)},
+    {"clip_value", offsetof(ur_train_options, clip_value)},
+    {"clip_norm", offsetof(ur_train_options, clip_norm)},
+    {"weight_decay", offsetof(ur_train_options, weight_decay)},
+};
+enum { REALS = sizeof reals / sizeof *reals };
+
+static bool set_options(const ur_train_options *o, ur_arrays *set, ur_error *error)
+{
+    bool good = ur_arrays_set_text(set, "optim", o->optim->name, error);
+    for (size_t i = 0; i < REALS; i++) {
+        double value;
+        memcpy(&value, (const char *)o + reals[i].offset, sizeof value);
+        good = good && ur__set_real(set, reals[i].key, value, error);
+    }
+    return good && ur_arrays_set_text(set, "schedule", ur_schedule_names[o->schedule], error) &&
+           ur__set_number(set, "epochs", (uint64_t)o->epochs, error) &&
+           ur__set_number(set, "patience", (uint64_t)o->patience, error) &&
+           ur_arrays_set_text(set, "shuffle", ur__no_yes[o->shuffle], error) &&
+           ur__set_number(set, "shuffle_seed", o->seed, error) &&
+           ur_arrays_set_text(set, "freeze", o->freeze ? o->freeze : "", error) &&
+           ur_arrays_set_text(set, "until_zero_errors", ur__no_yes[o->until_zero_errors], error);
+}
+
+bool ur_train_options_read(const ur_arrays *set, const char *path, ur_train_options *options, ur_error *error)
+{
+    ur__reader r = {.set = set, .path = path, .error = error};
+    const char *optim = ur__read_text(&r, "optim"), *freeze = ur__read_text(&r, "freeze");
+    *options = (ur_train_options){
+        .optim = optim ? ur_optim_find(optim) : NULL,
+        .schedule = (ur_schedule)ur__read_choice(&r, "schedule", ur_schedule_names),
+        .epochs = ur__read_number(&r, "epochs", 0),
+        .patience = ur__read_number(&r, "patience", 0),
+        .shuffle = ur__read_choice(&r, "shuffle", ur__no_yes),
+        .seed = ur__read_seed(&r, "shuffle_seed"),
+        .freeze = freeze && *freeze ? freeze : NULL,
+        .until_zero_errors = ur__read_choice(&r, "until_zero_errors", ur__no_yes),
+    };
+    for (size_t i = 0; i < REALS; i++) {
+        double value = ur__read_real(&r, reals[i].key);
+        memcpy((char *)options + reals[i].offset, &value, sizeof value);
+    }
+    if (!r.failed && !options->optim)
+        return ur__fail(error, "%s: the optimiser '%s' is not one of this version", path, optim);
+    return !r.failed;
+}
+
+/* ---- state */
+
+static const char *state_prefix(const char *state, char text[32])
+{
+    snprintf(text, 32, "optim.%s.", state);
+    return text;
+}
+
+static bool set_state(const ur_trainer *t, ur_arrays *set, ur_error *error)
+{
+    char prefix[32];
+    const ur_optim *optim = t->options.optim;
+    ur_tape *tape = t->net->tape;
+    bool good = true;
+    for (int s = 0; s < optim->states; s++)
+        good = good && ur__vector_to_arrays(tape, state_prefix(optim->state[s], prefix), t->state[s], set, error);
+    if (t->best)
+        good = good && ur__vector_to_arrays(tape, state_prefix("best", prefix), t->best, set, error);
+    return good && ur__set_number(set, "updates", (uint64_t)t->updates, error) &&
+           ur__set_number(set, "waited", (uint64_t)t->waited, error) &&
+           ur__set_number(set, "halvings", (uint64_t)t->halvings, error) &&
+           ur__set_real(set, "best_loss", t->best_loss, error);
+}
+
+bool ur_trainer_save(const ur_trainer *trainer, const ur_model *model, const char *path, ur_error *error)
+{
+    ur_arrays *set = ur_arrays_new(NULL);
+    ur_model told = *model;
+    told.epoch = trainer->epoch;
+    told.batch = trainer->net->batch;
+    bool good = set ? ur__model_to_arrays(trainer->net, &told, set, error) &&
+                          set_options(&trainer->options, set, error) && set_state(trainer, set, error) &&
+                          ur_arrays_save(set, path, error)
+                    : ur__fail(error, "%s: no memory for the model", path);
+    ur_arrays_free(set);
+    return good;
+}
+
+static bool has_vector(const ur_arrays *set, const char *prefix)
+{
+    const ur_array *array;
+    for (size_t k = 0; (array = ur_arrays_at(set, k)); k++)
+        if (strncmp(array->name, prefix, strlen(prefix)) == 0)
+            return true;
+    return false;
+}
+
+/* Best parameters that the file does not have are found anew. */
+static bool read_state(ur_trainer *t, const ur_arrays *set, const char *path, ur_error *error)
+{
+    char prefix[32];
+    const ur_optim *optim = t->options.optim;
+    ur_tape *tape = t->net->tape;
+    for (int s = 0; s < optim->states; s++)
+        if (!ur__vector_from_arrays(tape, state_prefix(optim->state[s], prefix), t->state[s], set, path, error))
+            return false;
+    if (!t->best)
+        return true;
+    if (has_vector(set, state_prefix("best", prefix)))
+        return ur__vector_from_arrays(tape, prefix, t->best, set, path, error);
+    t->best_loss = INFINITY;
+    t->waited = 0;
+    return true;
+}
+
+static bool same_optimiser(const ur_trainer *t, ur__reader *r)
+{
+    const char *name = ur__read_text(r, "optim"), *mine = t->options.optim->name;
+    if (r->failed || strcmp(name, mine) == 0 || t->options.optim->states == 0)
+        return !r->failed;
+    return ur__fail(r->error, "%s: was trained by %s, whose state %s cannot go on from", r->path, name, mine);
+}
+
+bool ur_trainer_resume(ur_trainer *t, const ur_arrays *set, const char *path, ur_error *error)
+{
+    ur__reader r = {.set = set, .path = path, .error = error};
+    if (!ur_arrays_text(set, "updates"))
+        return ur__fail(error, "%s: holds no state of a training to go on from", path);
+    t->epoch = ur__read_number(&r, "epoch", 0);
+    t->updates = ur__read_number(&r, "updates", 0);
+    t->waited = ur__read_number(&r, "waited", 0);
+    t->halvings = ur__read_number(&r, "halvings", 0);
+    t->best_loss = ur__read_real(&r, "best_loss");
+    return !r.failed && same_optimiser(t, &r) && ur_params_from_arrays(t->net->tape, set, path, error) &&
+           read_state(t, set, path, error);
+}

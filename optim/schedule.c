@@ -1,0 +1,45 @@
+/* schedule.c - what changes with the epochs: the step size and the order of the sequences. */
+#include <math.h>
+
+#include "optim.h"
+
+const char *const ur_schedule_names[] = {"constant", "step", "cosine", "warmup", "plateau", NULL};
+
+static double power(double base, int64_t exponent)
+{
+    double p = 1;
+    for (int64_t i = 0; i < exponent && p > 0; i++)
+        p *= base;
+    return p;
+}
+
+double ur_schedule_factor(ur_schedule schedule, int64_t epoch, int64_t epochs, int64_t halvings)
+{
+    static const double pi = 3.14159265358979324;
+    int64_t warm = (epochs + 9) / 10;
+    switch (schedule) {
+    case UR_CONSTANT:
+        break;
+    case UR_STEPS:
+        return power(0.1, 3 * ((epoch < epochs ? epoch : epochs) - 1) / epochs);
+    case UR_COSINE:
+        return epoch > epochs ? 0 : (1 + cos(pi * (double)(epoch - 1) / (double)epochs)) / 2;
+    case UR_WARMUP:
+        return epoch < warm ? (double)epoch / (double)warm : 1;
+    case UR_PLATEAU:
+        return power(0.5, halvings);
+    }
+    return 1;
+}
+
+void ur_shuffle(int64_t n, int64_t *order, uint64_t seed, int64_t epoch)
+{
+    for (int64_t i = 0; i < n; i++)
+        order[i] = i;
+    for (int64_t i = n - 1; i > 0; i--) {
+        uint64_t counter = (uint64_t)epoch << 32 | (uint32_t)i;
+        int64_t j = (int64_t)(ur_random(seed, "order", counter) * (double)(i + 1)), held = order[i];
+        order[i] = order[j];
+        order[j] = held;
+    }
+}
