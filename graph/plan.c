@@ -1,17 +1,10 @@
 /* plan.c - decides what is computed, in which order and where.
  *
- * The plan keeps the nodes that lead to a root, in the tape's order, and gives each a place in one block of memory; the
- * roots come first, one behind another. Constants are computed now, everything else in every run (run.c). */
+ * The plan keeps the nodes that lead to a root, in the tape's order, and gives each a place in one block of memory
+ * (layout.c). Constants are computed now, everything else in every run (run.c). */
 #include "plan.h"
 
 #include <string.h>
-
-enum { LINE = 64 };
-
-static size_t round_up(size_t bytes)
-{
-    return (bytes + LINE - 1) / LINE * LINE;
-}
 
 /* ---- what is computed */
 
@@ -49,61 +42,6 @@ static size_t prune(const ur_plan *plan, uint8_t *wanted)
         launches += wanted[v] && n->op->kind != UR_LEAF;
     }
     return launches;
-}
-
-/* ---- where it lies */
-
-static size_t node_bytes(const ur_plan *plan, uint32_t v)
-{
-    return ur__times(ur_shape_count(ur__shape(plan->tape, v)), ur_dtype_bytes(plan->tape->dtype));
-}
-
-static bool add_bytes(size_t *total, size_t bytes)
-{
-    if (bytes > SIZE_MAX / 4 - *total)
-        return false;
-    *total += bytes;
-    return true;
-}
-
-/* The node whose memory v can share, or v: a sum of one, a value under another shape. */
-static uint32_t shared(const ur_plan *plan, uint32_t v)
-{
-    const ur_tape *tape = plan->tape;
-    const ur__node *n = &tape->node[v];
-    bool same = n->op->kernel == UR__ALIAS || (n->op->kernel == UR__SUM_OF && n->inputs == 1);
-    if (!same || plan->reference || plan->offset[v] != UR__NOWHERE)
-        return v;
-    uint32_t u = ur__in(tape, n, 0);
-    return ur__is_leaf(&tape->node[u]) ? v : u;
-}
-
-/* Gives every wanted node that is no leaf its offset. A root that is a leaf, or comes twice, gets a copy. */
-static bool place(ur_plan *plan, const uint8_t *wanted)
-{
-    const ur_tape *tape = plan->tape;
-    bool fits = true;
-    for (size_t i = 0; i < plan->roots; i++) {
-        uint32_t v = plan->root[i];
-        plan->root_offset[i] = plan->bytes;
-        if (!ur__is_leaf(&tape->node[v]) && plan->offset[v] == UR__NOWHERE)
-            plan->offset[v] = plan->bytes;
-        fits = fits && add_bytes(&plan->bytes, node_bytes(plan, v));
-    }
-    plan->root_bytes = plan->bytes;
-    plan->bytes = round_up(plan->bytes);
-    for (uint32_t v = 0; v < plan->nodes && fits; v++)
-        if (wanted[v] && shared(plan, v) != v) {
-            plan->offset[v] = plan->offset[shared(plan, v)];
-        } else if (wanted[v] && !ur__is_leaf(&tape->node[v]) && plan->offset[v] == UR__NOWHERE) {
-            plan->offset[v] = plan->bytes;
-            fits = add_bytes(&plan->bytes, round_up(node_bytes(plan, v)));
-        }
-    for (size_t i = 0; i < plan->states; i++) {
-        plan->state[i].offset = plan->bytes;
-        fits = fits && add_bytes(&plan->bytes, round_up(node_bytes(plan, plan->state[i].leaf)));
-    }
-    return fits;
 }
 
 /* ---- how it runs */
@@ -221,10 +159,10 @@ static bool take_memory(ur_plan *plan)
     plan->scratch = (double *)ur__take(tape, plan->scratch_count * sizeof(double));
     plan->operand = (const void **)ur__take(tape, plan->most_inputs * sizeof *plan->operand);
     plan->shapes = (ur_shape *)ur__take(tape, plan->most_inputs * sizeof *plan->shapes);
-    plan->block = (char *)ur__take(tape, plan->bytes + LINE);
+    plan->block = (char *)ur__take(tape, plan->bytes + UR__LINE);
     if (!plan->scratch || !plan->operand || !plan->shapes || !plan->block)
         return false;
-    plan->memory = plan->block + (LINE - (size_t)((uintptr_t)plan->block % LINE));
+    plan->memory = plan->block + (UR__LINE - (size_t)((uintptr_t)plan->block % UR__LINE));
     memset(plan->memory, 0, plan->bytes);
     return true;
 }
@@ -233,8 +171,8 @@ static bool build(ur_plan *plan, const ur_plan_options *options, uint8_t *wanted
 {
     if (!list_roots(plan, options) || !take_tables(plan, prune(plan, wanted)))
         return false;
-    if (!place(plan, wanted))
-        return ur__fail(&plan->tape->error, "ur_plan_new: the values take more memory than can be addressed");
+    if (!ur__layout(plan, wanted))
+        return false;
     schedule(plan, wanted);
     if (!take_memory(plan))
         return false;
@@ -284,7 +222,7 @@ void ur_plan_free(ur_plan *plan)
     ur__give(tape, plan->scratch, plan->scratch_count * sizeof(double));
     ur__give(tape, plan->operand, plan->most_inputs * sizeof *plan->operand);
     ur__give(tape, plan->shapes, plan->most_inputs * sizeof *plan->shapes);
-    ur__give(tape, plan->block, plan->bytes + LINE);
+    ur__give(tape, plan->block, plan->bytes + UR__LINE);
     ur__give(tape, plan, sizeof *plan);
 }
 

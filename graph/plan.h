@@ -1,4 +1,4 @@
-/* plan.h - what plan.c hands to run.c. */
+/* plan.h - what plan.c and layout.c hand to run.c. */
 #ifndef UR_PLAN_H
 #define UR_PLAN_H
 
@@ -7,6 +7,7 @@
 
 enum { UR__OPERANDS = 3 };
 #define UR__NOWHERE SIZE_MAX
+enum { UR__LINE = 64 }; /* bytes of a cache line: values begin on one */
 
 /* One node to compute. Elementwise kernels run over rows of n elements; the rows are counted by up to three outer
  * dimensions. */
@@ -44,5 +45,8 @@ struct ur_plan {
     ur_shape *shapes;
     size_t most_inputs;
 };
+
+/* Gives every wanted node that is no leaf its offset, and the plan its bytes. False with the tape's error set. */
+bool ur__layout(ur_plan *plan, const uint8_t *wanted);
 
 #endif

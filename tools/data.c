@@ -1,35 +1,46 @@
 /* data.c - `unroll data`: writes a task's data to a file, or its symbols. */
-#include <string.h>
-
 #include "setup.h"
 
-enum { TEXT_FORMAT = 0, LONGEST = 4096 };
+enum { LONGEST = 4096 };
 
-static int print_symbols(const ur_task *task, const ur_data *data)
+static void print_symbols(const ur_task *task, const ur_data *data, FILE *out)
 {
     char text[LONGEST];
-    if (!task->alphabet)
-        return complain("--format: the task %s has no symbols to print", task->name);
     for (int64_t k = 0; k < data->n; k++) {
         ur_task_symbols(task, data, k, text, sizeof text);
-        puts(text);
+        fprintf(out, "%s\n", text);
     }
-    return DONE;
+}
+
+/* To --output, or else to stdout. */
+static int write_symbols(const options *o, const ur_task *task, const ur_data *data)
+{
+    ur_error error = {{0}};
+    if (!o->output) {
+        print_symbols(task, data, stdout);
+        return DONE;
+    }
+    ur_file *file = ur_file_create(o->output, NULL, &error);
+    if (file)
+        print_symbols(task, data, ur_file_stream(file));
+    return ur_file_commit(file, &error) ? DONE : complain("%s", error.text);
 }
 
 static int write_data(const options *o)
 {
     ur_error error = {{0}};
-    if (o->format > TEXT_FORMAT)
-        return complain("--format: data is written as safetensors, or printed with --format text");
-    if (o->format < 0 && !o->output)
-        return complain("--output: a file to write was expected, or --format text");
-    ur_data *data = setup_data(o, o->argument[0], false);
+    bool text = o->format == FORMAT_TEXT;
+    if (!text && !o->output)
+        return complain("--output: a file to write is missing, expected -o FILE or --format text");
+    ur_data *data = setup_outputs(o) ? setup_data(o, o->argument[0], false) : NULL;
     if (!data)
         return BAD_INPUT;
     int status = DONE;
-    if (o->format == TEXT_FORMAT)
-        status = print_symbols(ur_task_find(o->argument[0]), data);
+    const ur_task *task = ur_task_find(o->argument[0]);
+    if (text && !task->alphabet)
+        status = complain("--format: %s has no symbols to print, expected safetensors", task->name);
+    else if (text)
+        status = write_symbols(o, task, data);
     else if (!ur_data_save(data, o->dtype == UR_F64 ? UR_F64 : UR_F32, o->output, &error))
         status = complain("%s", error.text);
     ur_data_free(data);
@@ -43,8 +54,10 @@ const command command_data = {
     .least = 1,
     .most = 1,
     .summary = "writes a task's data",
-    .text = "Writes x, y and lengths as safetensors, the same sequences that `train --task` draws with this seed;\n"
-            "--format text prints one line of symbols for each sequence instead.",
-    .example = "unroll data reber --count 5 --format text",
+    .text = "Writes x [N,T,d], y [N,T,p] and lengths [N] as safetensors to --output, the same sequences that\n"
+            "`train --task` draws with this seed. --format text prints a line of symbols for each sequence instead,\n"
+            "to stdout unless --output is given.",
+    .example = "unroll data reber --count 5 --format text\n"
+               "  unroll data reber --seed 7 -o reber.safetensors",
     .run = write_data,
 };

@@ -1,5 +1,6 @@
 /* eval.c - `unroll eval`: loss and errors of a saved model, and where in the sequence the errors are. */
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "setup.h"
 
@@ -8,17 +9,12 @@ static ur_net *load_net(const options *o, const ur_arrays *file, const ur_net_op
                         ur_tape *tape)
 {
     enum { BATCH = 1024 };
-    ur_error error = {{0}};
     ur_net_options shape = *model;
     shape.weighted = data->weight || data->y_last;
     ur_net *net = ur_net_new(tape, &shape, data->steps, data->n < BATCH ? data->n : BATCH);
     if (!net)
         complain("%s", ur_tape_error(tape));
-    else if (!ur_params_from_arrays(tape, file, o->argument[0], &error))
-        complain("%s", error.text);
-    else
-        return net;
-    return NULL;
+    return net && setup_params(o, net, file) ? net : NULL;
 }
 
 static void print_score(const ur_score *s, int64_t steps)
@@ -46,7 +42,7 @@ static int evaluate(const options *o, const ur_arrays *file, const ur_net_option
             print_score(&score, data->steps);
             status = o->require >= 0 && score.wrong_sequences > o->require ? CHECK_FAILED : DONE;
         } else {
-            complain("%s", ur_tape_error(tape));
+            complain("%s%s%s", o->data ? o->data : "", o->data ? ": " : "", ur_tape_error(tape));
         }
     }
     free(score.from_start);
@@ -61,6 +57,8 @@ static int eval(const options *o)
     ur_net_options model;
     ur_model about;
     int status = BAD_INPUT;
+    if (ur_cell_find(o->argument[0]) && access(o->argument[0], F_OK) != 0)
+        return complain("%s: is a cell, the file of a trained model was expected", o->argument[0]);
     ur_arrays *file = ur_arrays_load(o->argument[0], NULL, &error);
     if (file && ur_model_read(file, o->argument[0], &model, &about, &error)) {
         ur_data *data = setup_data(o, o->task ? o->task : o->data ? NULL : about.task, true);
@@ -83,7 +81,7 @@ const command command_eval = {
     .summary = "prints loss and errors of a saved model",
     .text = "Draws fresh sequences of --task (by default of the task that the model was trained on), or reads\n"
             "--data. A position is wrong when its predicted set, o >= 0.5 or with softmax the largest, is not the\n"
-            "target's. After the counts come the places of the errors.",
+            "target's. After the counts come the places of the errors, counted from the first and from the last step.",
     .example = "unroll eval reber.safetensors --task reber --require 0",
     .run = eval,
 };

@@ -1,7 +1,7 @@
 /* graph.c - `unroll graph`: the diagram of a cell; formats other than dot are made by Graphviz. */
 #include <errno.h>
+#include <fcntl.h>
 #include <spawn.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -10,9 +10,7 @@
 
 extern char **environ;
 
-enum { FEATURES = 3, UNITS = 4, OUTPUTS = 2, SEQUENCES = 1, STEPS = 3, DOT_FORMAT = 2 };
-
-static const char *const format_names[] = {"text", "json", "dot", "svg", "png", "pdf"};
+enum { FEATURES = 3, UNITS = 4, OUTPUTS = 2, SEQUENCES = 1, STEPS = 3 };
 
 /* ---- the diagram */
 
@@ -44,72 +42,95 @@ static bool draw(const options *o, const ur_net *net, FILE *out)
     return ur_dot(net->tape, roots, net->options.loss ? &net->loss : net->o, &dot, out);
 }
 
-/* ---- files */
+/* ---- Graphviz */
 
-static int write_dot(const options *o, const ur_net *net)
+/* The diagram in a file of its own, read from its beginning and without a name. NULL after an error. */
+static FILE *draw_aside(const options *o, const ur_net *net)
+{
+    FILE *file = tmpfile();
+    if (!file)
+        complain("the temporary file for Graphviz cannot be written: %s", strerror(errno));
+    else if (!draw(o, net, file))
+        complain("%s", ur_tape_error(net->tape));
+    else if (fflush(file) == 0 && fseek(file, 0, SEEK_SET) == 0)
+        return file;
+    else
+        complain("the temporary file for Graphviz cannot be written: %s", strerror(errno));
+    if (file)
+        fclose(file);
+    return NULL;
+}
+
+/* Starts `dot` with this option, stdin and stdout, and without its messages. Returns 0 or the reason. */
+static int spawn_dot(char *type, FILE *in, FILE *out, pid_t *child)
+{
+    char name[] = "dot", *words[] = {name, type, NULL};
+    posix_spawn_file_actions_t actions;
+    int failed = posix_spawn_file_actions_init(&actions);
+    if (failed)
+        return failed;
+    posix_spawn_file_actions_adddup2(&actions, fileno(in), STDIN_FILENO);
+    posix_spawn_file_actions_adddup2(&actions, fileno(out), STDOUT_FILENO);
+    posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, "/dev/null", O_WRONLY, 0);
+    failed = posix_spawnp(child, "dot", &actions, NULL, words, environ);
+    posix_spawn_file_actions_destroy(&actions);
+    return failed;
+}
+
+static bool call_graphviz(const options *o, FILE *in, FILE *out)
+{
+    static const char *const formats[] = {[FORMAT_SVG] = "svg", [FORMAT_PNG] = "png", [FORMAT_PDF] = "pdf"};
+    char type[16];
+    pid_t child;
+    int state = 0;
+    snprintf(type, sizeof type, "-T%s", formats[o->format]);
+    int failed = spawn_dot(type, in, out, &child);
+    if (failed == ENOENT)
+        return complain("--format: %s is made by dot of Graphviz, which is not installed; expected --format dot",
+                        formats[o->format]) == DONE;
+    if (failed)
+        return complain("--format: dot of Graphviz cannot be started: %s", strerror(failed)) == DONE;
+    while (waitpid(child, &state, 0) < 0 && errno == EINTR)
+        ;
+    return (WIFEXITED(state) && WEXITSTATUS(state) == 0) ||
+           complain("--format: dot of Graphviz could not make %s of the diagram; expected --format dot",
+                    formats[o->format]) == DONE;
+}
+
+/* ---- the output */
+
+/* Writes the diagram, or the picture that Graphviz makes of it. False after an error. */
+static bool write_diagram(const options *o, const ur_net *net, FILE *out)
+{
+    if (o->format < 0 || o->format == FORMAT_DOT)
+        return draw(o, net, out) || complain("%s", ur_tape_error(net->tape)) == DONE;
+    FILE *in = draw_aside(o, net);
+    bool good = in && call_graphviz(o, in, out);
+    if (in)
+        fclose(in);
+    return good;
+}
+
+static int write_output(const options *o, const ur_net *net)
 {
     ur_error error = {{0}};
     if (!o->output)
-        return draw(o, net, stdout) ? DONE : complain("%s", ur_tape_error(net->tape));
+        return write_diagram(o, net, stdout) ? DONE : BAD_INPUT;
     ur_file *file = ur_file_create(o->output, NULL, &error);
     if (!file)
         return complain("%s", error.text);
-    if (!draw(o, net, ur_file_stream(file))) {
+    if (!write_diagram(o, net, ur_file_stream(file))) {
         ur_file_abandon(file);
-        return complain("%s", ur_tape_error(net->tape));
+        return BAD_INPUT;
     }
     return ur_file_commit(file, &error) ? DONE : complain("%s", error.text);
 }
 
-/* Runs `dot -Tformat source [-o output]`. */
-static int call_graphviz(const char *format, const char *source, const char *output)
-{
-    char type[16];
-    snprintf(type, sizeof type, "-T%s", format);
-    char *words[6] = {NULL};
-    const char *given[] = {"dot", type, source, output ? "-o" : NULL, output};
-    for (size_t i = 0; i < 5 && given[i]; i++)
-        if (!(words[i] = strdup(given[i])))
-            return complain("graph: no memory");
-    pid_t child;
-    int state = 0, failed = posix_spawnp(&child, "dot", NULL, NULL, words, environ);
-    for (size_t i = 0; words[i]; i++)
-        free(words[i]);
-    if (failed)
-        return complain("--format: %s is made by Graphviz' dot, which was not found; install graphviz or use "
-                        "--format dot",
-                        format);
-    while (waitpid(child, &state, 0) < 0 && errno == EINTR)
-        ;
-    return WIFEXITED(state) && WEXITSTATUS(state) == 0
-               ? DONE
-               : complain("%s: Graphviz' dot could not write it", output ? output : "stdout");
-}
-
-static int write_picture(const options *o, const ur_net *net)
-{
-    const char *folder = getenv("TMPDIR");
-    char path[512];
-    snprintf(path, sizeof path, "%s/unroll-XXXXXX", folder && *folder ? folder : "/tmp");
-    int descriptor = mkstemp(path);
-    FILE *out = descriptor >= 0 ? fdopen(descriptor, "w") : NULL;
-    if (!out)
-        return complain("%s: %s", path, strerror(errno));
-    bool good = draw(o, net, out);
-    good = fclose(out) == 0 && good;
-    int status = good ? call_graphviz(format_names[o->format], path, o->output)
-                      : complain("%s: the diagram could not be written", path);
-    unlink(path);
-    return status;
-}
-
 static int graph(const options *o)
 {
-    if (o->format >= 0 && o->format < DOT_FORMAT)
-        return complain("--format: dot, svg, png or pdf was expected, not '%s'", format_names[o->format]);
     ur_tape *tape = ur_tape_new(NULL);
     const ur_net *net = record(o, tape);
-    int status = !net ? BAD_INPUT : o->format > DOT_FORMAT ? write_picture(o, net) : write_dot(o, net);
+    int status = net ? write_output(o, net) : BAD_INPUT;
     ur_tape_free(tape);
     return status;
 }
@@ -121,8 +142,9 @@ const command command_graph = {
     .least = 1,
     .most = 1,
     .summary = "draws a cell",
-    .text = "Writes the diagram in Graphviz' language, or with --format svg, png or pdf calls Graphviz. Folded, one\n"
-            "step stands for all, and what comes from the step before is a dashed edge.",
+    .text = "Writes the diagram in the language of Graphviz to stdout or --output; --format svg, png or pdf calls\n"
+            "Graphviz. Folded, one step stands for all, and what comes from the step before is a dashed edge. Sizes\n"
+            "are d=3, m=4 and, with --out, p=2.",
     .example = "unroll graph rnn --out sigmoid --format svg -o rnn.svg",
     .run = graph,
 };

@@ -4,12 +4,14 @@
 static int info(const options *o)
 {
     ur_error error = {{0}};
+    if (o->cpu && o->arguments)
+        return complain("--cpu: takes no FILE beside it, '%s' was given", o->argument[0]);
     if (o->cpu) {
         printf("instruction set: portable\n");
         return DONE;
     }
     if (!o->arguments)
-        return complain("info: a FILE was expected, or --cpu");
+        return complain("FILE is missing, expected `unroll info FILE` or `unroll info --cpu`");
     ur_arrays *file = ur_arrays_load(o->argument[0], NULL, &error);
     if (!file)
         return complain("%s", error.text);
@@ -35,7 +37,7 @@ const command command_info = {
     .least = 0,
     .most = 1,
     .summary = "prints what a model or data file holds",
-    .text = "Prints the metadata and each array with its shape and type; --cpu prints the instruction set in use.",
+    .text = "Prints the metadata, such as a model's cell and options, and each array with its shape and type.",
     .example = "unroll info reber.safetensors",
     .run = info,
 };

@@ -1,5 +1,9 @@
 /* main.c - the command `unroll`: finds the command, prints the help. Each command is a file of its own. */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "options.h"
 
@@ -26,13 +30,11 @@ const command *command_find(const char *name)
 
 static int unknown_command(const char *word)
 {
-    const char *names[16] = {"help"};
+    const char *names[16] = {"help", "--help", "--version"};
     const command *c;
     for (size_t i = 0; (c = command_at(i)); i++)
-        names[i + 1] = c->name;
-    const char *near = nearest(word, names);
-    return near ? complain("%s: no such command, did you mean '%s'?", word, near)
-                : complain("%s: no such command, see `unroll help`", word);
+        names[i + 3] = c->name;
+    return unknown_name("", "command", word, names);
 }
 
 static void help_ops(void)
@@ -43,63 +45,106 @@ static void help_ops(void)
         printf("%-14s %-40s %s\n", op->name, op->formula, op->derivative);
 }
 
-static int help(const char *topic)
+static void help_command(const command *c)
 {
-    const command *c = topic ? command_find(topic) : NULL;
-    if (topic && strcmp(topic, "ops") == 0) {
-        help_ops();
-    } else if (c) {
-        printf("usage: unroll %s%s%s [OPTIONS]\n\n%s\n\n%s\n\nOptions:\n", c->name, *c->arguments ? " " : "",
-               c->arguments, c->summary, c->text);
-        options_print(c, stdout);
-        printf("\nExample:\n  %s\n", c->example);
-    } else if (topic && strcmp(topic, "help") != 0) {
-        return unknown_command(topic);
-    } else {
-        printf("usage: unroll COMMAND [ARGUMENTS] [OPTIONS]\n\n"
-               "unroll trains recurrent networks that are written as compositions of tensor operations, and\n"
-               "checks and draws what it derives from them.\n\nCommands:\n");
-        for (size_t i = 0; (c = command_at(i)); i++)
-            printf("  %-10s %s\n", c->name, c->summary);
-        printf("  %-10s %s\n\nCells:\n", "help", "this page; help COMMAND; help ops lists the operations");
-        const ur_cell *cell;
-        for (size_t i = 0; (cell = ur_cell_at(i)); i++)
-            printf("  %-10s %s\n", cell->name, cell->equations);
-        printf("\nTasks:\n ");
-        const ur_task *task;
-        for (size_t i = 0; (task = ur_task_at(i)); i++)
-            printf(" %s", task->name);
-        printf("\n\nExit status: 0 done, 1 a check did not hold, 2 wrong usage or bad input,\n"
-               "130 and 143 after an interrupt, with the model saved.\n");
+    printf("usage: unroll %s %s [OPTIONS]\n\n%s\n\n%s\n\nOptions:\n", c->name, c->arguments, c->summary, c->text);
+    options_print(c, stdout);
+    printf("\nExample:\n  %s\n", c->example);
+}
+
+/* The name beside the equations, a line each. */
+static void print_cell(const ur_cell *cell)
+{
+    const char *line = cell->equations, *name = cell->name;
+    for (size_t length; *line; line += length + (line[length] == '\n'), name = "") {
+        length = strcspn(line, "\n");
+        printf("  %-10s %.*s\n", name, (int)length, line);
     }
+}
+
+static void help_all(void)
+{
+    const command *c;
+    const ur_cell *cell;
+    const ur_task *task;
+    printf("usage: unroll COMMAND [ARGUMENTS] [OPTIONS]\n\n"
+           "unroll trains recurrent networks that are written as compositions of tensor operations, and\n"
+           "checks and draws what it derives from them.\n\nCommands:\n");
+    for (size_t i = 0; (c = command_at(i)); i++)
+        printf("  %-10s %s\n", c->name, c->summary);
+    printf("  %-10s %s\n\nCells:\n", "help", "this page; help COMMAND: a command; help ops: the operations");
+    for (size_t i = 0; (cell = ur_cell_at(i)); i++)
+        print_cell(cell);
+    printf("\nTasks:\n ");
+    for (size_t i = 0; (task = ur_task_at(i)); i++)
+        printf(" %s", task->name);
+    printf("\n\nExit status: 0 done, 1 a check did not hold, 2 wrong usage or bad input,\n"
+           "130 and 143 after an interrupt, with the model saved.\n\n"
+           "Begin with:\n"
+           "  unroll train rnn --task reber --hidden 4 --lr 1 --reduce mean --epochs 10000 \\\n"
+           "    --until-zero-errors --save reber.safetensors\n"
+           "  unroll eval reber.safetensors\n");
+}
+
+static int help(int topics, char **topic)
+{
+    if (topics > 1)
+        return complain("'%s' is one argument too many, expected `unroll help COMMAND`", topic[1]);
+    const command *c = topics ? command_find(topic[0]) : NULL;
+    if (c)
+        help_command(c);
+    else if (topics && strcmp(topic[0], "ops") == 0)
+        help_ops();
+    else if (!topics || strcmp(topic[0], "help") == 0)
+        help_all();
+    else
+        return unknown_command(topic[0]);
     return DONE;
 }
 
 static int run(int count, char **words)
 {
     if (count < 2)
-        return complain("a command was expected, see `unroll help`");
+        return complain("a command is missing, see `unroll help`");
     const char *word = words[1];
     if (strcmp(word, "help") == 0 || strcmp(word, "--help") == 0)
-        return help(count > 2 ? words[2] : NULL);
+        return help(count - 2, words + 2);
     if (strcmp(word, "--version") == 0) {
+        if (count > 2)
+            return complain("'%s' is one argument too many, expected `unroll --version`", words[2]);
         printf("unroll %s\n", version);
         return DONE;
     }
     const command *c = command_find(word);
-    if (!c)
-        return unknown_command(word);
     options o;
     bool wants_help;
+    if (!c)
+        return unknown_command(word);
     if (!options_parse(c, count - 2, words + 2, &o, &wants_help))
         return BAD_INPUT;
-    return wants_help ? help(c->name) : c->run(&o);
+    if (wants_help)
+        help_command(c);
+    return wants_help ? DONE : c->run(&o);
+}
+
+/* A file that is opened in the place of a closed stdout would receive the results. */
+static void fill_descriptors(void)
+{
+    int descriptor;
+    do
+        descriptor = open("/dev/null", O_RDONLY);
+    while (descriptor >= 0 && descriptor <= STDERR_FILENO);
+    if (descriptor > STDERR_FILENO)
+        close(descriptor);
 }
 
 int main(int count, char **words)
 {
+    fill_descriptors();
+    signal(SIGPIPE, SIG_IGN); /* a reader that left is a write error like others, and ends no training */
     int status = run(count, words);
-    if ((fflush(stdout) != 0 || ferror(stdout)) && status == DONE)
-        status = complain("stdout: the results could not be written");
+    errno = 0;
+    if ((fflush(stdout) != 0 || ferror(stdout)) && (status == DONE || status == CHECK_FAILED))
+        status = complain("stdout: the results could not be written: %s", errno ? strerror(errno) : "write error");
     return status;
 }

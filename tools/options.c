@@ -1,7 +1,7 @@
 /* options.c - the command line: one table of options, which commands take them, and their values. */
 #include "options.h"
 
-#include <errno.h>
+#include <ctype.h>
 #include <math.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -11,7 +11,7 @@
 static const char *const init_choices[] = {"glorot", "glorot_normal", NULL};
 static const char *const dtype_choices[] = {"f32", "f64", NULL};
 static const char *const view_choices[] = {"folded", "unrolled", NULL};
-static const char *const format_choices[] = {"text", "json", "dot", "svg", "png", "pdf", NULL};
+static const char *const format_choices[] = {"text", "json", "safetensors", "dot", "svg", "png", "pdf", NULL};
 
 typedef enum kind { FLAG, INTEGER, REAL, TEXT, CHOICE } kind;
 
@@ -28,7 +28,7 @@ typedef struct option {
 
 #define AT(field) offsetof(options, field)
 
-static const double many = 1e12;
+static const double many = 1e12, most_units = 1e6;
 
 /* A row each; a number's limits, a choice's names and which of them are allowed stand before what the help prints. */
 #define FLAG_ROW(word, at, who, text)                                                                                  \
@@ -52,24 +52,27 @@ static const double many = 1e12;
 
 static const option table[] = {
     /* model */
-    NUMBER_ROW("hidden", hidden, TRAIN | GRADCHECK | GRAPH, INTEGER, 1, many, "M", "hidden units"),
+    NUMBER_ROW("hidden", hidden, TRAIN, INTEGER, 1, most_units, "M", "hidden units"),
+    NUMBER_ROW("hidden", hidden, GRADCHECK | GRAPH, INTEGER, 1, most_units, "M", "hidden units (default 4)"),
+    NUMBER_ROW("hidden", hidden, RUN, INTEGER, 1, most_units, "M", "hidden units that the weights must have"),
     CHOICE_ROW("out", out, MODEL, ur_activation_names,
                1 << UR_IDENTITY | 1 << UR_SIGMOID | 1 << UR_TANH | 1 << UR_SOFTMAX,
                "adds an output layer Wo, bo with this activation"),
     CHOICE_ROW("loss", loss, MODEL, ur_loss_names, 1 << UR_BCE | 1 << UR_CE | 1 << UR_MSE,
-               "loss; mse has the factor 1/2"),
+               "binary or softmax cross-entropy, or 1/2 the squared error"),
     CHOICE_ROW("reduce", reduce, MODEL, ur_reduction_names, 0,
-               "divides the summed loss by 1, the number of sequences (default), or lengths x outputs"),
+               "the summed loss is divided by 1, by the number of sequences (default), or by lengths x outputs"),
     CHOICE_ROW("hidden-activation", hidden_activation, MODEL, ur_activation_names, 1 << UR_TANH | 1 << UR_RELU,
                "activation of the hidden units (default tanh)"),
     CHOICE_ROW("init", init, TRAIN | GRADCHECK, init_choices, 0,
                "initial matrices (default glorot, uniform); vectors are 0"),
-    CHOICE_ROW("dtype", dtype, TRAIN | DATA | RUN, dtype_choices, 0, "number type (default f32, run: f64)"),
+    CHOICE_ROW("dtype", dtype, TRAIN | DATA, dtype_choices, 0, "type of the numbers (default f32)"),
+    CHOICE_ROW("dtype", dtype, RUN, dtype_choices, 0, "type of the numbers (default f64)"),
     /* data */
-    TEXT_ROW("task", task, TRAIN | EVAL, "NAME", "draws the data: reber or ereber"),
-    TEXT_ROW("data", data, TRAIN | EVAL, "FILE", "reads the data from a safetensors file"),
-    NUMBER_ROW("count", count, TRAIN | EVAL | DATA, INTEGER, 1, 1e9, "N",
-               "sequences of a task (default 400, eval: 100)"),
+    TEXT_ROW("task", task, TRAIN | EVAL, "NAME", "draws the data of this task; `unroll help` lists the tasks"),
+    TEXT_ROW("data", data, TRAIN | EVAL, "FILE", "reads the data, x, y and lengths, from a safetensors file"),
+    NUMBER_ROW("count", count, TRAIN | DATA, INTEGER, 1, 1e9, "N", "sequences of a task (default 400)"),
+    NUMBER_ROW("count", count, EVAL, INTEGER, 1, 1e9, "N", "sequences of a task (default 100)"),
     NUMBER_ROW("min-length", min_length, TRAIN | EVAL | DATA, INTEGER, 1, 1e9, "N",
                "shortest sequence of a task (default reber: 30, ereber: 40)"),
     NUMBER_ROW("max-length", max_length, TRAIN | EVAL | DATA, INTEGER, 1, 1e9, "N", "longest sequence of a task"),
@@ -81,6 +84,7 @@ static const option table[] = {
     TEXT_ROW("save", save, TRAIN, "FILE", "writes the model"),
     TEXT_ROW("log", log, TRAIN, "FILE.csv", "writes loss and errors of each epoch"),
     TEXT_ROW("plot", plot, TRAIN, "FILE.svg", "draws loss and errors"),
+    FLAG_ROW("dry-run", dry_run, TRAIN, "trains nothing, prints the sizes of the network and of its tape"),
     /* one pass */
     TEXT_ROW("weights", weights, RUN, "FILE", "the cell's parameters by their names, safetensors"),
     TEXT_ROW("input", input, RUN, "X.npy|-", "x [N,T,d], or a step a line from stdin"),
@@ -98,15 +102,21 @@ static const option table[] = {
     FLAG_ROW("strict", strict, GRADCHECK, "status 1 for an unstable element too"),
     CHOICE_ROW("view", view, GRAPH, view_choices, 0, "one step that stands for all (default), or all of them"),
     NUMBER_ROW("steps", steps, GRAPH, INTEGER, 1, 1000, "T", "steps to unroll (default 3)"),
-    CHOICE_ROW("format", format, GRADCHECK | GRAPH | DATA, format_choices, 0,
-               "gradcheck: text or json; graph: dot, svg, png or pdf; data: text prints symbols"),
+    CHOICE_ROW("format", format, GRADCHECK, format_choices, 1 << FORMAT_TEXT | 1 << FORMAT_JSON,
+               "a table (default), or a list for programs"),
+    CHOICE_ROW("format", format, GRAPH, format_choices,
+               1 << FORMAT_DOT | 1 << FORMAT_SVG | 1 << FORMAT_PNG | 1 << FORMAT_PDF,
+               "default dot; the others are made by Graphviz"),
+    CHOICE_ROW("format", format, DATA, format_choices, 1 << FORMAT_TEXT | 1 << FORMAT_SAFETENSORS,
+               "a line of symbols for each sequence, or arrays (default)"),
     FLAG_ROW("hide-const", hide_const, GRAPH, "leaves constants out"),
     TEXT_ROW("title", title, GRAPH, "TEXT", "stands above the diagram"),
     FLAG_ROW("cpu", cpu, INFO, "prints the instruction set in use"),
     /* everywhere */
-    NUMBER_ROW("seed", seed, TRAIN | EVAL | DATA | GRADCHECK, INTEGER, 0, 9e15, "S",
-               "of data and initial values (default 1)"),
-    TEXT_ROW("output", output, DATA | GRAPH | RUN, "FILE", "where to write, also -o; run: the outputs [N,T,p], .npy"),
+    NUMBER_ROW("seed", seed, TRAIN | GRADCHECK, INTEGER, 0, 9e15, "S", "of data and initial values (default 1)"),
+    NUMBER_ROW("seed", seed, EVAL | DATA, INTEGER, 0, 9e15, "S", "of the data (default 1)"),
+    TEXT_ROW("output", output, DATA | GRAPH, "FILE", "where to write, also -o"),
+    TEXT_ROW("output", output, RUN, "O.npy", "receives the outputs [N,T,p], also -o"),
     FLAG_ROW("quiet", quiet, EVERY, "no progress on stderr"),
 };
 
@@ -130,12 +140,14 @@ static const options defaults = {.out = -1,
 
 int complain(const char *format, ...)
 {
+    char line[4096];
     va_list list;
     va_start(list, format);
-    fputs("unroll: ", stderr);
-    vfprintf(stderr, format, list);
-    fputc('\n', stderr);
+    vsnprintf(line, sizeof line, format, list);
     va_end(list);
+    for (char *c = line; *c; c++)
+        *c = iscntrl((unsigned char)*c) ? '?' : *c; /* a file's name may hold a line's end */
+    fprintf(stderr, "unroll: %s\n", line);
     return BAD_INPUT;
 }
 
@@ -162,18 +174,33 @@ static size_t distance(const char *a, const char *b)
     return row[n];
 }
 
-const char *nearest(const char *word, const char *const *names)
+/* The name that begins with the word, if the word is at least two letters, or else the nearest, if any is near. */
+static const char *nearest(const char *word, const char *const *names)
 {
     const char *best = NULL;
-    size_t least = 3;
-    for (; *names; names++) {
-        size_t d = distance(word, *names);
-        if (**names && d < least && d < strlen(word)) {
+    size_t least = 3, length = strlen(word);
+    for (size_t i = 0; names[i]; i++) {
+        if (length > 1 && strncmp(names[i], word, length) == 0)
+            return names[i];
+        size_t d = distance(word, names[i]);
+        if (d < least && d < length) {
             least = d;
-            best = *names;
+            best = names[i];
         }
     }
     return best;
+}
+
+int unknown_name(const char *where, const char *what, const char *word, const char *const *names)
+{
+    char text[512] = "";
+    size_t length = 0;
+    const char *near = nearest(word, names);
+    if (near)
+        return complain("%sthere is no %s '%s', did you mean '%s'?", where, what, word, near);
+    for (size_t i = 0; names[i] && length < sizeof text; i++)
+        length += (size_t)snprintf(text + length, sizeof text - length, "%s%s", i ? ", " : "", names[i]);
+    return complain("%sthere is no %s '%s', expected one of %s", where, what, word, text);
 }
 
 /* ---- values */
@@ -201,30 +228,35 @@ static bool read_choice(const option *opt, const char *word, options *o)
             return true;
         }
     list_choices(opt, text, sizeof text);
-    complain("--%s: one of %s was expected, not '%s'", opt->name, text, word);
+    complain("--%s: %s was expected, not '%s'", opt->name, text, word);
     return false;
+}
+
+static bool read_integer(const option *opt, const char *word, bool is_number, double number, int64_t *value)
+{
+    bool or_full = strcmp(opt->name, "batch") == 0;
+    if (or_full && strcmp(word, "full") == 0) {
+        *value = 0;
+        return true;
+    }
+    if (!is_number || number != floor(number) || number < opt->low || number > opt->high) {
+        complain("--%s: an integer from %.0f to %.0f%s was expected, not '%s'", opt->name, opt->low, opt->high,
+                 or_full ? " or full" : "", word);
+        return false;
+    }
+    *value = (int64_t)number;
+    return true;
 }
 
 static bool read_number(const option *opt, const char *word, options *o)
 {
     void *value = (char *)o + opt->offset;
     char *end;
-    if (opt->kind == INTEGER && strcmp(word, "full") == 0 && strcmp(opt->name, "batch") == 0) {
-        *(int64_t *)value = 0;
-        return true;
-    }
-    errno = 0;
     double number = strtod(word, &end);
-    bool number_read = *word && !*end && isfinite(number) && errno == 0;
-    if (opt->kind == INTEGER) {
-        if (!number_read || number != floor(number) || number < opt->low || number > opt->high) {
-            complain("--%s: an integer from %.0f to %.0f was expected, not '%s'", opt->name, opt->low, opt->high, word);
-            return false;
-        }
-        *(int64_t *)value = (int64_t)number;
-        return true;
-    }
-    if (!number_read || !(number > opt->low) || number > opt->high) {
+    bool is_number = *word && !*end && isfinite(number);
+    if (opt->kind == INTEGER)
+        return read_integer(opt, word, is_number, number, (int64_t *)value);
+    if (!is_number || !(number > opt->low) || number > opt->high) {
         complain("--%s: a number above %g, at most %g, was expected, not '%s'", opt->name, opt->low, opt->high, word);
         return false;
     }
@@ -252,55 +284,88 @@ static bool read_value(const option *opt, const char *word, options *o)
 
 /* ---- words */
 
-static const option *find(const command *c, const char *name, size_t length)
+/* The option of this name that the command takes, or with NULL that any command takes. */
+static const option *find(const command *c, const char *name)
 {
     for (size_t i = 0; i < OPTIONS; i++)
-        if (strlen(table[i].name) == length && strncmp(table[i].name, name, length) == 0 &&
-            (table[i].commands & c->bit))
+        if (strcmp(table[i].name, name) == 0 && (!c || (table[i].commands & c->bit)))
             return &table[i];
     return NULL;
 }
 
-static bool unknown(const command *c, const char *name, size_t length)
+/* "train, run": the commands that take the option. */
+static void list_owners(const char *name, char *text, size_t bytes)
 {
-    const char *names[OPTIONS + 1] = {NULL};
-    char word[64];
+    size_t length = 0;
+    const command *c;
+    for (size_t i = 0; (c = command_at(i)) && length < bytes; i++)
+        if (find(c, name))
+            length += (size_t)snprintf(text + length, bytes - length, "%s%s", length ? ", " : "", c->name);
+}
+
+static int unknown_option(const command *c, const char *name)
+{
+    const char *names[OPTIONS + 2] = {NULL};
+    char owners[128] = "";
     size_t count = 0;
-    snprintf(word, sizeof word, "%.*s", (int)(length < 63 ? length : 63), name);
+    list_owners(name, owners, sizeof owners);
+    if (*owners)
+        return complain("--%s: is no option of %s, only of %s", name, c->name, owners);
     for (size_t i = 0; i < OPTIONS; i++)
         if (table[i].commands & c->bit)
             names[count++] = table[i].name;
-    const char *near = nearest(word, names);
-    if (near)
-        complain("--%s: %s has no such option, did you mean --%s?", word, c->name, near);
-    else
-        complain("--%s: %s has no such option, see `unroll help %s`", word, c->name, c->name);
-    return false;
+    names[count] = "help";
+    const char *near = nearest(name, names);
+    return near ? complain("--%s: is no option of %s, did you mean --%s?", name, c->name, near)
+                : complain("--%s: is no option of %s, see `unroll help %s`", name, c->name, c->name);
 }
 
-/* One option at words[i]; returns the number of words that it took, 0 after an error. */
+/* The option's value, in the same word or the next; returns the number of words that the option took, 0 after an
+ * error. */
+static int parse_value(const option *opt, int left, char **words, const char *equals, options *o)
+{
+    if (opt->kind == FLAG && equals) {
+        complain("--%s: takes no value, '%s' was given", opt->name, equals + 1);
+        return 0;
+    }
+    if (opt->kind == FLAG || equals)
+        return read_value(opt, equals ? equals + 1 : "", o);
+    if (left < 2) {
+        complain("--%s: %s was expected behind it, nothing was found", opt->name, opt->value);
+        return 0;
+    }
+    return read_value(opt, words[1], o) ? 2 : 0;
+}
+
+/* One option at words[0]; returns the number of words that it took, 0 after an error. */
 static int parse_option(const command *c, int left, char **words, options *o)
 {
-    const char *name = words[0][1] == 'o' && !words[0][2] ? "output" : words[0] + 2;
-    const char *equals = strchr(name, '=');
-    size_t length = equals ? (size_t)(equals - name) : strlen(name);
-    const option *opt = words[0][1] == '-' || name != words[0] + 2 ? find(c, name, length) : NULL;
+    enum { LONGEST = 64 };
+    char name[LONGEST];
+    if (words[0][1] != '-' && strcmp(words[0], "-o") != 0) {
+        complain("%s: is no option of %s; options are long, see `unroll help %s`", words[0], c->name, c->name);
+        return 0;
+    }
+    const char *word = words[0][1] == '-' ? words[0] + 2 : "output", *equals = strchr(word, '=');
+    snprintf(name, sizeof name, "%.*s", equals ? (int)(equals - word) : LONGEST, word);
+    const option *opt = find(c, name);
     if (!opt)
-        return unknown(c, words[0][1] == '-' ? name : words[0] + 1, words[0][1] == '-' ? length : strlen(words[0] + 1));
-    if (opt->kind == FLAG) {
-        if (equals) {
-            complain("--%s: takes no value, '%s' was given", opt->name, equals + 1);
-            return 0;
-        }
-        return read_value(opt, "", o);
+        unknown_option(c, name);
+    return opt ? parse_value(opt, left, words, equals, o) : 0;
+}
+
+static bool add_argument(const command *c, const char *word, options *o)
+{
+    if (o->arguments >= c->most) {
+        complain("'%s' is one argument too many, expected `unroll %s %s`", word, c->name, c->arguments);
+        return false;
     }
-    if (!equals && left < 2) {
-        complain("--%s: %s was expected behind it", opt->name, opt->value);
-        return 0;
+    if (!*word) {
+        complain("an empty argument was found, expected `unroll %s %s`", c->name, c->arguments);
+        return false;
     }
-    if (!read_value(opt, equals ? equals + 1 : words[1], o))
-        return 0;
-    return equals ? 1 : 2;
+    o->argument[o->arguments++] = word;
+    return true;
 }
 
 bool options_parse(const command *c, int count, char **words, options *o, bool *help)
@@ -308,29 +373,22 @@ bool options_parse(const command *c, int count, char **words, options *o, bool *
     bool only_arguments = false;
     *o = defaults;
     *help = false;
-    for (int i = 0; i < count;) {
-        if (!only_arguments && strcmp(words[i], "--") == 0) {
+    for (int i = 0, taken; i < count; i += taken) {
+        taken = 1;
+        if (only_arguments || words[i][0] != '-' || !words[i][1]) {
+            if (!add_argument(c, words[i], o))
+                return false;
+        } else if (strcmp(words[i], "--") == 0) {
             only_arguments = true;
-            i++;
-        } else if (!only_arguments && strcmp(words[i], "--help") == 0) {
+        } else if (strcmp(words[i], "--help") == 0) {
             *help = true;
             return true;
-        } else if (!only_arguments && words[i][0] == '-' && words[i][1]) {
-            int taken = parse_option(c, count - i, words + i, o);
-            if (!taken)
-                return false;
-            i += taken;
-        } else {
-            if (o->arguments >= c->most) {
-                complain("%s: '%s' is one argument too many, %s was expected", c->name, words[i],
-                         c->most ? c->arguments : "none");
-                return false;
-            }
-            o->argument[o->arguments++] = words[i++];
+        } else if (!(taken = parse_option(c, count - i, words + i, o))) {
+            return false;
         }
     }
     if (o->arguments < c->least) {
-        complain("%s: %s was expected, see `unroll help %s`", c->name, c->arguments, c->name);
+        complain("%s is missing, expected `unroll %s %s`", c->arguments, c->name, c->arguments);
         return false;
     }
     return true;
@@ -342,7 +400,7 @@ void options_print(const command *c, FILE *out)
         char left[64], choices[96] = "";
         if (!(table[i].commands & c->bit))
             continue;
-        if (table[i].kind == CHOICE && strcmp(table[i].name, "format") != 0)
+        if (table[i].kind == CHOICE)
             list_choices(&table[i], choices, sizeof choices);
         const char *value = *choices ? choices : table[i].value;
         int width = snprintf(left, sizeof left, "--%s%s%s", table[i].name, value ? " " : "", value ? value : "");

@@ -19,7 +19,7 @@ typedef struct options {
     /* training */
     double lr;
     int64_t epochs, batch, seed;
-    bool until_zero_errors;
+    bool until_zero_errors, dry_run;
     const char *save, *log, *plot;
     /* others */
     const char *weights, *input, *lengths, *target, *weight, *grad, *state, *state_out;
@@ -28,6 +28,9 @@ typedef struct options {
     bool strict, quiet, cpu, hide_const;
     const char *output, *title;
 } options;
+
+/* The values of --format. */
+enum { FORMAT_TEXT, FORMAT_JSON, FORMAT_SAFETENSORS, FORMAT_DOT, FORMAT_SVG, FORMAT_PNG, FORMAT_PDF };
 
 /* The commands that an option belongs to. */
 enum {
@@ -61,14 +64,13 @@ const command *command_find(const char *name);
 bool options_parse(const command *c, int count, char **words, options *o, bool *help);
 void options_print(const command *c, FILE *out);
 
-/* The name nearest to `word`, or NULL when none is near. The list ends with NULL. */
-const char *nearest(const char *word, const char *const *names);
-
 /* ---- reporting: everything that goes to stderr */
 
 enum { DONE = 0, CHECK_FAILED = 1, BAD_INPUT = 2, INTERRUPTED = 130, TERMINATED = 143 };
 
 /* Prints `unroll: ` and the line; returns BAD_INPUT. */
 int complain(const char *format, ...) UR_PRINTF(1, 2);
+/* Complains that the word is no `what`, and names one that is near, or all. The list ends with NULL. */
+int unknown_name(const char *where, const char *what, const char *word, const char *const *names);
 
 #endif

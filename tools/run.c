@@ -1,6 +1,7 @@
 /* run.c - `unroll run`: one forward pass on given arrays, with gradients and deltas on request. */
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "setup.h"
 #include "stream.h"
@@ -19,31 +20,48 @@ typedef struct pass {
 
 /* ---- the network's options and parameters */
 
-/* The options of a model file, or of a cell with those of the command line. */
+/* The options and sizes of a model file. */
+static bool read_model(pass *p)
+{
+    const options *o = p->o;
+    ur_model about;
+    if (o->weights)
+        return complain("--weights: %s is a model and has its own", o->argument[0]) == DONE;
+    p->weights = ur_arrays_load(o->argument[0], NULL, &p->error);
+    if (!p->weights || !ur_model_read(p->weights, o->argument[0], &p->shape, &about, &p->error))
+        return false;
+    setup_override(o, &p->shape);
+    return true;
+}
+
+/* The cell with the options of the command line and the sizes of the weights. */
+static bool read_weights(pass *p, const ur_cell *cell)
+{
+    const options *o = p->o;
+    if (!o->weights)
+        return complain("--weights: the file with the weights of the cell %s is missing", cell->name) == DONE;
+    p->weights = ur_arrays_load(o->weights, NULL, &p->error);
+    p->shape = (ur_net_options){.cell = cell, .inputs = 1, .hidden_activation = UR_TANH, .reduction = UR_PER_SEQUENCE};
+    setup_override(o, &p->shape);
+    if (!p->weights || !ur_sizes_from_arrays(p->weights, o->weights, &p->shape, &p->error))
+        return false;
+    p->shape.inputs = 0;
+    return true;
+}
+
 static bool read_shape(pass *p)
 {
     const options *o = p->o;
     const char *name = o->argument[0];
     const ur_cell *cell = ur_cell_find(name);
-    if (cell && !o->weights)
-        return complain("--weights: a file with the weights of the cell %s was expected", name) == DONE;
-    if (!cell && !strchr(name, '.') && !strchr(name, '/'))
+    if (!cell && access(name, F_OK) != 0 && !strpbrk(name, "./"))
         return setup_cell(name) != NULL;
-    p->weights = ur_arrays_load(cell ? o->weights : name, NULL, &p->error);
-    if (!p->weights)
+    if (!(cell ? read_weights(p, cell) : read_model(p)))
         return false;
-    if (!cell) {
-        ur_model about;
-        if (o->weights)
-            return complain("--weights: %s is a model and has its own", name) == DONE;
-        if (!ur_model_read(p->weights, name, &p->shape, &about, &p->error))
-            return false;
-    } else {
-        p->shape = (ur_net_options){.cell = cell, .hidden_activation = UR_TANH, .reduction = UR_PER_SEQUENCE};
-    }
-    setup_override(o, &p->shape);
-    p->shape.inputs = 1;
-    return !cell || ur_sizes_from_arrays(p->weights, o->weights, &p->shape, &p->error);
+    if (o->hidden && o->hidden != p->shape.hidden)
+        return complain("--hidden: %lld hidden units are in %s, not %lld", (long long)p->shape.hidden,
+                        o->weights ? o->weights : name, (long long)o->hidden) == DONE;
+    return true;
 }
 
 /* x, lengths, y and weights of positions as a data set. */
@@ -64,6 +82,12 @@ static bool read_data(pass *p)
 static bool record(pass *p)
 {
     const options *o = p->o;
+    if (o->target && p->data->outputs != ur_net_outputs(&p->shape))
+        return complain("%s: y has %lld values, the network gives %lld", o->target, (long long)p->data->outputs,
+                        (long long)ur_net_outputs(&p->shape)) == DONE;
+    if (p->shape.inputs && p->shape.inputs != p->data->inputs)
+        return complain("%s: x has %lld features, the model %s takes %lld", o->input, (long long)p->data->inputs,
+                        o->argument[0], (long long)p->shape.inputs) == DONE;
     p->shape.inputs = p->data->inputs;
     p->shape.weighted = p->data->weight || p->data->y_last;
     p->shape.start = o->state ? UR_START_GIVEN : UR_START_FIXED;
@@ -71,8 +95,7 @@ static bool record(pass *p)
         p->shape.loss = UR_NO_LOSS;
     p->tape = ur_tape_new(&(ur_tape_options){.dtype = o->dtype == UR_F32 ? UR_F32 : UR_F64});
     p->net = ur_net_new(p->tape, &p->shape, p->data->steps, p->data->n);
-    return p->net && ur_params_from_arrays(p->tape, p->weights, o->weights ? o->weights : o->argument[0], &p->error) &&
-           ur_net_bind(p->net, p->data, 0, p->data->n);
+    return p->net && setup_params(o, p->net, p->weights) && ur_net_bind(p->net, p->data, 0, p->data->n);
 }
 
 /* ---- arrays, batch first, from and to columns */
@@ -133,17 +156,17 @@ static int batch_first(const ur_net_state *state, int64_t size[UR_RANK])
 
 static bool read_state(pass *p, const ur_net_state *state)
 {
-    char text[UR_ARRAY_TEXT];
-    int64_t size[UR_RANK], batch = p->net->batch;
+    char expected[UR_SHAPE_TEXT], found[UR_ARRAY_TEXT];
+    int64_t size[UR_RANK] = {0}, batch = p->net->batch;
     int rank = batch_first(state, size);
     const ur_array *array = ur_arrays_find(p->states, state->name);
     bool fits = array && array->rank == rank;
     for (int i = 0; fits && i < rank; i++)
         fits = array->size[i] == size[i];
     if (!fits)
-        return complain("%s: the state %s%s was expected with the batch first, %s was found", p->o->state, state->name,
-                        ur_shape_text((ur_shape){.rank = rank, .size = {size[0], size[1], size[2], size[3]}}, text),
-                        array ? ur_array_shape(array, text) : "none") == DONE;
+        return complain("%s: the state %s%s was expected, the batch first, %s was found", p->o->state, state->name,
+                        ur_shape_text((ur_shape){.rank = rank, .size = {size[0], size[1], size[2], size[3]}}, expected),
+                        array ? ur_array_shape(array, found) : "none") == DONE;
     double *given = (double *)calloc(2 * array->count, sizeof *given), *columns = given + array->count;
     int64_t units = (int64_t)array->count / batch;
     bool good = given && ur_array_get(array, given, &p->error);
@@ -170,7 +193,7 @@ static bool write_states(pass *p)
     bool good = true;
     for (size_t i = 0; good && i < p->net->states; i++) {
         const ur_net_state *state = &p->net->state[i];
-        int64_t size[UR_RANK], rank = batch_first(state, size);
+        int64_t size[UR_RANK] = {0}, rank = batch_first(state, size);
         ur_array *array = add_array(p, set, state->name, (int)rank, size);
         good = array && collect(p, &state->final, 1, (int64_t)array->count / p->net->batch, false, array);
     }
@@ -322,36 +345,59 @@ static bool run_pass(pass *p)
     return good;
 }
 
+static bool streams(const options *o)
+{
+    return o->input && strcmp(o->input, "-") == 0;
+}
+
+/* The first option that a stream cannot have, or NULL. */
+static const char *too_much_for_a_stream(const options *o)
+{
+    return o->output      ? "output"
+           : o->target    ? "target"
+           : o->lengths   ? "lengths"
+           : o->weight    ? "weight"
+           : o->grad      ? "grad"
+           : o->state     ? "state"
+           : o->state_out ? "state-out"
+                          : NULL;
+}
+
+/* Do the options make sense together? */
 static bool sensible(const options *o)
 {
-    bool stream = o->input && strcmp(o->input, "-") == 0;
+    const char *extra = streams(o) ? too_much_for_a_stream(o) : NULL;
     if (!o->input)
-        complain("--input: a .npy file was expected, or - for a stream");
+        complain("--input: the input is missing, expected a .npy file, or - for a stream");
+    else if (extra)
+        complain("--%s: does not go with the stream of --input -", extra);
     else if (o->grad && !o->target)
-        complain("--grad: gradients are those of a loss, --target and --loss were expected");
+        complain("--grad: gradients are those of a loss, expected --target and --loss beside it");
     else if (o->loss >= 0 && !o->target)
-        complain("--loss: --target was expected beside it");
-    else if (stream && (o->target || o->lengths || o->weight || o->output))
-        complain("--input: a stream has no --target, --lengths, --weight or --output");
-    else if (!stream && !o->output && !o->target && !o->state_out)
-        complain("--output: a file for the outputs was expected, or --target or --state-out");
+        complain("--loss: compares outputs with targets, expected --target beside it");
+    else if (o->weight && !o->target)
+        complain("--weight: weighs the positions of a loss, expected --target beside it");
+    else if (!streams(o) && !o->output && !o->target && !o->state_out)
+        complain("--output: nothing would be written, expected --output, --target or --state-out");
     else
         return true;
     return false;
 }
 
+static bool good_run(pass *p)
+{
+    const options *o = p->o;
+    if (!sensible(o) || !setup_outputs(o) || !read_shape(p))
+        return false;
+    if (o->target && !p->shape.loss)
+        return complain("--loss: the loss is missing, expected bce, ce or mse beside --target") == DONE;
+    return streams(o) ? stream(o, p->weights, &p->shape) == DONE : run_pass(p);
+}
+
 static int run(const options *o)
 {
     pass p = {.o = o};
-    int status = BAD_INPUT;
-    if (sensible(o) && read_shape(&p)) {
-        if (o->target && !p.shape.loss)
-            complain("--loss: bce, ce or mse was expected beside --target");
-        else if (strcmp(o->input, "-") == 0)
-            status = stream(o, p.weights, &p.shape);
-        else if (run_pass(&p))
-            status = DONE;
-    }
+    int status = good_run(&p) ? DONE : BAD_INPUT;
     if (p.error.text[0])
         complain("%s", p.error.text);
     else if (p.tape && ur_tape_error(p.tape))

@@ -2,6 +2,8 @@
 #include "setup.h"
 
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 const ur_cell *setup_cell(const char *name)
 {
@@ -11,15 +13,14 @@ const ur_cell *setup_cell(const char *name)
         return cell;
     for (size_t i = 0; i < 31 && (cell = ur_cell_at(i)); i++)
         names[i] = cell->name;
-    const char *near = nearest(name, names);
-    if (near)
-        complain("%s: no such cell, did you mean '%s'?", name, near);
+    if (access(name, F_OK) == 0)
+        complain("%s: is a file or a folder, expected the name of a cell, such as %s", name, names[0]);
     else
-        complain("%s: no such cell, see `unroll help`", name);
+        unknown_name("", "cell", name, names);
     return NULL;
 }
 
-static const ur_task *find_task(const char *name)
+static const ur_task *find_task(const options *o, const char *name)
 {
     const ur_task *task = ur_task_find(name);
     const char *names[32] = {NULL};
@@ -27,44 +28,108 @@ static const ur_task *find_task(const char *name)
         return task;
     for (size_t i = 0; i < 31 && (task = ur_task_at(i)); i++)
         names[i] = task->name;
-    const char *near = nearest(name, names);
-    if (near)
-        complain("--task: '%s' is no task, did you mean '%s'?", name, near);
-    else
-        complain("--task: '%s' is no task, see `unroll help`", name);
+    unknown_name(o->task ? "--task: " : "", "task", name, names);
     return NULL;
 }
 
 /* Training seeds are below this one, so a fresh sequence is none that was trained on. */
 static const uint64_t fresh_seeds = (uint64_t)1 << 63;
 
+static bool no_task_options(const options *o)
+{
+    const char *name = o->task         ? "task"
+                       : o->count      ? "count"
+                       : o->min_length ? "min-length"
+                       : o->max_length ? "max-length"
+                                       : NULL;
+    if (name)
+        complain("--%s: says which data a task draws, but --data %s was given too", name, o->data);
+    return !name;
+}
+
+static bool lengths_possible(const options *o, const ur_task *task)
+{
+    int64_t least = o->min_length ? o->min_length : task->min_length;
+    if (!o->max_length || o->max_length >= least)
+        return true;
+    if (o->min_length)
+        complain("--max-length: %lld is below --min-length %lld", (long long)o->max_length, (long long)least);
+    else
+        complain("--max-length: %lld is below %lld, the least length of %s unless --min-length gives another",
+                 (long long)o->max_length, (long long)least, task->name);
+    return false;
+}
+
+static ur_data *draw_data(const options *o, const char *name, bool fresh, ur_error *error)
+{
+    const ur_task *task = find_task(o, name);
+    int64_t count = o->count ? o->count : fresh ? 100 : 0;
+    if (!task || !lengths_possible(o, task))
+        return NULL;
+    return ur_task_data(name,
+                        &(ur_task_options){.count = count,
+                                           .min_length = o->min_length,
+                                           .max_length = o->max_length,
+                                           .seed = (uint64_t)o->seed | (fresh ? fresh_seeds : 0)},
+                        NULL, error);
+}
+
 ur_data *setup_data(const options *o, const char *task, bool fresh)
 {
     ur_error error = {{0}};
-    ur_data *data;
-    if (o->data && o->task) {
-        complain("--data: the data comes from a file or from --task, not from both");
-        return NULL;
-    }
-    if (o->data) {
+    ur_data *data = NULL;
+    if (!o->data && !task)
+        complain("--task: no data was given, expected --task NAME or --data FILE");
+    else if (!o->data)
+        data = draw_data(o, task, fresh, &error);
+    else if (no_task_options(o))
         data = ur_data_load(o->data, 0, NULL, &error);
-    } else if (task && find_task(task)) {
-        ur_task_options drawn = {.count = o->count ? o->count
-                                          : fresh  ? 100
-                                                   : 0,
-                                 .min_length = o->min_length,
-                                 .max_length = o->max_length,
-                                 .seed = (uint64_t)o->seed | (fresh ? fresh_seeds : 0)};
-        data = ur_task_data(task, &drawn, NULL, &error);
-    } else {
-        if (!task)
-            complain("--task: a task or --data FILE was expected, none was given");
-        return NULL;
-    }
-    if (!data)
+    if (error.text[0])
         complain("%s", error.text);
     return data;
 }
+
+/* ---- files to write */
+
+/* True for what a file beside it would take the place of: no device, no pipe. */
+static bool is_replaced(const char *path)
+{
+    struct stat status;
+    return stat(path, &status) != 0 || S_ISREG(status.st_mode) || S_ISDIR(status.st_mode);
+}
+
+static bool writable(const char *path)
+{
+    ur_error error = {{0}};
+    ur_file *file = ur_file_create(path, NULL, &error);
+    if (!file)
+        complain("%s", error.text);
+    ur_file_abandon(file);
+    return file != NULL;
+}
+
+bool setup_outputs(const options *o)
+{
+    const struct {
+        const char *option, *path;
+    } files[] = {{"save", o->save},     {"log", o->log},   {"plot", o->plot},
+                 {"output", o->output}, {"grad", o->grad}, {"state-out", o->state_out}};
+    for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) {
+        if (!files[i].path || !is_replaced(files[i].path))
+            continue;
+        for (size_t k = 0; k < i; k++)
+            if (files[k].path && strcmp(files[k].path, files[i].path) == 0) {
+                complain("--%s: %s is the file of --%s too, expected another one", files[i].option, files[i].path,
+                         files[k].option);
+                return false;
+            }
+        if (!writable(files[i].path))
+            return false;
+    }
+    return true;
+}
+
+/* ---- the network's options */
 
 static int64_t index_of(const char *const *names, const char *name)
 {
@@ -86,12 +151,34 @@ void setup_override(const options *o, ur_net_options *net)
         net->hidden_activation = (ur_activation)o->hidden_activation;
 }
 
+bool setup_loss_fits(const ur_net_options *net)
+{
+    bool fits = (net->loss != UR_BCE && net->loss != UR_CE) || net->out == UR_SIGMOID || net->out == UR_SOFTMAX;
+    if (!fits)
+        complain("--loss: %s takes outputs between 0 and 1, expected --out sigmoid or softmax",
+                 ur_loss_names[net->loss]);
+    return fits;
+}
+
+/* The targets must be there, and as many as the network has outputs. */
+static bool targets_fit(const options *o, const ur_data *data)
+{
+    if (!data->y)
+        complain("%s: has no array y, expected the targets to learn", o->data);
+    else if (o->hidden && o->out <= 0 && o->data && o->hidden != data->outputs)
+        complain("--hidden: without --out the %lld hidden units are the outputs, but y has %lld values",
+                 (long long)o->hidden, (long long)data->outputs);
+    else
+        return true;
+    return false;
+}
+
 bool setup_net_options(const options *o, const ur_cell *cell, const ur_task *task, const ur_data *data,
                        ur_net_options *net)
 {
     *net = (ur_net_options){.cell = cell,
                             .inputs = data->inputs,
-                            .hidden = o->hidden,
+                            .hidden = o->hidden ? o->hidden : data->outputs,
                             .hidden_activation = UR_TANH,
                             .loss = data->y_classes ? UR_CE : UR_MSE,
                             .reduction = UR_PER_SEQUENCE,
@@ -103,10 +190,33 @@ bool setup_net_options(const options *o, const ur_cell *cell, const ur_task *tas
     setup_override(o, net);
     net->outputs = net->out ? data->outputs : 0;
     if (!o->hidden && net->out) {
-        complain("--hidden: the number of hidden units was expected");
+        complain("--hidden: the number of hidden units is missing, such as --hidden 4");
         return false;
     }
-    if (!o->hidden)
-        net->hidden = data->outputs;
+    return targets_fit(o, data) && setup_loss_fits(net);
+}
+
+static bool has_every_parameter(const ur_net *net, const ur_arrays *file)
+{
+    const char *name;
+    for (size_t k = 0; ur_param_at(net->tape, k, NULL, &name, NULL); k++)
+        if (!ur_arrays_find(file, name))
+            return false;
     return true;
+}
+
+bool setup_params(const options *o, const ur_net *net, const ur_arrays *file)
+{
+    ur_error error = {{0}};
+    const char *path = o->weights ? o->weights : o->argument[0];
+    if (ur_params_from_arrays(net->tape, file, path, &error))
+        return true;
+    bool all = has_every_parameter(net, file);
+    if (all && !net->options.out && ur_arrays_find(file, "Wo"))
+        complain("%s: has an output layer Wo, bo, expected --out with its activation", path);
+    else if (all && o->weights)
+        complain("%s (the input has %lld features)", error.text, (long long)net->options.inputs);
+    else
+        complain("%s", error.text);
+    return false;
 }

@@ -8,11 +8,19 @@
 const ur_cell *setup_cell(const char *name);
 /* The data of --task or --data. `fresh`: data of a task that no training run draws. NULL after an error. */
 ur_data *setup_data(const options *o, const char *task, bool fresh);
+/* Can every file that the command line names be written, each another one? A result that cannot be written is better
+ * known before the work than after it. False after an error. */
+bool setup_outputs(const options *o);
 /* The network's options from the command line, a task's where it has its own, and the data. False after an error. */
 bool setup_net_options(const options *o, const ur_cell *cell, const ur_task *task, const ur_data *data,
                        ur_net_options *net);
 
 /* Replaces what the command line gives of out, loss, reduction and hidden activation. */
 void setup_override(const options *o, ur_net_options *net);
+/* False, after an error, for a loss of probabilities behind outputs that are none. */
+bool setup_loss_fits(const ur_net_options *net);
+
+/* Reads the network's parameters from the arrays of --weights or of the model. False after an error. */
+bool setup_params(const options *o, const ur_net *net, const ur_arrays *file);
 
 #endif

@@ -1,5 +1,6 @@
 /* stream.c - `unroll run --input -`: one step a line, the state carried by the tape (ur_state). */
 #include "stream.h"
+#include "setup.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -15,7 +16,6 @@ typedef struct streamer {
     ur_dtype dtype;
 } streamer;
 
-/* The number of features is that of the first line. */
 static int64_t count_numbers(const char *line)
 {
     int64_t count = 0;
@@ -27,21 +27,21 @@ static int64_t count_numbers(const char *line)
     return count;
 }
 
+/* The number of features is the model's, or that of the first line. */
 static bool open_streamer(streamer *s, const options *o, const ur_arrays *weights, ur_net_options shape, int64_t inputs)
 {
-    ur_error error = {{0}};
-    shape.inputs = s->inputs = inputs;
+    shape.inputs = s->inputs = shape.inputs ? shape.inputs : inputs;
     shape.loss = UR_NO_LOSS;
     shape.start = UR_START_GIVEN;
     s->dtype = o->dtype == UR_F32 ? UR_F32 : UR_F64;
     s->outputs = ur_net_outputs(&shape);
     s->tape = ur_tape_new(&(ur_tape_options){.dtype = s->dtype});
     s->net = ur_net_new(s->tape, &shape, 1, 1);
-    if (s->net && !ur_params_from_arrays(s->tape, weights, o->weights ? o->weights : o->argument[0], &error))
-        return complain("%s", error.text) == DONE;
+    if (s->net && !setup_params(o, s->net, weights))
+        return false;
     for (size_t i = 0; s->net && i < s->net->states; i++)
         ur_state(s->net->state[i].start, s->net->state[i].final);
-    s->x = (double *)calloc((size_t)inputs, sizeof *s->x);
+    s->x = (double *)calloc((size_t)s->inputs, sizeof *s->x);
     s->o = (double *)calloc((size_t)s->outputs, sizeof *s->o);
     double one = 1;
     bool good = s->net && s->x && s->o && ur_write(s->net->alive[0], 1, &one);
@@ -50,7 +50,7 @@ static bool open_streamer(streamer *s, const options *o, const ur_arrays *weight
         s->plan = ur_plan_new(s->tape, NULL);
     }
     if (!s->plan)
-        complain("%s", ur_tape_error(s->tape) ? ur_tape_error(s->tape) : "run: no memory");
+        complain("%s", ur_tape_error(s->tape) ? ur_tape_error(s->tape) : "no memory for the stream");
     return s->plan != NULL;
 }
 
@@ -94,6 +94,9 @@ static bool answer(streamer *s)
 
 int stream(const options *o, const ur_arrays *weights, const ur_net_options *shape)
 {
+    if (shape->bidirectional || shape->cell->back)
+        return complain("--input: %s reads sequences from their end too, which a stream has not; expected a .npy file",
+                        shape->cell->name);
     streamer s = {0};
     char *line = NULL;
     size_t room = 0;

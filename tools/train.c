@@ -9,7 +9,6 @@
 /* One run from its beginning to its end. */
 typedef struct run {
     const options *o;
-    const ur_task *task;
     ur_data *data;
     ur_tape *tape;
     ur_net *net;
@@ -28,7 +27,7 @@ static void stop(int signal)
 
 static void catch_signals(void)
 {
-    struct sigaction action = {.sa_handler = stop};
+    struct sigaction action = {.sa_handler = stop, .sa_flags = SA_RESTART};
     sigemptyset(&action.sa_mask);
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
@@ -44,39 +43,32 @@ static bool tape_good(const run *r)
     return !error;
 }
 
-/* A result that cannot be written is better known before the training than after it. */
-static bool writable(const char *path)
-{
-    ur_error error = {{0}};
-    ur_file *file = path ? ur_file_create(path, NULL, &error) : NULL;
-    if (path && !file) {
-        complain("%s", error.text);
-        return false;
-    }
-    if (file)
-        ur_file_abandon(file);
-    return true;
-}
-
 static bool prepare(run *r)
 {
     const options *o = r->o;
     const ur_cell *cell = setup_cell(o->argument[0]);
     ur_net_options shape;
-    if (!cell || !(r->data = setup_data(o, o->task, false)))
-        return false;
-    r->task = o->task ? ur_task_find(o->task) : NULL;
-    if (!setup_net_options(o, cell, r->task, r->data, &shape) || !writable(o->save) || !writable(o->log) ||
-        !writable(o->plot))
+    if (!cell || !setup_outputs(o) || !(r->data = setup_data(o, o->task, false)) ||
+        !setup_net_options(o, cell, o->task ? ur_task_find(o->task) : NULL, r->data, &shape))
         return false;
     int64_t batch = o->batch && o->batch < r->data->n ? o->batch : r->data->n;
     r->tape = ur_tape_new(&(ur_tape_options){.dtype = o->dtype == UR_F64 ? UR_F64 : UR_F32});
     r->net = ur_net_new(r->tape, &shape, r->data->steps, batch);
-    if (!r->net || !ur_params_init(r->tape, o->init > 0 ? (ur_init)o->init : UR_GLOROT_UNIFORM, (uint64_t)o->seed))
-        return tape_good(r);
-    r->trainer =
-        ur_trainer_new(r->net, r->data, &(ur_train_options){.rate = o->lr, .until_zero_errors = o->until_zero_errors});
+    if (r->net && ur_params_init(r->tape, o->init > 0 ? (ur_init)o->init : UR_GLOROT_UNIFORM, (uint64_t)o->seed))
+        r->trainer = ur_trainer_new(r->net, r->data,
+                                    &(ur_train_options){.rate = o->lr, .until_zero_errors = o->until_zero_errors});
     return tape_good(r);
+}
+
+/* What --dry-run says. */
+static void print_sizes(const run *r)
+{
+    size_t parameters;
+    ur_params(r->tape, &parameters);
+    printf("sequences %lld of up to %lld steps, batch %lld\nparameters %zu\ntape nodes %zu\ntape bytes %zu\n"
+           "plan bytes %zu\n",
+           (long long)r->data->n, (long long)r->data->steps, (long long)r->net->batch, parameters,
+           ur_tape_nodes(r->tape), ur_tape_bytes(r->tape), ur_trainer_bytes(r->trainer));
 }
 
 /* ---- epochs */
@@ -133,21 +125,30 @@ static void report(const run *r)
         printf("saved %s\n", r->o->save);
 }
 
+/* From the first epoch to the files. */
+static int learn(run *r)
+{
+    catch_signals();
+    bool good = loop(r);
+    if (!r->o->quiet)
+        progress_end();
+    if (!good)
+        tape_good(r);
+    if (!good || !save(r))
+        return BAD_INPUT;
+    report(r);
+    return stopped == SIGINT ? INTERRUPTED : stopped ? TERMINATED : DONE;
+}
+
 static int train(const options *o)
 {
     run r = {.o = o};
     int status = BAD_INPUT;
-    if (prepare(&r)) {
-        catch_signals();
-        bool good = loop(&r);
-        if (!o->quiet)
-            progress_end();
-        if (good && save(&r)) {
-            report(&r);
-            status = stopped == SIGINT ? INTERRUPTED : stopped ? TERMINATED : DONE;
-        } else if (!good) {
-            tape_good(&r);
-        }
+    if (prepare(&r) && o->dry_run) {
+        print_sizes(&r);
+        status = DONE;
+    } else if (r.trainer) {
+        status = learn(&r);
     }
     history_free(&r.history);
     ur_trainer_free(r.trainer);
@@ -164,8 +165,10 @@ const command command_train = {
     .most = 1,
     .summary = "trains a network on a task or on data from a file",
     .text = "Gradient descent on the data of --task or --data. Prints the loss and the errors of the last forward\n"
-            "pass. A task brings its own --out and --loss; with --data the default is no output layer and mse,\n"
-            "or ce where y holds classes. Ctrl-C ends after the epoch and saves.",
+            "pass: a position is wrong when its predicted set, o >= 0.5 or with softmax the largest, is not the\n"
+            "target's. A task brings its own --out and --loss; with --data they are to be given, for without --out\n"
+            "the hidden units are the outputs, and the loss is mse, or ce where y holds classes. Ctrl-C ends after\n"
+            "the epoch and saves. Progress goes to stderr, the results to stdout.",
     .example = "unroll train rnn --task reber --hidden 4 --lr 1 --reduce mean --epochs 10000 \\\n"
                "    --until-zero-errors --save reber.safetensors --log run.csv --plot loss.svg",
     .run = train,
