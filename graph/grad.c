@@ -15,6 +15,8 @@
 
 #include <string.h>
 
+enum { FEW = 8 }; /* lists up to this length need no memory */
+
 /* What a consumer adds to the adjoint of a node; `before` is the one that came before it to the same node, 0: none. */
 typedef struct contribution {
     uint32_t value, before;
@@ -87,16 +89,15 @@ static uint32_t gather(const walk *w, uint32_t v)
     size_t n = 0;
     for (uint32_t c = w->last[v]; c && w->list; c = w->list[c].before)
         n++;
-    if (n == 0)
-        return 0;
-    ur_var *terms = (ur_var *)ur__take(w->tape, n * sizeof *terms);
-    if (!terms)
+    ur_var few[FEW], *terms = few;
+    if (n == 0 || (n > FEW && !(terms = (ur_var *)ur__take(w->tape, n * sizeof *terms))))
         return 0;
     size_t i = n;
     for (uint32_t c = w->last[v]; c && i > 0; c = w->list[c].before)
         terms[--i] = ur__var(w->tape, w->list[c].value);
     ur_var sum = ur_total(n, terms);
-    ur__give(w->tape, terms, n * sizeof *terms);
+    if (terms != few)
+        ur__give(w->tape, terms, n * sizeof *terms);
     return sum.index == UR_NONE ? 0 : sum.index;
 }
 
@@ -114,7 +115,6 @@ static ur_var reduced(ur_tape *tape, const ur_op *op, uint32_t k, ur_var c, ur_s
 /* Records what node u contributes to its inputs that still need an adjoint. */
 static bool derive(walk *w, uint32_t u)
 {
-    enum { FEW = 8 };
     ur_tape *tape = w->tape;
     uint32_t inputs = tape->node[u].inputs;
     const ur_op *op = tape->node[u].op;

@@ -46,6 +46,15 @@ static size_t prune(const ur_plan *plan, uint8_t *wanted)
 
 /* ---- how it runs */
 
+/* Nothing is broadcast: one row of all elements. */
+static bool is_flat(const ur_tape *tape, const ur__node *node)
+{
+    for (uint32_t k = 0; k < node->inputs; k++)
+        if (tape->node[ur__in(tape, node, k)].shape != node->shape)
+            return false;
+    return true;
+}
+
 /* Merges the dimensions that all operands run through alike, and splits off the innermost: rows of n elements. */
 static void rows_of(const ur_plan *plan, ur__launch *l)
 {
@@ -53,6 +62,12 @@ static void rows_of(const ur_plan *plan, ur__launch *l)
     const ur__node *node = &tape->node[l->node];
     ur_shape out = ur__shape(tape, l->node);
     size_t stride[UR__OPERANDS][UR_RANK];
+    if (is_flat(tape, node)) {
+        l->n = ur_shape_count(out);
+        for (uint32_t k = 0; k < node->inputs; k++)
+            l->inner[k] = 1;
+        return;
+    }
     for (uint32_t k = 0; k < node->inputs; k++)
         ur__strides(ur__shape(tape, ur__in(tape, node, k)), out, stride[k]);
     size_t size[UR_RANK], dims = 0;
