@@ -25,7 +25,7 @@ npy() {
 
 # tensors FILE NAME:SHAPE ...: a safetensors file of zeros in f64
 tensors() {
-    file=$1 json= at=0
+    file=$1 json='' at=0
     shift
     for tensor in "$@"; do
         size=${tensor#*:}

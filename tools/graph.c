@@ -48,12 +48,11 @@ static bool draw(const options *o, const ur_net *net, FILE *out)
 static FILE *draw_aside(const options *o, const ur_net *net)
 {
     FILE *file = tmpfile();
-    if (!file)
-        complain("the temporary file for Graphviz cannot be written: %s", strerror(errno));
-    else if (!draw(o, net, file))
-        complain("%s", ur_tape_error(net->tape));
-    else if (fflush(file) == 0 && fseek(file, 0, SEEK_SET) == 0)
+    bool drawn = file && draw(o, net, file);
+    if (drawn && fflush(file) == 0 && fseek(file, 0, SEEK_SET) == 0)
         return file;
+    if (file && !drawn)
+        complain("%s", ur_tape_error(net->tape));
     else
         complain("the temporary file for Graphviz cannot be written: %s", strerror(errno));
     if (file)

@@ -33,21 +33,21 @@ static const double many = 1e12, most_units = 1e6;
 /* A row each; a number's limits, a choice's names and which of them are allowed stand before what the help prints. */
 #define FLAG_ROW(word, at, who, text)                                                                                  \
     {                                                                                                                  \
-        .name = word, .kind = FLAG, .commands = who, .offset = AT(at), .help = text                                    \
+        .name = (word), .kind = FLAG, .commands = (who), .offset = AT(at), .help = (text)                              \
     }
 #define TEXT_ROW(word, at, who, what, text)                                                                            \
     {                                                                                                                  \
-        .name = word, .kind = TEXT, .commands = who, .offset = AT(at), .value = what, .help = text                     \
+        .name = (word), .kind = TEXT, .commands = (who), .offset = AT(at), .value = (what), .help = (text)             \
     }
 #define NUMBER_ROW(word, at, who, type, from, to, what, text)                                                          \
     {                                                                                                                  \
-        .name = word, .kind = type, .commands = who, .offset = AT(at), .low = from, .high = to, .value = what,         \
-        .help = text                                                                                                   \
+        .name = (word), .kind = (type), .commands = (who), .offset = AT(at), .low = (from), .high = (to),              \
+        .value = (what), .help = (text)                                                                                \
     }
 #define CHOICE_ROW(word, at, who, names, which, text)                                                                  \
     {                                                                                                                  \
-        .name = word, .kind = CHOICE, .commands = who, .offset = AT(at), .choices = names, .allowed = which,           \
-        .value = "NAME", .help = text                                                                                  \
+        .name = (word), .kind = CHOICE, .commands = (who), .offset = AT(at), .choices = (names), .allowed = (which),   \
+        .value = "NAME", .help = (text)                                                                                \
     }
 
 static const option table[] = {

@@ -76,8 +76,10 @@ static void draw_axes(FILE *out, const panel *p)
     double step = tick_step(p->high - p->low);
     fprintf(out, "<text x=\"16\" y=\"%.1f\" transform=\"rotate(-90 16 %.1f)\" text-anchor=\"middle\">%s</text>\n",
             p->top + PANEL / 2.0, p->top + PANEL / 2.0, p->label);
-    for (double v = ceil(p->low / step) * step; v <= p->high + step * 1e-9; v += step) {
-        double y = y_of(p, v), shown = p->logarithmic ? pow(10, v) : v;
+    double first = ceil(p->low / step);
+    int ticks = (int)floor(p->high / step + 1e-9 - first) + 1;
+    for (int i = 0; i < ticks; i++) {
+        double v = (first + i) * step, y = y_of(p, v), shown = p->logarithmic ? pow(10, v) : v;
         fprintf(out, "<path d=\"M%d %.1fH%d\" stroke=\"#e5e5e5\"/>", LEFT, y, WIDTH - RIGHT);
         fprintf(out, "<text x=\"%d\" y=\"%.1f\" text-anchor=\"end\">%.3g</text>\n", LEFT - 6, y + 4,
                 fabs(shown) < 1e-12 && !p->logarithmic ? 0.0 : shown);
@@ -106,9 +108,10 @@ static void draw_epochs(FILE *out, const history *h, double y)
 {
     int64_t first = h->point[0].epoch, last = h->point[h->count - 1].epoch;
     double step = last > first ? fmax(1, tick_step((double)(last - first))) : 1;
-    for (double e = ceil((double)first / step) * step; e <= (double)last; e += step)
-        fprintf(out, "<text x=\"%.1f\" y=\"%.1f\" text-anchor=\"middle\">%.0f</text>\n", x_of(h, (int64_t)e), y + 16,
-                e);
+    int64_t every = (int64_t)step;
+    for (int64_t e = (first + every - 1) / every * every; e <= last; e += every)
+        fprintf(out, "<text x=\"%.1f\" y=\"%.1f\" text-anchor=\"middle\">%lld</text>\n", x_of(h, e), y + 16,
+                (long long)e);
     fprintf(out, "<text x=\"%d\" y=\"%.1f\" text-anchor=\"middle\">epoch</text>\n", (LEFT + WIDTH - RIGHT) / 2, y + 34);
 }
 

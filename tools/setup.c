@@ -205,17 +205,31 @@ static bool has_every_parameter(const ur_net *net, const ur_arrays *file)
     return true;
 }
 
+/* A weight of the input has other rows than the input has features. */
+static bool misfits_input(const ur_net *net, const ur_arrays *file)
+{
+    ur_var param;
+    const char *name;
+    ur_node node;
+    for (size_t k = 0; ur_param_at(net->tape, k, &param, &name, NULL) && ur_look(param, &node); k++) {
+        const ur_array *array = ur_arrays_find(file, name);
+        if (array && array->rank == 2 && node.shape.rank == 2 && node.shape.size[0] == net->options.inputs &&
+            node.shape.size[0] != array->size[0])
+            return true;
+    }
+    return false;
+}
+
 bool setup_params(const options *o, const ur_net *net, const ur_arrays *file)
 {
     ur_error error = {{0}};
     const char *path = o->weights ? o->weights : o->argument[0];
     if (ur_params_from_arrays(net->tape, file, path, &error))
         return true;
-    bool all = has_every_parameter(net, file);
-    if (all && !net->options.out && ur_arrays_find(file, "Wo"))
+    if (!net->options.out && ur_arrays_find(file, "Wo") && has_every_parameter(net, file))
         complain("%s: has an output layer Wo, bo, expected --out with its activation", path);
-    else if (all && o->weights)
-        complain("%s (the input has %lld features)", error.text, (long long)net->options.inputs);
+    else if (misfits_input(net, file))
+        complain("%s; the input has %lld features", error.text, (long long)net->options.inputs);
     else
         complain("%s", error.text);
     return false;

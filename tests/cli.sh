@@ -1,0 +1,283 @@
+#!/bin/sh
+# The command as it is meant to be used: every command's help, results on stdout and progress on stderr, the files that
+# it leaves, exit statuses, interrupts and streams. Wrong use is in mistakes.sh.
+set -u
+
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+cd "$scratch" || exit 1
+LC_ALL=C
+export LC_ALL
+failed=0
+
+fail() {
+    failed=1
+    printf '%s\n' "$*"
+}
+
+# expect STATUS WORD ...: runs the command; its output is in out and err
+expect() {
+    wanted=$1
+    shift
+    "$UNROLL" "$@" >out 2>err </dev/null
+    status=$?
+    [ $status -eq "$wanted" ] || { fail "unroll $*: exit status $status, expected $wanted"; cat err; }
+}
+
+# has FILE PATTERN: a line of the file matches the extended regular expression
+has() { grep -Eq -e "$2" "$1" || { fail "$1 has no line $2:"; head -n 20 "$1"; }; }
+empty() { [ ! -s "$1" ] || { fail "$1 is not empty:"; head -n 5 "$1"; }; }
+same() { cmp -s "$1" "$2" || fail "$1 and $2 differ"; }
+lines() { [ "$(wc -l <"$1")" -eq "$2" ] || fail "$1 has $(wc -l <"$1") lines, expected $2"; }
+
+# Every element of an XML file ends, in the right order.
+well_formed() {
+    awk '
+        { text = text $0 "\n" }
+        END {
+            while (match(text, /<[^>]*>/)) {
+                tag = substr(text, RSTART, RLENGTH)
+                text = substr(text, RSTART + RLENGTH)
+                if (tag ~ /^<[?!]/ || tag ~ /\/>$/) continue
+                name = tag
+                gsub(/^<\/?|[ \n>].*$/, "", name)
+                if (tag ~ /^<\//) { if (depth == 0 || open[depth--] != name) wrong = 1 }
+                else { open[++depth] = name; all++ }
+            }
+            exit wrong || depth || !all || text ~ /</
+        }' "$1" || fail "$1 is no well-formed XML"
+}
+
+# A list of objects whose members are strings and numbers, nothing else.
+is_json() {
+    tr -d '\n' <"$1" | awk '{
+        string = "\"([^\"\\\\]|\\\\.)*\""
+        number = "-?(0|[1-9][0-9]*)(\\.[0-9]+)?(e[-+]?[0-9]+)?"
+        member = string ": *(" string "|" number "|null)"
+        object = "[{]" member "(, *" member ")*[}]"
+        exit $0 !~ "^\\[ *" object "(, *" object ")*\\]$"
+    }' || fail "$1 is no JSON list"
+}
+
+# ---- help
+
+expect 0 help
+has out '^  train '
+empty err
+cp out help.txt
+expect 0 --help
+same out help.txt
+for command in $(sed -n '/^Commands:/,/^$/s/^  \([a-z]*\) .*/\1/p' help.txt); do
+    [ "$command" != help ] || continue
+    expect 0 help "$command"
+    has out "^usage: unroll $command "
+    has out '^Example:'
+    has out "^  unroll $command "
+    has out '^  --quiet '
+    cp out help.txt
+    expect 0 "$command" --help
+    same out help.txt
+done
+expect 0 help ops
+has out '^tanh '
+expect 0 --version
+has out '^unroll [0-9]+\.[0-9]+\.[0-9]+$'
+lines out 1
+expect 0 info --cpu
+has out '^instruction set: '
+
+# ---- training and what it leaves
+
+small='--task reber --count 20 --hidden 4 --epochs 12'
+expect 0 train rnn $small --save a.safetensors --log a.csv --plot a.svg
+has out '^loss [0-9.]+$'
+has out '^wrong positions [0-9]+ of [0-9]+$'
+has out '^wrong sequences [0-9]+ of 20$'
+has out '^epochs 12$'
+has out '^saved a\.safetensors$'
+lines out 5
+has err '^epoch 1 loss '
+has err '^epoch 12 loss '
+lines err 5 # 1 2 5 10 12
+has a.csv '^epoch,loss,wrong_positions,positions,wrong_sequences,sequences$'
+lines a.csv 13
+awk -F, 'NR > 1 && ($1 != NR - 1 || NF != 6 || $2 !~ /^[0-9.e+-]+$/) { exit 1 }' a.csv || fail 'a.csv: a line is wrong'
+well_formed a.svg
+has a.svg '^<svg xmlns="http://www.w3.org/2000/svg"'
+expect 0 train rnn --quiet $small --save=b.safetensors --log=b.csv
+empty err
+same a.safetensors b.safetensors
+same a.csv b.csv
+expect 0 train rnn --quiet $small --seed 2 --save b.safetensors
+! cmp -s a.safetensors b.safetensors || fail 'another seed, the same model'
+expect 0 train $small --batch full --quiet --save b.safetensors -- rnn
+same a.safetensors b.safetensors
+expect 0 train rnn --task reber --hidden 4 --dry-run --save never.safetensors
+has out '^parameters 83$'
+has out '^tape nodes [0-9]+$'
+has out '^tape bytes [0-9]+$'
+has out '^plan bytes [0-9]+$'
+[ ! -e never.safetensors ] || fail '--dry-run wrote a model'
+empty err
+expect 0 train rnn $small --until-zero-errors --quiet
+has out '^zero errors not reached$'
+
+# ---- interrupts: saved, with a status that tells
+
+interrupt() {
+    "$UNROLL" train rnn --task reber --count 20 --hidden 4 --epochs 1000000000 --save "$1.safetensors" --log "$1.csv" \
+        >out 2>err </dev/null &
+    child=$!
+    waited=0
+    until grep -q '^epoch 5 ' err || [ $waited -ge 300 ]; do
+        sleep 0.1
+        waited=$((waited + 1))
+    done
+    kill -"$1" $child
+    wait $child
+    status=$?
+    [ $status -eq "$2" ] || fail "SIG$1: exit status $status, expected $2"
+    has out "^saved $1\.safetensors$"
+    epochs=$(sed -n 's/^epochs //p' out)
+    lines "$1.csv" $((epochs + 1))
+    expect 0 info "$1.safetensors"
+    has out "^epoch: $epochs$"
+}
+# A shell's background jobs ignore SIGINT, and what they start inherits that; unroll sets its own handler.
+interrupt INT 130
+interrupt TERM 143
+
+# ---- evaluation
+
+expect 0 eval a.safetensors --count 7
+has out '^loss [0-9.]+$'
+has out '^wrong positions [0-9]+ of [0-9]+$'
+has out '^wrong sequences 7 of 7$'
+sed 1,3d out >places
+awk '!/^step [0-9]+: [0-9]+ wrong$/ && !/^[0-9]+ before the last step: [0-9]+ wrong$/ { exit 1 }' places ||
+    fail 'eval: a place is wrong'
+awk -v wrong="$(awk '/^wrong positions/ { print $3 }' out)" '/^step/ { n += $3 } END { exit n != wrong }' places ||
+    fail 'eval: the places by step are not as many as the wrong positions'
+empty err
+expect 0 eval a.safetensors --count 7 --require 7
+expect 1 eval a.safetensors --count 7 --require 6
+
+# ---- data
+
+expect 0 data reber --count 6 -o D.safetensors
+empty out
+expect 0 data reber --count 6 --output D2.safetensors
+same D.safetensors D2.safetensors
+expect 0 data reber --count 6 --format text
+lines out 6
+awk '!/^B[TSXVP]+E$/ || length < 30 { exit 1 }' out || fail 'data: no strings of the grammar'
+cp out strings
+expect 0 data reber --count 6 --format text -o strings2
+empty out
+same strings strings2
+expect 0 info D.safetensors
+has out '^x\[6,[0-9]+,7\] F32$'
+has out '^y\[6,[0-9]+,7\] F32$'
+has out '^lengths\[6\] I64$'
+has out '^3 arrays, '
+expect 0 train rnn --data D.safetensors --hidden 4 --out sigmoid --loss bce --epochs 3 --quiet
+has out '^wrong sequences [0-9]+ of 6$'
+loss=$(head -n 1 out)
+expect 0 train rnn --task reber --count 6 --hidden 4 --epochs 3 --quiet
+[ "$loss" = "$(head -n 1 out)" ] || fail 'the same data from a file and from a task, another loss'
+expect 0 eval a.safetensors --data D.safetensors
+has out '^wrong sequences [0-9]+ of 6$'
+expect 0 info a.safetensors
+has out '^cell: rnn$'
+has out '^Wh\[4,4\] F32$'
+has out '^task: reber$'
+
+# ---- checks and diagrams
+
+expect 0 gradcheck rnn --out sigmoid --loss bce
+has out '^holds +Wi\[[0-9],[0-9]\] '
+has out '^[0-9]+ of [0-9]+ elements hold, 0 wrong, 0 unstable$'
+empty err
+expect 0 gradcheck rnn --out sigmoid --loss bce --format json
+is_json out
+expect 0 gradcheck rnn --order 2 --strict
+expect 0 gradcheck mlp --out softmax --loss ce --seed 3 --tolerance 1e-6
+expect 0 graph rnn --out sigmoid
+has out '^digraph '
+cp out rnn.dot
+expect 0 graph rnn --out sigmoid -o rnn2.dot
+empty out
+same rnn.dot rnn2.dot
+expect 0 graph rnn --view unrolled --steps 2 --hide-const --title 'A < B & "C"'
+has out '^digraph '
+if command -v dot >/dev/null 2>&1; then
+    dot -Tplain rnn.dot >/dev/null 2>err || fail 'dot does not read the diagram'
+    expect 0 graph rnn --format svg -o rnn.svg --title 'A < B & "C"'
+    well_formed rnn.svg
+    expect 0 graph rnn --format svg --title 'A < B & "C"'
+    same out rnn.svg
+fi
+
+# ---- one pass: a model by itself, and its weights with the cell
+
+# numbers FILE COLUMNS: the data of a NumPy file in f8, a row of so many numbers a line
+numbers() {
+    tail -c +129 "$1" | od -An -v -tf8 | tr -s ' ' '\n' | awk -v columns="$2" '
+        NF { printf "%s%.9g%s", n % columns ? " " : "", $1, (n + 1) % columns ? "" : "\n"; n++ }'
+}
+
+npy() {
+    { printf '\223NUMPY\001\000\166\000'
+      printf '%-117s\n' "{'descr': '$2', 'fortran_order': False, 'shape': ($3), }"
+      cat; } >"$1"
+}
+# Five steps of seven numbers in one sequence; the tape's x is what the stream's lines are.
+zero='\000\000\000\000\000\000\000\000' one='\000\000\000\000\000\000\360\077'
+: >lines
+for step in 1 2 3 4 5; do
+    for column in 1 2 3 4 5 6 7; do
+        if [ $(((step * column) % 3)) -eq 1 ]; then printf "$one"; printf '1 ' >>lines
+        else printf "$zero"; printf '0 ' >>lines; fi
+    done
+    echo >>lines
+done | npy X.npy '<f8' '1, 5, 7'
+for i in 1 2 3 4 5; do printf "$one$zero$one$zero$one$zero$one"; done | npy Y.npy '<f8' '1, 5, 7'
+
+pass='--input X.npy --target Y.npy --loss bce'
+expect 0 run a.safetensors $pass --output O.npy --grad G.safetensors --state-out S.safetensors
+empty err
+lines out 1
+has out '^loss [0-9]+\.[0-9]{10,}$'
+loss=$(cat out)
+awk '{ digits = $2; gsub(/[^0-9]/, "", digits); sub(/^0+/, "", digits); exit length(digits) < 15 }' out ||
+    fail 'run: the loss has less than 17 digits'
+expect 0 run rnn --weights a.safetensors --out sigmoid $pass --grad G2.safetensors
+[ "$loss" = "$(cat out)" ] || fail 'run: a model and its weights, two losses'
+same G.safetensors G2.safetensors
+expect 0 info G.safetensors
+for name in 'Wi\[7,4\]' 'Wh\[4,4\]' 'bh\[4\]' 'Wo\[4,7\]' 'bo\[7\]' 'x\[1,5,7\]' 'delta\.h\[1,5,4\]' 'delta\.o\[1,5,7\]'; do
+    has out "^$name F64$"
+done
+expect 0 info S.safetensors
+has out '^h\[1,4\] F64$'
+expect 0 run a.safetensors --input X.npy --state S.safetensors -o O2.npy
+! cmp -s O.npy O2.npy || fail 'run: the initial state changes nothing'
+expect 0 run a.safetensors --input X.npy --dtype f32 --output O32.npy
+[ "$(wc -c <O32.npy)" -eq $((128 + 5 * 7 * 4)) ] || fail 'run: outputs in f32 have another size'
+
+"$UNROLL" run a.safetensors --input - <lines >streamed 2>err || fail "run: the stream ends with status $?"
+empty err
+numbers O.npy 7 >whole
+awk '{ for (i = 1; i <= NF; i++) $i = sprintf("%.9g", $i); print }' streamed >streamed9
+same whole streamed9
+# An answer comes before the next question: a pipe each way.
+mkfifo ask reply
+"$UNROLL" run a.safetensors --input - <ask >reply &
+exec 3>ask 4<reply
+head -n 1 lines >&3
+read -r answer <&4
+[ "$answer" = "$(head -n 1 streamed)" ] || fail 'run: the first answer of the stream is another one'
+exec 3>&- 4<&-
+wait $! || fail "run: the stream that ends has status $?"
+
+exit $failed
