@@ -109,8 +109,9 @@ bool ur_net_bind(ur_net *net, const ur_data *data, int64_t first, int64_t count)
     if (!ur_net_fits(net, data))
         return false;
     if (first < 0 || count < 0 || count > net->batch || first > data->n - count) {
+        uint64_t last = (uint64_t)first + (uint64_t)count - 1; /* may be past every number */
         ur_tape_fail(net->tape, "ur_net_bind: sequences %lld to %lld of %lld do not fit a batch of %lld",
-                     (long long)first, (long long)(first + count - 1), (long long)data->n, (long long)net->batch);
+                     (long long)first, (long long)last, (long long)data->n, (long long)net->batch);
         return false;
     }
     ur_dtype dtype = ur_tape_dtype(net->tape);

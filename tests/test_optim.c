@@ -221,7 +221,7 @@ START_TEST(first_steps_on_a_quadratic)
     const ur_optim *optim = ur_optim_at((size_t)_i);
     static trail r;
     problem p = {.n = 9};
-    double theta[MOST], g[MOST], memory[UR_OPTIM_STATES][MOST] = {{0}}, *state[] = {memory[0], memory[1]};
+    double theta[MOST] = {0}, g[MOST] = {0}, memory[UR_OPTIM_STATES][MOST] = {{0}}, *state[] = {memory[0], memory[1]};
     ur_update u = {.rate = 0.02, .momentum = 0.9, .beta1 = 0.9, .beta2 = 0.999, .rho = 0.9, .epsilon = 1e-8};
     for (size_t i = 0; i < p.n; i++)
         r.theta[0][i] = theta[i] = 1 - 0.25 * (double)i;
@@ -263,6 +263,51 @@ START_TEST(first_steps_of_a_network)
 {
     check_first_steps(ur_optim_at((size_t)_i), 0);
     check_first_steps(ur_optim_at((size_t)_i), 0.3);
+}
+END_TEST
+
+/* More parameters than fit into one block, in both types, against one step on all of them. */
+static void check_large(ur_dtype dtype, double tolerance)
+{
+    enum { LARGE = 1000 };
+    static double theta[LARGE], g[LARGE], memory[UR_OPTIM_STATES][LARGE];
+    double *state[] = {memory[0], memory[1]};
+    sample s;
+    fill_sample(&s);
+    ur_net_options shape = small_options();
+    shape.hidden = 25;
+    ur_net *net = net_of(dtype, shape, N);
+    const ur_optim *optim = ur_optim_find("adam");
+    ur_trainer *trainer = new_trainer(net, &s.data, &(ur_train_options){.optim = optim, .rate = 0.01});
+    ur_plan *plan = ur_plan_new(net->tape, &(ur_plan_options){.roots = net->params, .root = net->gradient});
+    ur_update u = {.rate = 0.01, .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8};
+    size_t n;
+    const void *found = ur_params(net->tape, &n);
+    ck_assert_uint_lt(n, LARGE);
+    ck_assert_uint_gt(n, 512);
+    memset(memory, 0, sizeof memory);
+    for (u.count = 1; u.count <= 3; u.count++) {
+        ck_assert(ur_net_bind(net, &s.data, 0, N) && ur_plan_run(plan));
+        const void *gradient = ur_plan_roots(plan, &n);
+        for (size_t i = 0; i < n; i++) {
+            theta[i] = dtype == UR_F32 ? (double)((const float *)found)[i] : ((const double *)found)[i];
+            g[i] = dtype == UR_F32 ? (double)((const float *)gradient)[i] : ((const double *)gradient)[i];
+        }
+        optim->step(&u, n, theta, g, state);
+        train(trainer, 1);
+        for (size_t i = 0; i < n; i++) {
+            double now = dtype == UR_F32 ? (double)((const float *)found)[i] : ((const double *)found)[i];
+            assert_near("theta", 1, &now, &theta[i], tolerance);
+        }
+    }
+    ur_plan_free(plan);
+    close_training(trainer, net);
+}
+
+START_TEST(many_parameters)
+{
+    check_large(UR_F64, 1e-14);
+    check_large(UR_F32, 1e-6);
 }
 END_TEST
 
@@ -308,7 +353,7 @@ START_TEST(clipping_by_norm)
     sample s;
     fill_sample(&s);
     problem p = network_problem(&s.data, 0);
-    double plain[MOST] = {0}, clipped[MOST], expected[MOST];
+    double plain[MOST] = {0}, clipped[MOST] = {0}, expected[MOST] = {0};
     step_with(&s.data, (ur_train_options){0}, plain);
     double length = length_of(p.n, plain);
     static const double shares[] = {0.01, 0.37, 0.999, 1.001, 50};
@@ -332,7 +377,7 @@ START_TEST(clipping_by_value)
     fill_sample(&s);
     problem p = network_problem(&s.data, 0);
     size_t n;
-    double plain[MOST] = {0}, clipped[MOST], expected[MOST], theta[MOST], most = 0.4;
+    double plain[MOST] = {0}, clipped[MOST] = {0}, expected[MOST] = {0}, theta[MOST], most = 0.4;
     memcpy(theta, theta_of(p.net, &n), p.n * sizeof *theta);
     step_with(&s.data, (ur_train_options){0}, plain);
     for (size_t i = 0; i < p.n; i++)
@@ -355,7 +400,7 @@ END_TEST
 START_TEST(clipping_of_a_huge_gradient)
 {
     sample s;
-    double clipped[MOST];
+    double clipped[MOST] = {0};
     size_t n;
     fill_sample(&s);
     for (int i = 0; i < N * T * P; i++)
@@ -420,7 +465,7 @@ START_TEST(epochs_follow_the_schedule)
     for (int schedule = UR_CONSTANT; schedule <= UR_WARMUP; schedule++) {
         ur_net *net = new_net(N);
         size_t n;
-        double g[MOST] = {0}, expected[MOST], *theta = theta_of(net, &n);
+        double g[MOST] = {0}, expected[MOST] = {0}, *theta = theta_of(net, &n);
         ur_train_options options = {.rate = 0.05, .schedule = (ur_schedule)schedule, .epochs = EPOCHS};
         ur_trainer *trainer = new_trainer(net, &s.data, &options);
         for (int e = 1; e <= EPOCHS; e++) {
@@ -497,12 +542,37 @@ START_TEST(frozen_parameters_stay)
 }
 END_TEST
 
+/* What is trained beside frozen parameters takes the same step as without them. */
+START_TEST(the_others_take_the_same_step)
+{
+    static const char *const frozen[] = {"Wh", "bh,Wo", "Wi,bh,bo", "Wi"};
+    sample s;
+    fill_sample(&s);
+    for (int k = 0; k < 4; k++) {
+        double plain[MOST] = {0}, step[MOST] = {0};
+        ur_net *net = new_net(N);
+        const char *name;
+        size_t n, at = 0;
+        theta_of(net, &n);
+        step_with(&s.data, (ur_train_options){0}, plain);
+        step_with(&s.data, (ur_train_options){.freeze = frozen[k]}, step);
+        for (size_t i = 0, p = 0; i < n; i++) {
+            while (ur_param_at(net->tape, p, NULL, &name, &at) && at <= i)
+                p++;
+            ck_assert(ur_param_at(net->tape, p - 1, NULL, &name, NULL));
+            ck_assert(step[i] == (strstr(frozen[k], name) ? 0 : plain[i]));
+        }
+        ur_tape_free(net->tape);
+    }
+}
+END_TEST
+
 /* The norm is that of what is trained. */
 START_TEST(frozen_gradients_count_for_no_norm)
 {
     sample s;
     fill_sample(&s);
-    double free[MOST] = {0}, clipped[MOST];
+    double free[MOST] = {0}, clipped[MOST] = {0};
     ur_net *net = new_net(N);
     size_t n;
     theta_of(net, &n);
@@ -629,7 +699,7 @@ static void check_batches(int64_t batch, double valid, int64_t held)
     fill_sample(&s);
     ur_net *net = new_net(batch);
     size_t n;
-    double expected[MOST], *theta = theta_of(net, &n);
+    double expected[MOST] = {0}, *theta = theta_of(net, &n);
     memcpy(expected, theta, n * sizeof *theta);
     ur_train_options options = {.rate = 0.05, .shuffle = true, .seed = 8, .valid = valid};
     ck_assert_int_eq(ur_train_count(&options, N), N - held);
@@ -667,6 +737,50 @@ START_TEST(batches_of_shuffled_sequences)
 }
 END_TEST
 
+/* Data that is taken in an order is as good as a copy in this order. */
+START_TEST(ordered_data)
+{
+    static const int64_t order[N] = {4, 2, 6, 0, 1, 5, 3};
+    sample s, copy;
+    fill_sample(&s);
+    pick(&s, order, 0, N, &copy);
+    s.data.order = order;
+    for (int shuffle = 0; shuffle < 2; shuffle++) {
+        ur_train_options options = {.rate = 0.1, .shuffle = shuffle, .valid = 0.3};
+        ur_net *one = new_net(2), *other = new_net(2);
+        ur_trainer *a = new_trainer(one, &s.data, &options), *b = new_trainer(other, &copy.data, &options);
+        size_t n;
+        train(a, 3);
+        train(b, 3);
+        ck_assert_mem_eq(theta_of(one, &n), theta_of(other, &n), n * sizeof(double));
+        ck_assert(ur_trainer_valid(a)->loss == ur_trainer_valid(b)->loss);
+        close_training(a, one);
+        close_training(b, other);
+    }
+}
+END_TEST
+
+/* Dropout is there in training, other in each step, and not after it. */
+START_TEST(dropout_while_training)
+{
+    sample s;
+    fill_sample(&s);
+    ur_net_options shape = small_options();
+    shape.recurrent_dropout = 0.5;
+    ur_net *net = net_of(UR_F64, shape, N), *without = new_net(N);
+    ur_trainer *trainer = new_trainer(net, &s.data, &(ur_train_options){.rate = 0});
+    ur_score first, second, evaluated = {0}, plain = {0};
+    ck_assert_int_eq(ur_trainer_epoch(trainer, &first), UR_TRAINED);
+    ck_assert(*(const double *)ur_leaf(net->training) == -1);
+    ck_assert_int_eq(ur_trainer_epoch(trainer, &second), UR_TRAINED);
+    ck_assert(ur_net_evaluate(net, &s.data, &evaluated) && ur_net_evaluate(without, &s.data, &plain));
+    ck_assert(first.loss != second.loss && first.loss != evaluated.loss && second.loss != evaluated.loss);
+    ck_assert_double_eq_tol(evaluated.loss, plain.loss, 1e-12);
+    close_training(trainer, net);
+    ur_tape_free(without->tape);
+}
+END_TEST
+
 /* ---- early stopping */
 
 /* Sequences whose targets the validation part contradicts: what training learns makes it worse there. */
@@ -678,7 +792,7 @@ static void contradict(sample *s, int64_t from)
                 s->y[n][t][i] = n < from ? 1 : 0.3;
 }
 
-START_TEST(early_stopping_restores_the_best)
+static void check_stopping(double rate, bool up_and_down)
 {
     enum { PATIENCE = 4 };
     sample s;
@@ -688,13 +802,14 @@ START_TEST(early_stopping_restores_the_best)
     size_t n;
     double best = INFINITY, kept[MOST] = {0}, *theta = theta_of(net, &n);
     ur_train_options options = {
-        .optim = ur_optim_find("momentum"), .rate = 0.002, .valid = 0.29, .patience = PATIENCE, .shuffle = true};
+        .optim = ur_optim_find("momentum"), .rate = rate, .valid = 0.29, .patience = PATIENCE, .shuffle = true};
     ur_trainer *trainer = new_trainer(net, &s.data, &options);
-    int epoch = 0, waited = 0, best_epoch = 0;
+    int epoch = 0, waited = 0, best_epoch = 0, recoveries = 0;
     ur_score score;
     while (++epoch < 500) {
         ur_progress progress = ur_trainer_epoch(trainer, &score);
         double loss = ur_trainer_valid(trainer)->loss;
+        recoveries += loss < best && waited > 0;
         waited = loss < best ? 0 : waited + 1;
         ck_assert_int_eq(progress, waited == PATIENCE ? UR_STOPPED : UR_TRAINED);
         if (progress == UR_STOPPED)
@@ -706,12 +821,19 @@ START_TEST(early_stopping_restores_the_best)
         }
     }
     ck_assert_int_gt(best_epoch, 2);
+    ck_assert(up_and_down == (recoveries > 0));
     ck_assert_int_eq(epoch, best_epoch + PATIENCE);
     ck_assert_mem_eq(theta, kept, n * sizeof *theta);
     ck_assert_int_eq(ur_trainer_epoch(trainer, &score), UR_STOPPED);
     ck_assert_int_eq(ur_trainer_epochs(trainer), epoch);
     ck_assert_mem_eq(theta, kept, n * sizeof *theta);
     close_training(trainer, net);
+}
+
+START_TEST(early_stopping_restores_the_best)
+{
+    check_stopping(0.002, false);
+    check_stopping(0.02, true);
 }
 END_TEST
 
@@ -807,6 +929,15 @@ START_TEST(resumed_trainings_have_equal_bits)
         options.patience = options.schedule == UR_PLATEAU ? 1 : 50;
         check_resume(dtype, small_options(), options);
     }
+}
+END_TEST
+
+/* With steps too small to be better, the rate is halved before and after the break. */
+START_TEST(resumed_plateau)
+{
+    check_resume(UR_F64, small_options(),
+                 (ur_train_options){.rate = 1e-30, .schedule = UR_PLATEAU, .patience = 1, .shuffle = true});
+    check_resume(UR_F64, small_options(), (ur_train_options){.rate = 1e-30, .schedule = UR_PLATEAU, .patience = 2});
 }
 END_TEST
 
@@ -961,7 +1092,7 @@ END_TEST
 /* Q'Q = 1 where there are not more columns than rows, QQ' = 1 where there are not fewer; every matrix of a row of them. */
 static void check_orthogonal(ur_dtype dtype, int64_t blocks, int64_t rows, int64_t columns, double tolerance)
 {
-    enum { LARGE = 2 * 40 * 40 };
+    enum { LARGE = 100 * 100 };
     static double q[LARGE];
     ur_tape *tape = new_tape(dtype);
     ur_var W = ur_param(tape, "W", blocks > 1 ? UR_SHAPE(blocks, rows, columns) : UR_SHAPE(rows, columns));
@@ -986,7 +1117,7 @@ static void check_orthogonal(ur_dtype dtype, int64_t blocks, int64_t rows, int64
 
 START_TEST(orthogonal_matrices)
 {
-    check_orthogonal(UR_F64, 1, 40, 40, 1e-14);
+    check_orthogonal(UR_F64, 1, 100, 100, 3e-15);
     check_orthogonal(UR_F64, 1, 40, 7, 1e-14);
     check_orthogonal(UR_F64, 1, 7, 40, 1e-14);
     check_orthogonal(UR_F64, 2, 12, 12, 1e-14);
@@ -1088,6 +1219,7 @@ int main(void)
     tcase_add_test(cases, optimisers_are_found);
     tcase_add_loop_test(cases, first_steps_on_a_quadratic, 0, 7);
     tcase_add_loop_test(cases, first_steps_of_a_network, 0, 7);
+    tcase_add_test(cases, many_parameters);
     tcase_add_test(cases, clipping_by_norm);
     tcase_add_test(cases, clipping_by_value);
     tcase_add_test(cases, clipping_of_a_huge_gradient);
@@ -1096,13 +1228,17 @@ int main(void)
     tcase_add_test(cases, epochs_follow_the_schedule);
     tcase_add_test(cases, plateaus_halve_the_rate);
     tcase_add_test(cases, frozen_parameters_stay);
+    tcase_add_test(cases, the_others_take_the_same_step);
     tcase_add_test(cases, frozen_gradients_count_for_no_norm);
     tcase_add_test(cases, wrong_options_are_named);
     tcase_add_test(cases, shuffling_is_a_permutation);
     tcase_add_test(cases, shuffling_is_fair);
     tcase_add_test(cases, batches_of_shuffled_sequences);
+    tcase_add_test(cases, ordered_data);
+    tcase_add_test(cases, dropout_while_training);
     tcase_add_test(cases, early_stopping_restores_the_best);
     tcase_add_loop_test(cases, resumed_trainings_have_equal_bits, 0, 7);
+    tcase_add_test(cases, resumed_plateau);
     tcase_add_test(cases, resumed_dropout);
     tcase_add_test(cases, stopped_trainings_stay_stopped);
     tcase_add_test(cases, training_state_is_no_parameter);
