@@ -216,6 +216,8 @@ if command -v dot >/dev/null 2>&1; then
     well_formed rnn.svg
     expect 0 graph rnn --format svg --title 'A < B & "C"'
     same out rnn.svg
+    "$UNROLL" graph rnn --format svg -o closed.svg --title 'A < B & "C"' <&- >&- 2>err || fail 'graph: no stdin, no stdout'
+    same closed.svg rnn.svg
 fi
 
 # ---- one pass: a model by itself, and its weights with the cell
@@ -273,11 +275,11 @@ same whole streamed9
 # An answer comes before the next question: a pipe each way.
 mkfifo ask reply
 "$UNROLL" run a.safetensors --input - <ask >reply &
+child=$!
 exec 3>ask 4<reply
 head -n 1 lines >&3
-read -r answer <&4
-[ "$answer" = "$(head -n 1 streamed)" ] || fail 'run: the first answer of the stream is another one'
+[ "$(timeout 20 head -n 1 <&4)" = "$(head -n 1 streamed)" ] || fail 'run: the first answer of the stream is another one'
 exec 3>&- 4<&-
-wait $! || fail "run: the stream that ends has status $?"
+wait $child || fail "run: the stream that ends has status $?"
 
 exit $failed
