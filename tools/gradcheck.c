@@ -22,7 +22,7 @@ enum { FEATURES = 3, UNITS = 4, OUTPUTS = 2, SEQUENCES = 3, STEPS = 5, PLACE = 1
 
 static double uniform(const problem *p, const char *stream, size_t i, double low, double high)
 {
-    return low + (high - low) * ur_random((uint64_t)p->o->seed, stream, i);
+    return low + (high - low) * ur_random(setup_seed(p->o), stream, i);
 }
 
 static bool make_data(problem *p, const ur_net_options *net)
@@ -30,12 +30,12 @@ static bool make_data(problem *p, const ur_net_options *net)
     static const int64_t lengths[SEQUENCES] = {STEPS, 3, 1};
     int64_t outputs = ur_net_outputs(net);
     ur_error error = {{0}};
-    p->data = ur_data_new(SEQUENCES, STEPS, FEATURES, outputs, UR_DATA_LENGTHS, NULL, &error);
+    p->data = ur_data_new(SEQUENCES, STEPS, net->inputs, outputs, UR_DATA_LENGTHS, NULL, &error);
     if (!p->data)
         return complain("%s", error.text) == DONE;
     memcpy(p->data->lengths, lengths, sizeof lengths);
     double low = net->loss == UR_MSE ? -1 : 0.1, high = net->loss == UR_MSE ? 1 : 0.9;
-    for (size_t i = 0; i < (size_t)SEQUENCES * STEPS * FEATURES; i++)
+    for (size_t i = 0; i < (size_t)(SEQUENCES * STEPS * net->inputs); i++)
         p->data->x[i] = uniform(p, "gradcheck/x", i, -1, 1);
     for (size_t i = 0; i < (size_t)SEQUENCES * STEPS * (size_t)outputs; i++)
         p->data->y[i] = uniform(p, "gradcheck/y", i, low, high);
@@ -93,12 +93,12 @@ static bool set_up(problem *p)
 {
     const options *o = p->o;
     const ur_cell *cell = setup_cell(o->argument[0]);
-    if (!cell)
+    if (!cell || !setup_sizes_known(o, (const char *const[]){"d", "m", "p", NULL}))
         return false;
     ur_net_options net = {.cell = cell,
-                          .inputs = FEATURES,
-                          .hidden = o->hidden ? o->hidden : UNITS,
-                          .outputs = o->out > 0 ? OUTPUTS : 0,
+                          .inputs = setup_size(o, "d", FEATURES),
+                          .hidden = setup_size(o, "m", o->hidden ? o->hidden : UNITS),
+                          .outputs = o->out > 0 ? setup_size(o, "p", OUTPUTS) : 0,
                           .hidden_activation = UR_TANH,
                           .loss = UR_MSE,
                           .reduction = UR_PER_SEQUENCE};
@@ -109,8 +109,7 @@ static bool set_up(problem *p)
     if (!make_data(p, &net))
         return false;
     p->net = ur_net_new(p->tape, &net, STEPS, SEQUENCES);
-    if (!p->net || !ur_params_init(p->tape, o->init > 0 ? (ur_init)o->init : UR_GLOROT_UNIFORM, (uint64_t)o->seed) ||
-        !ur_net_bind(p->net, p->data, 0, SEQUENCES) || !list_leaves(p))
+    if (!p->net || !setup_initial(o, p->tape) || !ur_net_bind(p->net, p->data, 0, SEQUENCES) || !list_leaves(p))
         return false;
     fill_vectors(p);
     p->y = p->net->loss;

@@ -17,12 +17,12 @@ enum { FEATURES = 3, UNITS = 4, OUTPUTS = 2, SEQUENCES = 1, STEPS = 3 };
 static ur_net *record(const options *o, ur_tape *tape)
 {
     const ur_cell *cell = setup_cell(o->argument[0]);
-    if (!cell)
+    if (!cell || !setup_sizes_known(o, (const char *const[]){"d", "m", "p", NULL}))
         return NULL;
     ur_net_options net = {.cell = cell,
-                          .inputs = FEATURES,
-                          .hidden = o->hidden ? o->hidden : UNITS,
-                          .outputs = o->out > 0 ? OUTPUTS : 0,
+                          .inputs = setup_size(o, "d", FEATURES),
+                          .hidden = setup_size(o, "m", o->hidden ? o->hidden : UNITS),
+                          .outputs = o->out > 0 ? setup_size(o, "p", OUTPUTS) : 0,
                           .hidden_activation = UR_TANH,
                           .loss = UR_NO_LOSS,
                           .reduction = UR_PER_SEQUENCE};

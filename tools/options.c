@@ -7,20 +7,24 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* In the order of ur_init, ur_dtype, ur_dot_view. */
-static const char *const init_choices[] = {"glorot", "glorot_normal", NULL};
+/* In the order of ur_dtype, ur_dot_view. */
 static const char *const dtype_choices[] = {"f32", "f64", NULL};
 static const char *const view_choices[] = {"folded", "unrolled", NULL};
 static const char *const format_choices[] = {"text", "json", "safetensors", "dot", "svg", "png", "pdf", NULL};
 
-typedef enum kind { FLAG, INTEGER, REAL, TEXT, CHOICE } kind;
+/* A POSITIVE lies above `low`, a REAL may be equal to it; a LIST may be given again and again. */
+typedef enum kind { FLAG, INTEGER, POSITIVE, REAL, TEXT, CHOICE, SIZE } kind;
+
+/* The names of the optimisers; the table of options holds its address, list_optims fills it. */
+enum { MOST_OPTIMS = 16 };
+static const char *optim_names[MOST_OPTIMS + 1];
 
 typedef struct option {
     const char *name;
     kind kind;
     int commands;
     size_t offset;
-    double low, high; /* of numbers; a REAL must lie above `low` */
+    double low, high; /* of numbers */
     const char *const *choices;
     const char *value, *help;
     unsigned allowed; /* bit i: choice i; 0: all */
@@ -50,6 +54,11 @@ static const double many = 1e12, most_units = 1e6;
         .value = "NAME", .help = (text)                                                                                \
     }
 
+#define SIZE_ROW(word, at, who, text)                                                                                  \
+    {                                                                                                                  \
+        .name = (word), .kind = SIZE, .commands = (who), .offset = AT(at), .value = "NAME=N", .help = (text)           \
+    }
+
 static const option table[] = {
     /* model */
     NUMBER_ROW("hidden", hidden, TRAIN, INTEGER, 1, most_units, "M", "hidden units"),
@@ -64,8 +73,18 @@ static const option table[] = {
                "the summed loss is divided by 1, by the number of sequences (default), or by lengths x outputs"),
     CHOICE_ROW("hidden-activation", hidden_activation, MODEL, ur_activation_names, 1 << UR_TANH | 1 << UR_RELU,
                "activation of the hidden units (default tanh)"),
-    CHOICE_ROW("init", init, TRAIN | GRADCHECK, init_choices, 0,
-               "initial matrices (default glorot, uniform); vectors are 0"),
+    NUMBER_ROW("layers", layers, MODEL, INTEGER, 1, 1000, "L", "stacked layers of the cell (default 1)"),
+    FLAG_ROW("bidirectional", bidirectional, MODEL, "every layer runs in both directions"),
+    NUMBER_ROW("heads", heads, MODEL, INTEGER, 1, 64, "H", "heads of slstm and mlstm (default 1)"),
+    FLAG_ROW("layer-norm", layer_norm, MODEL, "normalises each layer's output over its units"),
+    NUMBER_ROW("dropout", dropout, MODEL, REAL, 0, 0.999, "P", "drops outputs between layers in training"),
+    NUMBER_ROW("recurrent-dropout", recurrent_dropout, MODEL, REAL, 0, 0.999, "P",
+               "drops what a step reads of the state, the same for the whole sequence"),
+    NUMBER_ROW("forget-bias", forget_bias, TRAIN | GRADCHECK, REAL, -1e6, 1e6, "V",
+               "initial value of the forget gates' bias bphi (default 0)"),
+    CHOICE_ROW("init", init, TRAIN | GRADCHECK, ur_init_names, 0,
+               "initial matrices (default glorot_uniform); vectors are 0"),
+    SIZE_ROW("size", sizes, TRAIN | GRADCHECK | GRAPH, "sets a size: m, the hidden units; without data d and p too"),
     CHOICE_ROW("dtype", dtype, TRAIN | DATA, dtype_choices, 0, "type of the numbers (default f32)"),
     CHOICE_ROW("dtype", dtype, RUN, dtype_choices, 0, "type of the numbers (default f64)"),
     /* data */
@@ -77,11 +96,25 @@ static const option table[] = {
                "shortest sequence of a task (default reber: 30, ereber: 40)"),
     NUMBER_ROW("max-length", max_length, TRAIN | EVAL | DATA, INTEGER, 1, 1e9, "N", "longest sequence of a task"),
     /* training */
-    NUMBER_ROW("lr", lr, TRAIN, REAL, 0, 1e30, "RATE", "step size of gradient descent (default 0.1)"),
+    CHOICE_ROW("optim", optim, TRAIN, optim_names, 0, "optimiser (default gd, gradient descent)"),
+    NUMBER_ROW("lr", lr, TRAIN, POSITIVE, 0, 1e30, "RATE", "step size (default 0.1)"),
+    NUMBER_ROW("momentum", momentum, TRAIN, POSITIVE, 0, 0.9999, "MU", "of momentum and nesterov (default 0.9)"),
+    CHOICE_ROW("schedule", schedule, TRAIN, ur_schedule_names, 0, "how the step size changes (default constant)"),
     NUMBER_ROW("epochs", epochs, TRAIN, INTEGER, 0, many, "N", "passes over the data (default 100)"),
     NUMBER_ROW("batch", batch, TRAIN, INTEGER, 1, 1e9, "N|full", "sequences of one update (default full)"),
+    FLAG_ROW("shuffle", shuffle, TRAIN, "another order of the sequences in each epoch"),
+    NUMBER_ROW("bptt", bptt, TRAIN | GRADCHECK, INTEGER, 1, 1e9, "K", "gradients reach back at most K steps"),
+    NUMBER_ROW("clip-norm", clip_norm, TRAIN, POSITIVE, 0, 1e30, "C", "scales a longer gradient to this norm"),
+    NUMBER_ROW("clip-value", clip_value, TRAIN, POSITIVE, 0, 1e30, "C", "cuts the gradient's elements to -C..C"),
+    NUMBER_ROW("weight-decay", weight_decay, TRAIN, REAL, 0, 1e6, "D",
+               "adds D theta to the gradient; adamw: decoupled"),
+    TEXT_ROW("freeze", freeze, TRAIN, "NAMES", "parameters that stay: names or beginnings `layer0.`, with commas"),
+    NUMBER_ROW("valid", valid, TRAIN, REAL, 0, 0.99, "FRACTION", "the last sequences are for validation only"),
+    NUMBER_ROW("patience", patience, TRAIN, INTEGER, 1, 1e9, "N",
+               "stops after N epochs without a better validation loss; plateau: halves the step size"),
     FLAG_ROW("until-zero-errors", until_zero_errors, TRAIN, "ends at the first epoch without a wrong position"),
     TEXT_ROW("save", save, TRAIN, "FILE", "writes the model"),
+    TEXT_ROW("resume", resume, TRAIN, "FILE", "goes on from a model that --save wrote, to --epochs in all"),
     TEXT_ROW("log", log, TRAIN, "FILE.csv", "writes loss and errors of each epoch"),
     TEXT_ROW("plot", plot, TRAIN, "FILE.svg", "draws loss and errors"),
     FLAG_ROW("dry-run", dry_run, TRAIN, "trains nothing, prints the sizes of the network and of its tape"),
@@ -97,7 +130,7 @@ static const option table[] = {
     /* checks and views */
     NUMBER_ROW("require", require, EVAL, INTEGER, 0, many, "N", "status 1 if more than N sequences are wrong"),
     NUMBER_ROW("order", order, GRADCHECK, INTEGER, 1, 2, "1|2", "2 checks the second derivatives (default 1)"),
-    NUMBER_ROW("tolerance", tolerance, GRADCHECK, REAL, 0, 1, "T",
+    NUMBER_ROW("tolerance", tolerance, GRADCHECK, POSITIVE, 0, 1, "T",
                "allowed relative difference (default 1e-7, order 2: 1e-5)"),
     FLAG_ROW("strict", strict, GRADCHECK, "status 1 for an unstable element too"),
     CHOICE_ROW("view", view, GRAPH, view_choices, 0, "one step that stands for all (default), or all of them"),
@@ -128,9 +161,12 @@ static const options defaults = {.out = -1,
                                  .hidden_activation = -1,
                                  .init = -1,
                                  .dtype = -1,
-                                 .lr = 0.1,
+                                 .forget_bias = NAN,
+                                 .optim = -1,
+                                 .schedule = -1,
                                  .epochs = 100,
-                                 .seed = 1,
+                                 .batch = -1,
+                                 .seed = -1,
                                  .require = -1,
                                  .order = 1,
                                  .view = -1,
@@ -256,11 +292,27 @@ static bool read_number(const option *opt, const char *word, options *o)
     bool is_number = *word && !*end && isfinite(number);
     if (opt->kind == INTEGER)
         return read_integer(opt, word, is_number, number, (int64_t *)value);
-    if (!is_number || !(number > opt->low) || number > opt->high) {
-        complain("--%s: a number above %g, at most %g, was expected, not '%s'", opt->name, opt->low, opt->high, word);
+    bool above = opt->kind == POSITIVE;
+    if (!is_number || number < opt->low || (above && number == opt->low) || number > opt->high) {
+        complain("--%s: a number %s %g, at most %g, was expected, not '%s'", opt->name, above ? "above" : "from",
+                 opt->low, opt->high, word);
         return false;
     }
     *(double *)value = number;
+    return true;
+}
+
+/* "m=4"; which names there are depends on the command. */
+static bool read_size(const char *word, options *o)
+{
+    size_t name = strspn(word, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_");
+    const char *digits = word[name] == '=' ? word + name + 1 : "";
+    size_t length = strspn(digits, "0123456789");
+    if (name == 0 || length == 0 || length > 7 || digits[length] || *digits == '0')
+        return complain("--size: a name and an integer from 1 were expected, such as m=4, not '%s'", word) == DONE;
+    if (o->size_count == MOST_SIZES)
+        return complain("--size: at most %d sizes were expected", MOST_SIZES) == DONE;
+    o->sizes[o->size_count++] = word;
     return true;
 }
 
@@ -275,7 +327,10 @@ static bool read_value(const option *opt, const char *word, options *o)
         return *word || (complain("--%s: %s was expected, not an empty word", opt->name, opt->value), false);
     case CHOICE:
         return read_choice(opt, word, o);
+    case SIZE:
+        return read_size(word, o);
     case INTEGER:
+    case POSITIVE:
     case REAL:
         break;
     }
@@ -368,8 +423,16 @@ static bool add_argument(const command *c, const char *word, options *o)
     return true;
 }
 
+static void list_optims(void)
+{
+    const ur_optim *optim;
+    for (size_t k = 0; k < MOST_OPTIMS && (optim = ur_optim_at(k)); k++)
+        optim_names[k] = optim->name;
+}
+
 bool options_parse(const command *c, int count, char **words, options *o, bool *help)
 {
+    list_optims();
     bool only_arguments = false;
     *o = defaults;
     *help = false;
@@ -396,8 +459,9 @@ bool options_parse(const command *c, int count, char **words, options *o, bool *
 
 void options_print(const command *c, FILE *out)
 {
+    list_optims();
     for (size_t i = 0; i < OPTIONS; i++) {
-        char left[64], choices[96] = "";
+        char left[160], choices[144] = "";
         if (!(table[i].commands & c->bit))
             continue;
         if (table[i].kind == CHOICE)

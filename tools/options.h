@@ -4,23 +4,27 @@
 
 #include "../optim/optim.h"
 
-enum { MOST_ARGUMENTS = 4 };
+enum { MOST_ARGUMENTS = 4, MOST_SIZES = 8 };
 
 /* The values of all options; what was not given has its default. */
 typedef struct options {
     const char *argument[MOST_ARGUMENTS];
     int arguments;
     /* model */
-    int64_t hidden;
+    int64_t hidden, layers, heads, bptt;
+    bool bidirectional, layer_norm;
+    double dropout, recurrent_dropout, forget_bias; /* forget_bias: NAN: not given */
+    const char *sizes[MOST_SIZES];                  /* of --size: "d=3" */
+    int size_count;
     int64_t out, loss, reduce, hidden_activation, init, dtype; /* indices of their choices, -1: not given */
     /* data */
     const char *task, *data;
     int64_t count, min_length, max_length;
     /* training */
-    double lr;
-    int64_t epochs, batch, seed;
-    bool until_zero_errors, dry_run;
-    const char *save, *log, *plot;
+    double lr, momentum, clip_norm, clip_value, weight_decay, valid; /* lr and momentum 0: not given */
+    int64_t optim, schedule, epochs, batch, seed, patience;          /* -1: not given */
+    bool until_zero_errors, shuffle, dry_run;
+    const char *save, *resume, *log, *plot, *freeze;
     /* others */
     const char *weights, *input, *lengths, *target, *weight, *grad, *state, *state_out;
     int64_t require, order, steps, view, format;

@@ -1,6 +1,8 @@
 /* setup.c - from options to data and networks: what the commands share. */
 #include "setup.h"
 
+#include <math.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -70,7 +72,7 @@ static ur_data *draw_data(const options *o, const char *name, bool fresh, ur_err
                         &(ur_task_options){.count = count,
                                            .min_length = o->min_length,
                                            .max_length = o->max_length,
-                                           .seed = (uint64_t)o->seed | (fresh ? fresh_seeds : 0)},
+                                           .seed = setup_seed(o) | (fresh ? fresh_seeds : 0)},
                         NULL, error);
 }
 
@@ -149,6 +151,56 @@ void setup_override(const options *o, ur_net_options *net)
         net->reduction = (ur_reduction)o->reduce;
     if (o->hidden_activation >= 0)
         net->hidden_activation = (ur_activation)o->hidden_activation;
+    if (o->layers)
+        net->layers = o->layers;
+    if (o->heads)
+        net->heads = o->heads;
+    if (o->bptt)
+        net->bptt = o->bptt;
+    if (o->dropout > 0)
+        net->dropout = o->dropout;
+    if (o->recurrent_dropout > 0)
+        net->recurrent_dropout = o->recurrent_dropout;
+    net->bidirectional |= o->bidirectional;
+    net->layer_norm |= o->layer_norm;
+    if (net->dropout > 0 || net->recurrent_dropout > 0)
+        net->seed = (uint32_t)setup_seed(o);
+}
+
+int64_t setup_size(const options *o, const char *name, int64_t otherwise)
+{
+    size_t length = strlen(name);
+    int64_t value = otherwise;
+    for (int i = 0; i < o->size_count; i++)
+        if (strncmp(o->sizes[i], name, length) == 0 && o->sizes[i][length] == '=')
+            value = strtoll(o->sizes[i] + length + 1, NULL, 10);
+    return value;
+}
+
+bool setup_sizes_known(const options *o, const char *const *names)
+{
+    for (int i = 0; i < o->size_count; i++) {
+        size_t length = strcspn(o->sizes[i], "=");
+        const char *const *name = names;
+        while (*name && (strncmp(*name, o->sizes[i], length) != 0 || strlen(*name) != length))
+            name++;
+        if (!*name) {
+            complain("--size: there is no size %.*s to set here", (int)length, o->sizes[i]);
+            return false;
+        }
+    }
+    return true;
+}
+
+bool setup_initial(const options *o, ur_tape *tape)
+{
+    return ur_params_init(tape, o->init > 0 ? (ur_init)o->init : UR_GLOROT_UNIFORM, setup_seed(o)) &&
+           (isnan(o->forget_bias) || ur_params_fill(tape, "bphi", o->forget_bias));
+}
+
+uint64_t setup_seed(const options *o)
+{
+    return o->seed >= 0 ? (uint64_t)o->seed : 1;
 }
 
 bool setup_loss_fits(const ur_net_options *net)
@@ -176,9 +228,13 @@ static bool targets_fit(const options *o, const ur_data *data)
 bool setup_net_options(const options *o, const ur_cell *cell, const ur_task *task, const ur_data *data,
                        ur_net_options *net)
 {
+    static const char *const sizes[] = {"m", NULL};
+    int64_t hidden = setup_size(o, "m", o->hidden);
+    if (!setup_sizes_known(o, sizes))
+        return false;
     *net = (ur_net_options){.cell = cell,
                             .inputs = data->inputs,
-                            .hidden = o->hidden ? o->hidden : data->outputs,
+                            .hidden = hidden ? hidden : data->outputs,
                             .hidden_activation = UR_TANH,
                             .loss = data->y_classes ? UR_CE : UR_MSE,
                             .reduction = UR_PER_SEQUENCE,
@@ -189,7 +245,7 @@ bool setup_net_options(const options *o, const ur_cell *cell, const ur_task *tas
     }
     setup_override(o, net);
     net->outputs = net->out ? data->outputs : 0;
-    if (!o->hidden && net->out) {
+    if (!hidden && net->out) {
         complain("--hidden: the number of hidden units is missing, such as --hidden 4");
         return false;
     }

@@ -17,6 +17,14 @@ bool setup_net_options(const options *o, const ur_cell *cell, const ur_task *tas
 
 /* Replaces what the command line gives of out, loss, reduction and hidden activation. */
 void setup_override(const options *o, ur_net_options *net);
+/* The value of `--size NAME=N`, or `otherwise`. */
+int64_t setup_size(const options *o, const char *name, int64_t otherwise);
+/* False, after an error, when a --size has a name that is not in `names`, a list that ends with NULL. */
+bool setup_sizes_known(const options *o, const char *const *names);
+/* Initial values by --init, --seed and --forget-bias. */
+bool setup_initial(const options *o, ur_tape *tape);
+/* --seed, or its default. */
+uint64_t setup_seed(const options *o);
 /* False, after an error, for a loss of probabilities behind outputs that are none. */
 bool setup_loss_fits(const ur_net_options *net);
 

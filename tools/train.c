@@ -13,9 +13,11 @@ typedef struct run {
     ur_tape *tape;
     ur_net *net;
     ur_trainer *trainer;
+    ur_train_options training;
+    ur_model model;     /* what the saved file says */
+    ur_arrays *resumed; /* the file of --resume */
     history history;
-    int64_t updates; /* epochs with an update */
-    bool flawless;
+    ur_progress progress;
 } run;
 
 static volatile sig_atomic_t stopped;
@@ -43,21 +45,98 @@ static bool tape_good(const run *r)
     return !error;
 }
 
+/* What the command line says; what it leaves out is as in `t`. */
+static bool override(const options *o, ur_train_options *t)
+{
+    if (o->optim >= 0)
+        t->optim = ur_optim_at((size_t)o->optim);
+    if (o->schedule >= 0)
+        t->schedule = (ur_schedule)o->schedule;
+    t->rate = o->lr > 0 ? o->lr : t->rate;
+    t->momentum = o->momentum > 0 ? o->momentum : t->momentum;
+    t->clip_norm = o->clip_norm > 0 ? o->clip_norm : t->clip_norm;
+    t->clip_value = o->clip_value > 0 ? o->clip_value : t->clip_value;
+    t->weight_decay = o->weight_decay > 0 ? o->weight_decay : t->weight_decay;
+    t->valid = o->valid > 0 ? o->valid : t->valid;
+    t->patience = o->patience ? o->patience : t->patience;
+    t->freeze = o->freeze ? o->freeze : t->freeze;
+    t->shuffle |= o->shuffle;
+    t->until_zero_errors |= o->until_zero_errors;
+    t->epochs = o->epochs;
+    if (o->momentum > 0 &&
+        (!t->optim || (strcmp(t->optim->name, "momentum") != 0 && strcmp(t->optim->name, "nesterov") != 0)))
+        return complain("--momentum: belongs to --optim momentum or nesterov") == DONE;
+    return true;
+}
+
+/* Reads the model of --resume: its network, its training and what it was trained on. */
+static bool read_resumed(run *r, ur_net_options *shape, ur_train_options *training)
+{
+    const char *path = r->o->resume;
+    const options *o = r->o;
+    ur_error error = {{0}};
+    if (o->hidden || o->size_count || o->out >= 0 || o->loss >= 0 || o->reduce >= 0 || o->layers || o->heads ||
+        o->bidirectional || o->hidden_activation >= 0 || o->init >= 0)
+        return complain("--resume: the network is that of %s, no option of the network was expected", path) == DONE;
+    r->resumed = ur_arrays_load(path, NULL, &error);
+    bool good = r->resumed && ur_model_read(r->resumed, path, shape, &r->model, &error) &&
+                ur_train_options_read(r->resumed, path, training, &error);
+    if (!good)
+        complain("%s", error.text);
+    else if (strcmp(shape->cell->name, r->o->argument[0]) != 0)
+        return complain("--resume: %s holds the cell %s, not %s", path, shape->cell->name, r->o->argument[0]) == DONE;
+    return good;
+}
+
+/* The data, the network's options and the training's, from the command line or from a model to go on with. */
+static bool read_options(run *r, const ur_cell *cell, ur_net_options *shape, ur_train_options *training)
+{
+    const options *o = r->o;
+    options drawn = *o;
+    *training = (ur_train_options){.rate = 0.1, .seed = setup_seed(o)};
+    r->model = (ur_model){.task = o->task, .seed = setup_seed(o)};
+    if (o->resume && !read_resumed(r, shape, training))
+        return false;
+    if (o->resume && o->seed < 0)
+        drawn.seed = (int64_t)r->model.seed;
+    r->data = setup_data(&drawn, o->data ? NULL : r->model.task, false);
+    if (!r->data || !override(o, training))
+        return false;
+    if (o->resume) {
+        shape->weighted = r->data->weight || r->data->y_last;
+        return true;
+    }
+    return setup_net_options(o, cell, o->task ? ur_task_find(o->task) : NULL, r->data, shape);
+}
+
+/* A training goes on in the type in which it began. */
+static ur_dtype type_of(const run *r)
+{
+    const ur_array *first = r->resumed ? ur_arrays_at(r->resumed, 0) : NULL;
+    if (r->o->dtype >= 0)
+        return (ur_dtype)r->o->dtype;
+    return first && first->type == UR_ARRAY_F64 ? UR_F64 : UR_F32;
+}
+
 static bool prepare(run *r)
 {
     const options *o = r->o;
     const ur_cell *cell = setup_cell(o->argument[0]);
     ur_net_options shape;
-    if (!cell || !setup_outputs(o) || !(r->data = setup_data(o, o->task, false)) ||
-        !setup_net_options(o, cell, o->task ? ur_task_find(o->task) : NULL, r->data, &shape))
+    ur_error error = {{0}};
+    if (!cell || !setup_outputs(o) || !read_options(r, cell, &shape, &r->training))
         return false;
-    int64_t batch = o->batch && o->batch < r->data->n ? o->batch : r->data->n;
-    r->tape = ur_tape_new(&(ur_tape_options){.dtype = o->dtype == UR_F64 ? UR_F64 : UR_F32});
-    r->net = ur_net_new(r->tape, &shape, r->data->steps, batch);
-    if (r->net && ur_params_init(r->tape, o->init > 0 ? (ur_init)o->init : UR_GLOROT_UNIFORM, (uint64_t)o->seed))
-        r->trainer = ur_trainer_new(r->net, r->data,
-                                    &(ur_train_options){.rate = o->lr, .until_zero_errors = o->until_zero_errors});
-    return tape_good(r);
+    int64_t n = ur_train_count(&r->training, r->data->n), batch = o->batch >= 0 ? o->batch : r->model.batch;
+    r->model.batch = batch > 0 && batch < n ? batch : 0;
+    r->tape = ur_tape_new(&(ur_tape_options){.dtype = type_of(r)});
+    r->net = ur_net_new(r->tape, &shape, r->data->steps, r->model.batch ? r->model.batch : n);
+    if (r->net && setup_initial(o, r->tape))
+        r->trainer = ur_trainer_new(r->net, r->data, &r->training);
+    if (!tape_good(r))
+        return false;
+    if (o->resume && !ur_trainer_resume(r->trainer, r->resumed, o->resume, &error))
+        return complain("%s", error.text) == DONE;
+    return true;
 }
 
 /* What --dry-run says. */
@@ -75,13 +154,12 @@ static void print_sizes(const run *r)
 
 static bool loop(run *r)
 {
-    for (int64_t epoch = 1; epoch <= r->o->epochs && !stopped && !r->flawless; epoch++) {
+    while (r->progress == UR_TRAINED && !stopped && ur_trainer_epochs(r->trainer) < r->o->epochs) {
         ur_score score = {0};
-        ur_progress progress = ur_trainer_epoch(r->trainer, &score);
-        if (progress == UR_FAILED)
+        int64_t epoch = ur_trainer_epochs(r->trainer) + 1;
+        r->progress = ur_trainer_epoch(r->trainer, &score);
+        if (r->progress == UR_FAILED)
             return false;
-        r->flawless = progress == UR_FLAWLESS;
-        r->updates += progress == UR_TRAINED;
         if (!history_add(&r->history, epoch, &score)) {
             ur_tape_fail(r->tape, "no memory for the log of %lld epochs", (long long)epoch);
             return false;
@@ -99,10 +177,9 @@ static bool save(const run *r)
     const options *o = r->o;
     char title[160];
     ur_error error = {{0}};
-    ur_model model = {.task = o->task, .epoch = r->updates, .seed = (uint64_t)o->seed};
     snprintf(title, sizeof title, "%s, %lld hidden units, %s", r->net->options.cell->name,
-             (long long)r->net->options.hidden, o->task ? o->task : o->data);
-    bool good = !o->save || ur_model_save(r->net, &model, o->save, &error);
+             (long long)r->net->options.hidden, r->model.task ? r->model.task : o->data);
+    bool good = !o->save || ur_trainer_save(r->trainer, &r->model, o->save, &error);
     good = good && (!o->log || history_log(&r->history, o->log, &error));
     good = good && (!o->plot || history_plot(&r->history, o->plot, title, &error));
     if (!good)
@@ -110,16 +187,24 @@ static bool save(const run *r)
     return good;
 }
 
+static void print_score(const char *prefix, const ur_score *s)
+{
+    printf("%sloss %.9g\n%swrong positions %lld of %lld\n%swrong sequences %lld of %lld\n", prefix, s->loss, prefix,
+           (long long)s->wrong_positions, (long long)s->positions, prefix, (long long)s->wrong_sequences,
+           (long long)s->sequences);
+}
+
 static void report(const run *r)
 {
-    if (r->history.count) {
-        const ur_score *s = &r->history.point[r->history.count - 1].score;
-        printf("loss %.9g\nwrong positions %lld of %lld\nwrong sequences %lld of %lld\n", s->loss,
-               (long long)s->wrong_positions, (long long)s->positions, (long long)s->wrong_sequences,
-               (long long)s->sequences);
-    }
-    printf("epochs %lld\n", (long long)r->updates);
-    if (r->o->until_zero_errors && !r->flawless)
+    const ur_score *valid = ur_trainer_valid(r->trainer);
+    if (r->history.count)
+        print_score("", &r->history.point[r->history.count - 1].score);
+    if (valid && r->history.count)
+        print_score("validation ", valid);
+    printf("epochs %lld\n", (long long)ur_trainer_epochs(r->trainer));
+    if (r->progress == UR_STOPPED)
+        printf("stopped early, the parameters are those with the best validation loss\n");
+    if (r->training.until_zero_errors && r->progress != UR_FLAWLESS)
         printf("zero errors not reached\n");
     if (r->o->save)
         printf("saved %s\n", r->o->save);
@@ -144,16 +229,18 @@ static int train(const options *o)
 {
     run r = {.o = o};
     int status = BAD_INPUT;
-    if (prepare(&r) && o->dry_run) {
+    bool ready = prepare(&r);
+    if (ready && o->dry_run) {
         print_sizes(&r);
         status = DONE;
-    } else if (r.trainer) {
+    } else if (ready) {
         status = learn(&r);
     }
     history_free(&r.history);
     ur_trainer_free(r.trainer);
     ur_tape_free(r.tape);
     ur_data_free(r.data);
+    ur_arrays_free(r.resumed);
     return status;
 }
 
