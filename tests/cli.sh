@@ -282,4 +282,33 @@ head -n 1 lines >&3
 exec 3>&- 4<&-
 wait $child || fail "run: the stream that ends has status $?"
 
+# ---- training options: a training that is broken off and resumed gives the bits of one that was not
+
+for type in f32 f64; do
+    learn="--task reber --count 20 --hidden 5 --optim adam --lr 0.01 --batch 6 --shuffle --valid 0.2 --dtype $type --quiet"
+    # shellcheck disable=SC2086 # a list of words
+    expect 0 train lstm $learn --epochs 8 --schedule cosine --layers 2 --dropout 0.2 --save whole.st
+    # shellcheck disable=SC2086
+    expect 0 train lstm $learn --epochs 4 --schedule constant --layers 2 --dropout 0.2 --save half.st
+    expect 0 train lstm --resume half.st --count 20 --epochs 8 --quiet --save resumed.st
+    # shellcheck disable=SC2086
+    expect 0 train lstm $learn --epochs 8 --schedule constant --layers 2 --dropout 0.2 --save through.st
+    same resumed.st through.st
+    ! cmp -s whole.st through.st || fail 'train: another schedule, the same model'
+done
+has out '^validation loss '
+expect 2 train gru --resume half.st
+expect 2 train lstm --resume half.st --hidden 7
+for optim in adagrad adam adamw gd momentum nesterov rmsprop; do
+    expect 0 train gru --task reber --count 10 --hidden 4 --optim $optim --epochs 20 --lr 0.05 --clip-norm 1 --quiet
+done
+expect 0 train gated --task reber --count 10 --hidden 4 --epochs 2 --forget-bias 3 --freeze bphi --quiet --save gated.st
+expect 0 eval gated.st --count 5
+for cell in rnn gated lstm gru slstm mlstm; do
+    expect 0 gradcheck $cell --layers 2 --bidirectional --layer-norm --size d=2 --size m=4
+    expect 0 gradcheck $cell --heads 1 --out softmax --loss ce --order 2 --size m=2
+done
+expect 0 gradcheck slstm --heads 2
+expect 0 gradcheck mlstm --heads 2
+
 exit $failed
