@@ -87,7 +87,9 @@ static bool contribute(walk *w, uint32_t v, uint32_t value)
 static uint32_t gather(const walk *w, uint32_t v)
 {
     size_t n = 0;
-    for (uint32_t c = w->last[v]; c && w->list; c = w->list[c].before)
+    if (!w->list) /* no contribution to any node yet */
+        return 0;
+    for (uint32_t c = w->last[v]; c; c = w->list[c].before)
         n++;
     ur_var few[FEW], *terms = few;
     if (n == 0 || (n > FEW && !(terms = (ur_var *)ur__take(w->tape, n * sizeof *terms))))

@@ -181,7 +181,8 @@ bool ur__valid(ur_tape *tape, ur_var v, const char *what)
     if (v.generation != tape->generation)
         return ur__fail(&tape->error, "%s: a stale value, from before ur_tape_clear", what);
     if (v.index >= tape->nodes)
-        return ur__fail(&tape->error, "%s: not a value of this tape: ur_find found none, or an earlier call failed", what);
+        return ur__fail(&tape->error, "%s: not a value of this tape: ur_find found none, or an earlier call failed",
+                        what);
     return true;
 }
 

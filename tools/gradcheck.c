@@ -35,7 +35,7 @@ static bool make_data(problem *p, const ur_net_options *net)
         return complain("%s", error.text) == DONE;
     memcpy(p->data->lengths, lengths, sizeof lengths);
     double low = net->loss == UR_MSE ? -1 : 0.1, high = net->loss == UR_MSE ? 1 : 0.9;
-    for (size_t i = 0; i < (size_t)(SEQUENCES * STEPS * net->inputs); i++)
+    for (size_t i = 0; i < (size_t)SEQUENCES * STEPS * (size_t)net->inputs; i++)
         p->data->x[i] = uniform(p, "gradcheck/x", i, -1, 1);
     for (size_t i = 0; i < (size_t)SEQUENCES * STEPS * (size_t)outputs; i++)
         p->data->y[i] = uniform(p, "gradcheck/y", i, low, high);

@@ -6,7 +6,8 @@
 
 typedef real vec __attribute__((vector_size(UR_VECTOR), aligned(sizeof(real)), may_alias));
 
-enum { LANES = UR_VECTOR / sizeof(real), ROWS = 4, COLUMNS = 4, DOTS = 4 };
+enum { ROWS = 4, COLUMNS = 4, DOTS = 4 };
+#define LANES (UR_VECTOR / sizeof(real))
 
 static inline vec load(const real *p)
 {
