@@ -31,6 +31,16 @@ ur_var ur_affine(ur_tape *tape, const char *name, ur_var x, ur_var h)
     return net;
 }
 
+ur_var ur_recurrent(const ur_net_options *options, ur_var h)
+{
+    return options->keep.tape ? ur_mul(h, options->keep) : h;
+}
+
+double ur_exponent_room(const ur_tape *tape)
+{
+    return ur_tape_dtype(tape) == UR_F32 ? 25 : 200; /* of 88 and 709 */
+}
+
 const char *const ur_activation_names[] = {"none", "identity", "sigmoid", "tanh", "relu", "softmax", NULL};
 
 ur_var ur_activate(ur_activation f, ur_var net)

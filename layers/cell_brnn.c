@@ -11,7 +11,7 @@
 static ur_var forward(ur_tape *tape, const ur_net_options *options, ur_var x, ur_var *state)
 {
     ur_var input = ur_linear(tape, "Wih", options->hidden, x);
-    ur_var net = ur_add(input, ur_linear(tape, "Wh", options->hidden, state[0]));
+    ur_var net = ur_add(input, ur_linear(tape, "Wh", options->hidden, ur_recurrent(options, state[0])));
     state[0] = ur_name(ur_activate(options->hidden_activation, ur_bias(tape, "bh", net)), "h");
     return state[0];
 }
@@ -19,12 +19,13 @@ static ur_var forward(ur_tape *tape, const ur_net_options *options, ur_var x, ur
 static ur_var backward(ur_tape *tape, const ur_net_options *options, ur_var x, ur_var *state)
 {
     ur_var input = ur_linear(tape, "Wib", options->hidden, x);
-    ur_var net = ur_add(input, ur_linear(tape, "Wb", options->hidden, state[0]));
+    ur_var net = ur_add(input, ur_linear(tape, "Wb", options->hidden, ur_recurrent(options, state[0])));
     state[0] = ur_name(ur_activate(options->hidden_activation, ur_bias(tape, "bb", net)), "b");
     return state[0];
 }
 
-static const ur_cell back = {.name = "brnn", .states = 1, .state = {{.name = "b"}}, .step = backward};
+static const ur_cell back = {
+    .name = "brnn", .states = 1, .state = {{.name = "b"}}, .step = backward, .recurrent = true};
 
 const ur_cell ur_cell_brnn = {
     .name = "brnn",
@@ -32,6 +33,7 @@ const ur_cell ur_cell_brnn = {
     .states = 1,
     .state = {{.name = "h"}},
     .step = forward,
+    .recurrent = true,
     .back = &back,
     .output_weights = {"Who", "Wbo"},
 };

@@ -11,10 +11,9 @@
 
 static ur_var step(ur_tape *tape, const ur_net_options *options, ur_var x, ur_var *state)
 {
-    (void)options;
-    ur_var h = state[0];
-    ur_var u = ur_name(ur_tanh(ur_affine(tape, "u", x, h)), "u");
-    ur_var phi = ur_name(ur_sigmoid(ur_affine(tape, "phi", x, h)), "phi");
+    ur_var h = state[0], read = ur_recurrent(options, h);
+    ur_var u = ur_name(ur_tanh(ur_affine(tape, "u", x, read)), "u");
+    ur_var phi = ur_name(ur_sigmoid(ur_affine(tape, "phi", x, read)), "phi");
     ur_var kept = ur_mul(phi, h);
     state[0] = ur_name(ur_add(kept, ur_mul(ur_one_minus(phi), u)), "h");
     return state[0];
@@ -28,4 +27,5 @@ const ur_cell ur_cell_gated = {
     .states = 1,
     .state = {{.name = "h"}},
     .step = step,
+    .recurrent = true,
 };

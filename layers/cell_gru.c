@@ -13,12 +13,12 @@
 static ur_var step(ur_tape *tape, const ur_net_options *options, ur_var x, ur_var *state)
 {
     int64_t m = options->hidden;
-    ur_var h = state[0];
-    ur_var r = ur_name(ur_sigmoid(ur_affine(tape, "r", x, h)), "r");
-    ur_var z = ur_name(ur_sigmoid(ur_affine(tape, "z", x, h)), "z");
+    ur_var h = state[0], read = ur_recurrent(options, h);
+    ur_var r = ur_name(ur_sigmoid(ur_affine(tape, "r", x, read)), "r");
+    ur_var z = ur_name(ur_sigmoid(ur_affine(tape, "z", x, read)), "z");
     ur_scope_open(tape, "u");
     ur_var input = ur_bias(tape, "bu", ur_linear(tape, "Wu", m, x));
-    ur_var recurrent = ur_bias(tape, "bhu", ur_linear(tape, "Whu", m, h));
+    ur_var recurrent = ur_bias(tape, "bhu", ur_linear(tape, "Whu", m, read));
     ur_scope_close(tape);
     ur_var u = ur_name(ur_tanh(ur_add(input, ur_mul(r, recurrent))), "u");
     ur_var updated = ur_mul(ur_one_minus(z), u);
@@ -35,4 +35,5 @@ const ur_cell ur_cell_gru = {
     .states = 1,
     .state = {{.name = "h"}},
     .step = step,
+    .recurrent = true,
 };

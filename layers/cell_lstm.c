@@ -14,12 +14,11 @@
 
 static ur_var step(ur_tape *tape, const ur_net_options *options, ur_var x, ur_var *state)
 {
-    (void)options;
-    ur_var h = state[0], c = state[1];
-    ur_var kappa = ur_name(ur_sigmoid(ur_affine(tape, "kappa", x, h)), "kappa");
-    ur_var phi = ur_name(ur_sigmoid(ur_affine(tape, "phi", x, h)), "phi");
-    ur_var omega = ur_name(ur_sigmoid(ur_affine(tape, "omega", x, h)), "omega");
-    ur_var u = ur_name(ur_tanh(ur_affine(tape, "u", x, h)), "u");
+    ur_var read = ur_recurrent(options, state[0]), c = state[1];
+    ur_var kappa = ur_name(ur_sigmoid(ur_affine(tape, "kappa", x, read)), "kappa");
+    ur_var phi = ur_name(ur_sigmoid(ur_affine(tape, "phi", x, read)), "phi");
+    ur_var omega = ur_name(ur_sigmoid(ur_affine(tape, "omega", x, read)), "omega");
+    ur_var u = ur_name(ur_tanh(ur_affine(tape, "u", x, read)), "u");
     ur_var written = ur_mul(kappa, u);
     state[1] = ur_name(ur_add(written, ur_mul(phi, c)), "c");
     state[0] = ur_name(ur_mul(omega, ur_tanh(state[1])), "h");
@@ -37,4 +36,5 @@ const ur_cell ur_cell_lstm = {
     .states = 2,
     .state = {{.name = "h"}, {.name = "c"}},
     .step = step,
+    .recurrent = true,
 };

@@ -11,7 +11,7 @@ static ur_var step(ur_tape *tape, const ur_net_options *options, ur_var x, ur_va
 {
     int64_t m = options->hidden;
     ur_var input = ur_linear(tape, "Wi", m, x);
-    ur_var net = ur_add(input, ur_linear(tape, "Wh", m, state[0]));
+    ur_var net = ur_add(input, ur_linear(tape, "Wh", m, ur_recurrent(options, state[0])));
     state[0] = ur_name(ur_activate(options->hidden_activation, ur_bias(tape, "bh", net)), "h");
     return state[0];
 }
@@ -22,4 +22,5 @@ const ur_cell ur_cell_rnn = {
     .states = 1,
     .state = {{.name = "h"}},
     .step = step,
+    .recurrent = true,
 };

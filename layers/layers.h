@@ -37,9 +37,15 @@ typedef enum ur_activation { UR_NO_ACTIVATION, UR_IDENTITY, UR_SIGMOID, UR_TANH,
 extern const char *const ur_activation_names[]; /* "none", "identity", ..., NULL */
 ur_var ur_activate(ur_activation f, ur_var net);
 
+/* Largest |a| for which a product of three powers e^a stays within the tape's type, with room for sums. */
+double ur_exponent_room(const ur_tape *tape);
+
 /* ---- cells ------------------------------------------------------------------------------------------------------ */
 
 typedef struct ur_net_options ur_net_options;
+
+/* A state h as a step's recurrent weights read it: times the mask of recurrent dropout, where there is one. */
+ur_var ur_recurrent(const ur_net_options *options, ur_var h);
 
 enum { UR_STATES = 4 };
 
@@ -49,6 +55,7 @@ typedef struct ur_cell_state {
     /* Its shape, the batch last; NULL: [hidden, batch]. */
     ur_shape (*shape)(const ur_net_options *options, int64_t batch);
     double start; /* every element before the first step, unless it is given or learned */
+    bool scale;   /* tells how other states are scaled: no start of it is learned, no gradient flows through it */
 } ur_cell_state;
 
 /* A cell: one step of a recurrent network. Its file holds this descriptor, and nothing else names it. */
@@ -60,6 +67,10 @@ typedef struct ur_cell {
     /* Records one step. `state` holds the states of the step before and receives those of this one. Returns the cell's
      * output [hidden, batch]; units are named (ur_name). */
     ur_var (*step)(ur_tape *tape, const ur_net_options *options, ur_var x, ur_var *state);
+    /* Records L steps at once, those of x [d,L,B], where ur_net_options.chunk asks for it: returns [hidden,L,B]. A
+     * position with alive [1,L,B] 0 leaves the states as they are. NULL: the cell has no such form. */
+    ur_var (*chunk)(ur_tape *tape, const ur_net_options *options, ur_var x, ur_var alive, ur_var *state);
+    bool recurrent; /* the step reads h by ur_recurrent */
     /* A cell that runs in both directions itself: the step from t+1 to t is that of another descriptor, and the output
      * layer's weights have these names. */
     const struct ur_cell *back;
@@ -84,21 +95,26 @@ struct ur_net_options {
     const ur_cell *cell;
     int64_t inputs, hidden, outputs; /* d, m, p; outputs count only with an output layer */
     int64_t layers;                  /* stacked; 0: 1 */
-    bool bidirectional;              /* every layer runs in both directions; the forward outputs stand first */
     int64_t heads;                   /* of slstm and mlstm; 0: 1 */
+    int64_t bptt;                    /* gradients flow through at most so many steps: states are cut before steps K+1,
+                                        2K+1, ... (after steps in the other direction); 0: through all */
+    int64_t chunk;                   /* steps recorded at once by a cell that can; as many as there are steps: the
+                                        parallel form; 0: step by step */
+    double dropout;                  /* probability that an output of a layer below another one is 0 in training; the
+                                        others are scaled by 1/(1 - dropout) */
+    double recurrent_dropout;        /* the same for the state h that a step's recurrent weights read, one mask for the
+                                        whole sequence */
     ur_activation hidden_activation; /* of rnn, brnn and mlp; UR_TANH unless set */
     ur_activation out;               /* the output layer's; UR_NO_ACTIVATION: no output layer */
     ur_loss loss;
     ur_reduction reduction;
     ur_start start;
-    int64_t bptt;   /* gradients flow through at most so many steps: states are cut before steps K+1, 2K+1, ...
-                                  (after steps in the other direction); 0: through all */
-    double dropout; /* probability that an output of a layer below another one is 0 in training; the others are
-                                  scaled by 1/(1 - dropout) */
-    double recurrent_dropout; /* the same for the state h that a step reads, one mask for the whole sequence */
-    bool layer_norm;          /* normalises each layer's output over its units, then gamma, beta [m] */
-    bool weighted;            /* positions have weights, or targets stand at each sequence's last step only */
-    uint32_t seed;            /* of the dropout masks */
+    uint32_t seed;      /* of the dropout masks */
+    bool bidirectional; /* every layer runs in both directions; the forward outputs stand first */
+    bool layer_norm;    /* normalises each layer's output over its units, then gamma, beta [m] */
+    bool batch_norm;    /* normalises each unit of a layer's output over the batch: see ur_net_average */
+    bool weighted;      /* positions have weights, or targets stand at each sequence's last step only */
+    ur_var keep;        /* the network's own: the mask that ur_recurrent applies */
 };
 
 /* A state of the whole network, with its name: `h`, `layer1.back.c`. */
@@ -106,7 +122,20 @@ typedef struct ur_net_state {
     const char *name;
     ur_shape shape;
     ur_var start, final; /* before the first step, after each sequence's last (for `back`: before its first) */
+    bool scale;          /* see ur_cell_state; where other states are given without it, 0 is right */
 } ur_net_state;
+
+/* Batch normalisation (Ioffe and Szegedy 2015) of a layer's output h_t, each direction by itself: in training
+ *
+ *     gamma * (h_t - mean_t)/sqrt(variance_t + 1e-5) + beta,
+ *
+ * mean and variance (divided by the count) over the columns that are alive at step t, each step by itself. In evaluation
+ * they are the running averages: after a run in training old + 0.1 (new - old), new being the mean over the alive
+ * positions of all steps, where a step's variance counts for each of them. They start as 0 and 1. */
+typedef struct ur_net_average {
+    const char *name;  /* `mean`, `layer1.back.variance` */
+    ur_var leaf, next; /* [hidden], an input; what it becomes after a run */
+} ur_net_average;
 
 /* A network recorded for `steps` time steps and `batch` columns. The arrays have `steps` elements, for t = 1...; all
  * live in the tape. */
@@ -118,8 +147,11 @@ typedef struct ur_net {
     ur_var *o;                      /* outputs [p,B], 0 at dead positions */
     size_t states;
     ur_net_state *state;
+    size_t averages;
+    ur_net_average *average;
     ur_var factor;    /* input []: what the summed loss is multiplied by */
-    ur_var training;  /* input []: number of the training step for dropout, below 0: evaluation, no dropout */
+    ur_var training;  /* input []: number of the training step, with dropout or batch normalisation; below 0, and at
+                         first: evaluation */
     ur_var sequences; /* input [1,B]: the columns' numbers in the data, for dropout */
     ur_var loss;      /* [] */
     size_t params;
@@ -131,6 +163,8 @@ typedef struct ur_net {
 ur_net *ur_net_new(ur_tape *tape, const ur_net_options *options, int64_t steps, int64_t batch);
 /* Records the gradient of the loss by every parameter. */
 bool ur_net_differentiate(ur_net *net);
+/* Declares the averages' next values as states: from now on every run in training moves them. */
+bool ur_net_track(ur_net *net);
 /* Number of values that leave the network: rows of o. */
 int64_t ur_net_outputs(const ur_net_options *options);
 

@@ -5,6 +5,8 @@
  * loss as select(alive_t, o, 0). So a dead position is the identity on every state, forward and backward, the last state
  * is each sequence's own last, a backward state past the end is the start, and whatever stands in the padding, NaN
  * included, reaches neither a value nor a gradient. */
+#include <string.h>
+
 #include "layers.h"
 
 const char *const ur_loss_names[] = {"none", "bce", "ce", "mse", NULL};
@@ -30,26 +32,41 @@ static ur_var *new_row(const ur_net *net)
 
 /* ---- options */
 
-static bool usable(ur_tape *tape, const ur_net_options *o, int64_t steps, int64_t batch)
+static bool has_sizes(ur_tape *tape, const ur_net_options *o, int64_t steps, int64_t batch)
 {
-    if (ur_tape_error(tape))
-        return false;
-    if (!o->cell)
-        ur_tape_fail(tape, "ur_net_new: a cell was expected, there is none");
-    else if (o->inputs < 1 || o->hidden < 1 || (o->out && o->outputs < 1) || o->layers < 0)
+    if (o->inputs < 1 || o->hidden < 1 || (o->out && o->outputs < 1) || o->layers < 0)
         ur_tape_fail(tape, "%s: sizes from 1 were expected, not %lld inputs, %lld hidden units, %lld outputs",
                      o->cell->name, (long long)o->inputs, (long long)o->hidden, (long long)o->outputs);
     else if (steps < 1 || batch < 1)
         ur_tape_fail(tape, "%s: at least one step and one sequence were expected, not %lld and %lld", o->cell->name,
                      (long long)steps, (long long)batch);
-    else if (o->bidirectional && o->cell->back)
-        ur_tape_fail(tape, "%s: runs in both directions itself and cannot be made bidirectional", o->cell->name);
     else if (o->heads < 0 || (o->heads > 1 && o->hidden % o->heads != 0))
         ur_tape_fail(tape, "%s: %lld hidden units cannot be divided into %lld heads", o->cell->name,
                      (long long)o->hidden, (long long)o->heads);
     else if (!(o->dropout >= 0 && o->dropout < 1 && o->recurrent_dropout >= 0 && o->recurrent_dropout < 1))
         ur_tape_fail(tape, "%s: probabilities of dropout from 0 to below 1 were expected, not %g and %g", o->cell->name,
                      o->dropout, o->recurrent_dropout);
+    else if (o->bptt < 0 || o->chunk < 0)
+        ur_tape_fail(tape, "%s: numbers of steps from 0 were expected, not bptt %lld, chunk %lld", o->cell->name,
+                     (long long)o->bptt, (long long)o->chunk);
+    return !ur_tape_error(tape);
+}
+
+/* Do the options go together, and with the cell? */
+static bool consistent(ur_tape *tape, const ur_net_options *o)
+{
+    const char *cell = o->cell->name;
+    if (o->bidirectional && o->cell->back)
+        ur_tape_fail(tape, "%s: runs in both directions itself and cannot be made bidirectional", cell);
+    else if (o->recurrent_dropout > 0 && !o->cell->recurrent)
+        ur_tape_fail(tape, "%s: recurrent dropout was asked for, but no state goes through recurrent weights", cell);
+    else if (o->layer_norm && o->batch_norm)
+        ur_tape_fail(tape, "%s: a layer's output is normalised over its units or over the batch, not both", cell);
+    else if (o->chunk && !o->cell->chunk)
+        ur_tape_fail(tape, "%s: has no form for several steps at once, chunk must be 0", cell);
+    else if (o->chunk && o->bptt % o->chunk != 0)
+        ur_tape_fail(tape, "%s: gradients are cut after %lld steps, within a chunk of %lld", cell, (long long)o->bptt,
+                     (long long)o->chunk);
     return !ur_tape_error(tape);
 }
 
@@ -90,16 +107,61 @@ static bool add_inputs(ur_net *net)
             good = good && inputs(net, "weight", 1, &net->weight);
         net->factor = ur_input(net->tape, "factor", UR_SCALAR);
     }
-    if (o->dropout > 0 || o->recurrent_dropout > 0) {
+    bool drops = o->dropout > 0 || o->recurrent_dropout > 0;
+    if (drops || o->batch_norm) {
         double evaluation = -1;
         net->training = ur_input(net->tape, "training", UR_SCALAR);
-        net->sequences = ur_input(net->tape, "sequences", UR_SHAPE(1, net->batch));
         good = good && ur_write(net->training, 1, &evaluation);
     }
-    size_t most = (size_t)o->layers * 2 * UR_STATES;
+    if (drops)
+        net->sequences = ur_input(net->tape, "sequences", UR_SHAPE(1, net->batch));
+    size_t sweeps = (size_t)o->layers * 2;
     net->o = new_row(net);
-    net->state = (ur_net_state *)ur_tape_memory(net->tape, most * sizeof *net->state);
-    return good && net->o && net->state;
+    net->state = (ur_net_state *)ur_tape_memory(net->tape, sweeps * UR_STATES * sizeof *net->state);
+    net->average = (ur_net_average *)ur_tape_memory(net->tape, sweeps * 2 * sizeof *net->average);
+    return good && net->o && net->state && net->average;
+}
+
+/* A name with the modules of its layer and direction before it: `layer1.back.c`. */
+static const char *full_name(const ur_net *net, int64_t layer, bool back, const char *name)
+{
+    enum { LONGEST = 64 };
+    char *text = (char *)ur_tape_memory(net->tape, LONGEST);
+    char place[32] = "";
+    if (net->options.layers > 1)
+        snprintf(place, sizeof place, "layer%lld.", (long long)layer);
+    if (text)
+        snprintf(text, LONGEST, "%s%s%s", place, back ? "back." : "", name);
+    return text;
+}
+
+/* An input of which every element is `value` until it is written. */
+static ur_var filled(ur_tape *tape, const char *name, ur_shape shape, double value)
+{
+    ur_var leaf = ur_input(tape, name ? name : "", shape);
+    size_t count = ur_shape_count(shape);
+    double *values = value != 0 ? (double *)ur_tape_memory(tape, count * sizeof *values) : NULL;
+    for (size_t i = 0; values && i < count; i++)
+        values[i] = value;
+    if (values)
+        ur_write(leaf, count, values);
+    return leaf;
+}
+
+/* ---- dropout */
+
+/* What a mask of a sweep is for: its numbers are drawn from a stream of its own. t is 0 for the whole sequence. */
+static uint32_t stream_of(const ur_net *net, int64_t layer, bool backward, int64_t t)
+{
+    return (uint32_t)((t * net->options.layers + layer) * 2 + backward);
+}
+
+/* 1 with probability p = 1 - dropout, else 0, divided by p: the mean is 1; in evaluation it is p/p = 1 everywhere. */
+static ur_var dropout_mask(const ur_net *net, double dropout, uint32_t stream)
+{
+    const ur_net_options *o = &net->options;
+    ur_var mask = ur_mask(net->training, net->sequences, 1 - dropout, o->hidden, o->seed, stream);
+    return ur_div(mask, ur_const(net->tape, UR_SCALAR, 1 - dropout));
 }
 
 /* ---- one direction of one layer */
@@ -108,140 +170,220 @@ static bool add_inputs(ur_net *net)
 typedef struct sweep {
     const ur_net *net;
     const ur_cell *cell;
+    int64_t layer;
     bool backward;
-    uint32_t number; /* of all sweeps of the network, for its dropout masks */
-    ur_var keep;     /* recurrent dropout's mask, one for the sequence */
+    bool back;              /* in the module `back` */
+    ur_net_options options; /* the network's, with recurrent dropout's mask */
     ur_var state[UR_STATES];
     ur_shape shape[UR_STATES];
 } sweep;
 
-/* 1 with probability 1 - dropout, scaled so that the mean is 1. */
-static ur_var dropout_mask(const ur_net *net, double dropout, uint32_t stream)
-{
-    const ur_net_options *o = &net->options;
-    ur_var mask = ur_mask(net->training, net->sequences, 1 - dropout, o->hidden, o->seed, stream);
-    return ur_scale(mask, 1 / (1 - dropout));
-}
-
-static ur_var start_of(const sweep *s, const ur_cell_state *state, ur_shape shape)
+static ur_var start_of(const sweep *s, const ur_cell_state *state, ur_shape shape, const char *name)
 {
     ur_tape *tape = s->net->tape;
-    char name[32];
-    switch (s->net->options.start) {
-    case UR_START_GIVEN:
-        return ur_input(tape, state->name, shape);
-    case UR_START_LEARNED:
-        snprintf(name, sizeof name, "%s0", state->name);
-        shape.rank--;
-        ur_shape whole = shape;
-        whole.rank++;
-        return ur_broadcast(ur_param(tape, name, shape), whole);
-    case UR_START_FIXED:
-        break;
-    }
-    return ur_const(tape, shape, state->start);
+    ur_start start = s->net->options.start;
+    if (start == UR_START_GIVEN)
+        return filled(tape, name, shape, state->start);
+    if (start == UR_START_FIXED || state->scale)
+        return ur_const(tape, shape, state->start);
+    enum { LONGEST = 32 };
+    char own[LONGEST];
+    if (snprintf(own, sizeof own, "%s0", state->name) >= LONGEST)
+        ur_tape_fail(tape, "%s: the name of the state %s is too long", s->cell->name, state->name);
+    ur_shape column = shape;
+    column.rank--;
+    return ur_broadcast(ur_param(tape, own, column), shape);
 }
 
 static void add_start(ur_net *net, sweep *s)
 {
     for (int i = 0; i < s->cell->states; i++) {
         const ur_cell_state *state = &s->cell->state[i];
+        const char *name = full_name(net, s->layer, s->back, state->name);
         ur_shape shape =
             state->shape ? state->shape(&net->options, net->batch) : UR_SHAPE(net->options.hidden, net->batch);
         s->shape[i] = shape;
-        s->state[i] = start_of(s, state, shape);
-        net->state[net->states + (size_t)i] = (ur_net_state){.shape = shape, .start = s->state[i]};
+        s->state[i] = start_of(s, state, shape, name);
+        net->state[net->states + (size_t)i] =
+            (ur_net_state){.name = name, .shape = shape, .start = s->state[i], .scale = state->scale};
     }
 }
 
-/* The name of a state with the open modules' names: `layer1.back.c`. */
-static const char *state_name(const ur_net *net, const sweep *s, int64_t layer, bool back, int i)
+/* The i-th step of a sweep, from 0, is step t. */
+static int64_t step_at(const sweep *s, int64_t i)
 {
-    enum { LONGEST = 64 };
-    char *text = (char *)ur_tape_memory(net->tape, LONGEST);
-    char place[32] = "";
-    if (net->options.layers > 1)
-        snprintf(place, sizeof place, "layer%lld.", (long long)layer);
-    if (text)
-        snprintf(text, LONGEST, "%s%s%s", place, back ? "back." : "", s->cell->state[i].name);
-    return text;
+    return s->backward ? s->net->steps - i : i + 1;
 }
 
-/* Truncated back-propagation: before step t the states are cut from their past. */
-static bool cut_before(const ur_net *net, int64_t t, bool backward)
+/* Truncated back-propagation: before the i-th step of a sweep the states may be cut from their past. */
+static void cut_before(sweep *s, int64_t i)
 {
-    int64_t k = net->options.bptt, taken = backward ? net->steps - t : t - 1;
-    return k > 0 && taken > 0 && taken % k == 0;
+    int64_t k = s->net->options.bptt;
+    for (int q = 0; k > 0 && i > 0 && i % k == 0 && q < s->cell->states; q++)
+        s->state[q] = ur_detach(s->state[q]);
 }
 
-static ur_var one_step(sweep *s, int64_t t, ur_var x)
+static void one_step(sweep *s, int64_t i, const ur_var *in, ur_var *out)
 {
     const ur_net *net = s->net;
+    int64_t t = step_at(s, i);
     ur_var previous[UR_STATES];
     ur_step(net->tape, t);
-    for (int i = 0; i < s->cell->states; i++) {
-        previous[i] = cut_before(net, t, s->backward) ? ur_detach(s->state[i]) : s->state[i];
-        s->state[i] = previous[i];
-    }
-    if (net->options.recurrent_dropout > 0 && s->cell->states > 0)
-        s->state[0] = ur_mul(s->state[0], s->keep);
+    cut_before(s, i);
+    memcpy(previous, s->state, sizeof previous);
     ur_scope_open(net->tape, s->cell->name);
-    ur_var h = s->cell->step(net->tape, &net->options, x, s->state);
+    out[t - 1] = s->cell->step(net->tape, &s->options, in[t - 1], s->state);
     ur_scope_close(net->tape);
-    for (int i = 0; i < s->cell->states; i++)
-        s->state[i] = ur_select(alive(net, t, s->shape[i]), s->state[i], previous[i]);
-    return h;
+    for (int q = 0; q < s->cell->states; q++)
+        s->state[q] = ur_select(alive(net, t, s->shape[q]), s->state[q], previous[q]);
+}
+
+/* parts[i] = the i-th of `count` steps of a [m,L,B]. By halves, so that their gradients are put together in log L
+ * rounds. */
+static void part(ur_var a, int64_t count, ur_var *parts)
+{
+    int64_t half = count / 2;
+    if (count == 1) {
+        parts[0] = a;
+        return;
+    }
+    part(ur_slice(a, 1, 0, half), half, parts);
+    part(ur_slice(a, 1, half, count - half), count - half, parts + half);
+}
+
+/* Steps i ... i + count - 1 of a sweep by the cell's form for several steps. */
+static void one_chunk(sweep *s, int64_t i, int64_t count, const ur_var *in, ur_var *out)
+{
+    const ur_net *net = s->net;
+    ur_tape *tape = net->tape;
+    ur_var *x = new_row(net), *mask = new_row(net), *h = new_row(net);
+    ur_node node;
+    if (!x || !mask || !h || !ur_look(in[0], &node))
+        return;
+    for (int64_t k = 0; k < count; k++) {
+        x[k] = in[step_at(s, i + k) - 1];
+        mask[k] = net->alive[step_at(s, i + k) - 1];
+    }
+    ur_step(tape, 0);
+    cut_before(s, i);
+    ur_scope_open(tape, s->cell->name);
+    ur_var xs = ur_reshape(ur_concat((size_t)count, x, 1), UR_SHAPE(node.shape.size[0], count, net->batch));
+    ur_var alive_s = ur_reshape(ur_concat((size_t)count, mask, 1), UR_SHAPE(1, count, net->batch));
+    part(s->cell->chunk(tape, &s->options, xs, alive_s, s->state), count, h);
+    for (int64_t k = 0; k < count; k++) {
+        ur_step(tape, step_at(s, i + k));
+        out[step_at(s, i + k) - 1] = ur_name(ur_reshape(h[k], UR_SHAPE(net->options.hidden, net->batch)), "h");
+    }
+    ur_scope_close(tape);
 }
 
 /* Runs the cell over all steps of `in` and writes its outputs to `out`. */
 static void run_sweep(ur_net *net, const ur_cell *cell, int64_t layer, bool backward, const ur_var *in, ur_var *out)
 {
-    sweep s = {.net = net, .cell = cell, .backward = backward, .number = (uint32_t)(2 * layer + backward)};
-    bool back = backward && !net->options.cell->back;
-    if (back)
+    const ur_net_options *o = &net->options;
+    sweep s = {.net = net, .cell = cell, .layer = layer, .backward = backward, .options = *o};
+    s.back = backward && !o->cell->back;
+    if (s.back)
         ur_module_open(net->tape, "back");
     add_start(net, &s);
-    if (net->options.recurrent_dropout > 0)
-        s.keep = dropout_mask(net, net->options.recurrent_dropout, 1000000 + s.number);
-    for (int64_t i = 1; i <= net->steps; i++) {
-        int64_t t = backward ? net->steps + 1 - i : i;
-        out[t - 1] = one_step(&s, t, in[t - 1]);
-    }
+    if (o->recurrent_dropout > 0)
+        s.options.keep = dropout_mask(net, o->recurrent_dropout, stream_of(net, layer, backward, 0));
+    for (int64_t i = 0; i < net->steps && o->chunk; i += o->chunk)
+        one_chunk(&s, i, o->chunk < net->steps - i ? o->chunk : net->steps - i, in, out);
+    for (int64_t i = 0; i < net->steps && !o->chunk; i++)
+        one_step(&s, i, in, out);
     ur_step(net->tape, 0);
-    if (back)
+    if (s.back)
         ur_scope_close(net->tape);
-    for (int i = 0; i < cell->states; i++) {
-        ur_net_state *state = &net->state[net->states + (size_t)i];
-        state->final = s.state[i];
-        state->name = state_name(net, &s, layer, back, i);
-    }
+    for (int i = 0; i < cell->states; i++)
+        net->state[net->states + (size_t)i].final = s.state[i];
     net->states += (size_t)cell->states;
 }
 
 /* ---- layers */
 
-/* gamma * (h - mean)/deviation + beta over the units of each column. */
-static ur_var normalised(const ur_net *net, ur_var h)
+/* gamma * h + beta. */
+static ur_var stretched(const ur_net *net, ur_var h)
 {
     ur_shape shape = UR_SHAPE(net->options.hidden);
-    ur_var scaled = ur_mul(ur_layer_norm(h), ur_param(net->tape, "gamma", shape));
+    ur_var scaled = ur_mul(h, ur_param(net->tape, "gamma", shape));
     return ur_add(scaled, ur_param(net->tape, "beta", shape));
 }
 
+/* Batch normalisation of one direction of one layer. The arrays have an element for each step. */
+typedef struct batch_norm {
+    ur_net *net;
+    ur_var training;               /* 1 in training, else 0 */
+    ur_var *count, *sum, *scatter; /* alive columns, the sum of h over them, that of its squared distances */
+    ur_net_average *mean, *variance;
+} batch_norm;
+
+static ur_net_average *new_average(ur_net *net, const char *name, double start)
+{
+    ur_net_average *a = &net->average[net->averages++];
+    *a = (ur_net_average){.name = name, .leaf = filled(net->tape, name, UR_SHAPE(net->options.hidden), start)};
+    return a;
+}
+
+static bool new_batch_norm(ur_net *net, int64_t layer, bool backward, batch_norm *b)
+{
+    *b = (batch_norm){.net = net, .count = new_row(net), .sum = new_row(net), .scatter = new_row(net)};
+    b->mean = new_average(net, full_name(net, layer, backward, "mean"), 0);
+    b->variance = new_average(net, full_name(net, layer, backward, "variance"), 1);
+    ur_var half = ur_const(net->tape, UR_SCALAR, 0.5);
+    b->training = ur_step_function(ur_add(net->training, half)); /* from number 0 on */
+    return b->count && b->sum && b->scatter;
+}
+
+/* a / max(count, 1): a sum over no columns is 0 and stays 0. */
+static ur_var averaged(ur_var a, ur_var count)
+{
+    return ur_div(a, ur_max(count, ur_const(a.tape, UR_SCALAR, 1)));
+}
+
+static ur_var over_batch(const batch_norm *b, int64_t t, ur_var h)
+{
+    ur_tape *tape = b->net->tape;
+    ur_var count = b->count[t - 1] = ur_sum(b->net->alive[t - 1]);
+    ur_var sum = b->sum[t - 1] = ur_sum_over(masked(b->net, t, h), 1);
+    ur_var own = averaged(sum, count);
+    ur_var scatter = b->scatter[t - 1] = ur_sum_over(masked(b->net, t, ur_square(ur_sub(h, own))), 1);
+    ur_var mean = ur_select(b->training, own, b->mean->leaf);
+    ur_var variance = ur_select(b->training, averaged(scatter, count), b->variance->leaf);
+    return ur_div(ur_sub(h, mean), ur_sqrt(ur_add(variance, ur_const(tape, UR_SCALAR, 1e-5))));
+}
+
+/* What the running average becomes: it moves in training, when a position was alive. */
+static void move_average(const batch_norm *b, ur_net_average *average, const ur_var *sum)
+{
+    size_t steps = (size_t)b->net->steps;
+    ur_var count = ur_total(steps, b->count), value = averaged(ur_total(steps, sum), count);
+    ur_var moved = ur_add(ur_scale(average->leaf, 0.9), ur_scale(value, 0.1));
+    average->next = ur_select(ur_mul(b->training, count), moved, average->leaf);
+}
+
 /* What a layer hands on: its outputs after normalisation and, below another layer, dropout. */
-static void finish_direction(const ur_net *net, int64_t layer, int direction, ur_var *h)
+static void finish_direction(ur_net *net, int64_t layer, bool backward, ur_var *h)
 {
     const ur_net_options *o = &net->options;
     bool drop = o->dropout > 0 && layer + 1 < o->layers;
-    for (int64_t t = 1; t <= net->steps && (o->layer_norm || drop); t++) {
+    batch_norm b = {0};
+    if (o->batch_norm && !new_batch_norm(net, layer, backward, &b))
+        return;
+    for (int64_t t = 1; t <= net->steps && (o->layer_norm || o->batch_norm || drop); t++) {
         ur_step(net->tape, t);
         if (o->layer_norm)
-            h[t - 1] = normalised(net, h[t - 1]);
+            h[t - 1] = stretched(net, ur_layer_norm(h[t - 1]));
+        if (o->batch_norm)
+            h[t - 1] = stretched(net, over_batch(&b, t, h[t - 1]));
         if (drop)
-            h[t - 1] =
-                ur_mul(h[t - 1], dropout_mask(net, o->dropout, (uint32_t)((2 * layer + direction) * net->steps + t)));
+            h[t - 1] = ur_mul(h[t - 1], dropout_mask(net, o->dropout, stream_of(net, layer, backward, t)));
     }
     ur_step(net->tape, 0);
+    if (o->batch_norm) {
+        move_average(&b, b.mean, b.sum);
+        move_average(&b, b.variance, b.scatter);
+    }
 }
 
 /* Runs layer number `layer` on `in`: its outputs forward, and backward where it has both directions. */
@@ -256,10 +398,12 @@ static bool run_layer(ur_net *net, int64_t layer, const ur_var *in, ur_var *out[
     if (o->layers > 1)
         ur_module_open(net->tape, name);
     run_sweep(net, o->cell, layer, false, in, out[0]);
-    finish_direction(net, layer, 0, out[0]);
+    finish_direction(net, layer, false, out[0]);
     if (both) {
         run_sweep(net, o->cell->back ? o->cell->back : o->cell, layer, true, in, out[1]);
-        finish_direction(net, layer, 1, out[1]);
+        ur_module_open(net->tape, "back");
+        finish_direction(net, layer, true, out[1]);
+        ur_scope_close(net->tape);
     }
     if (o->layers > 1)
         ur_scope_close(net->tape);
@@ -299,7 +443,7 @@ static ur_var output_net(const ur_net *net, ur_var *const h[2], int64_t t)
 {
     const ur_net_options *o = &net->options;
     const char *const *names = o->cell->output_weights;
-    if (!names[1])
+    if (!names[1] || !h[1])
         return ur_bias(net->tape, "bo", ur_linear(net->tape, "Wo", o->outputs, joined(h, t)));
     ur_var forward = ur_linear(net->tape, names[0], o->outputs, h[0][t - 1]);
     return ur_bias(net->tape, "bo", ur_add(forward, ur_linear(net->tape, names[1], o->outputs, h[1][t - 1])));
@@ -360,7 +504,9 @@ static bool record(ur_net *net)
 
 ur_net *ur_net_new(ur_tape *tape, const ur_net_options *options, int64_t steps, int64_t batch)
 {
-    if (!usable(tape, options, steps, batch))
+    if (!options->cell)
+        ur_tape_fail(tape, "ur_net_new: a cell was expected, there is none");
+    if (!options->cell || ur_tape_error(tape) || !has_sizes(tape, options, steps, batch) || !consistent(tape, options))
         return NULL;
     ur_net *net = (ur_net *)ur_tape_memory(tape, sizeof *net);
     if (!net)
@@ -384,4 +530,11 @@ bool ur_net_differentiate(ur_net *net)
     for (size_t k = 0; k < net->params; k++)
         ur_param_at(net->tape, k, &net->gradient[k], NULL, NULL);
     return ur_grad(net->loss, net->params, net->gradient, net->gradient);
+}
+
+bool ur_net_track(ur_net *net)
+{
+    for (size_t i = 0; i < net->averages; i++)
+        ur_state(net->average[i].leaf, net->average[i].next);
+    return !ur_tape_error(net->tape);
 }

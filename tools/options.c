@@ -461,7 +461,7 @@ void options_print(const command *c, FILE *out)
 {
     list_optims();
     for (size_t i = 0; i < OPTIONS; i++) {
-        char left[160], choices[144] = "";
+        char left[256], choices[144] = "";
         if (!(table[i].commands & c->bit))
             continue;
         if (table[i].kind == CHOICE)
