@@ -402,7 +402,10 @@ static int parse_option(const command *c, int left, char **words, options *o)
         return 0;
     }
     const char *word = words[0][1] == '-' ? words[0] + 2 : "output", *equals = strchr(word, '=');
-    snprintf(name, sizeof name, "%.*s", equals ? (int)(equals - word) : LONGEST, word);
+    size_t length = equals ? (size_t)(equals - word) : strlen(word);
+    length = length < sizeof name ? length : sizeof name - 1;
+    memcpy(name, word, length);
+    name[length] = 0;
     const option *opt = find(c, name);
     if (!opt)
         unknown_option(c, name);
