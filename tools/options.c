@@ -10,7 +10,8 @@
 /* In the order of ur_dtype, ur_dot_view. */
 static const char *const dtype_choices[] = {"f32", "f64", NULL};
 static const char *const view_choices[] = {"folded", "unrolled", NULL};
-static const char *const format_choices[] = {"text", "json", "safetensors", "dot", "svg", "png", "pdf", NULL};
+static const char *const format_choices[] = {"text", "json", "safetensors", "dot", "svg",
+                                             "png",  "pdf",  "markdown",    NULL};
 
 /* A POSITIVE lies above `low`, a REAL may be equal to it; a LIST may be given again and again. */
 typedef enum kind { FLAG, INTEGER, POSITIVE, REAL, TEXT, CHOICE, SIZE } kind;
@@ -145,10 +146,14 @@ static const option table[] = {
     FLAG_ROW("hide-const", hide_const, GRAPH, "leaves constants out"),
     TEXT_ROW("title", title, GRAPH, "TEXT", "stands above the diagram"),
     FLAG_ROW("cpu", cpu, INFO, "prints the instruction set in use"),
+    CHOICE_ROW("format", format, LECTURE, format_choices, 1 << FORMAT_TEXT | 1 << FORMAT_MARKDOWN,
+               "text (default) or a markdown table"),
+    FLAG_ROW("experiments", experiments, LECTURE, "trains and measures what the lecture tells of"),
     /* everywhere */
     NUMBER_ROW("seed", seed, TRAIN | GRADCHECK, INTEGER, 0, 9e15, "S", "of data and initial values (default 1)"),
     NUMBER_ROW("seed", seed, EVAL | DATA, INTEGER, 0, 9e15, "S", "of the data (default 1)"),
     TEXT_ROW("output", output, DATA | GRAPH, "FILE", "where to write, also -o"),
+    TEXT_ROW("output", output, LECTURE, "FOLDER", "where to write the experiments' diagrams, also -o"),
     TEXT_ROW("output", output, RUN, "O.npy", "receives the outputs [N,T,p], also -o"),
     FLAG_ROW("quiet", quiet, EVERY, "no progress on stderr"),
 };

@@ -29,12 +29,12 @@ typedef struct options {
     const char *weights, *input, *lengths, *target, *weight, *grad, *state, *state_out;
     int64_t require, order, steps, view, format;
     double tolerance;
-    bool strict, quiet, cpu, hide_const;
+    bool strict, quiet, cpu, hide_const, experiments;
     const char *output, *title;
 } options;
 
 /* The values of --format. */
-enum { FORMAT_TEXT, FORMAT_JSON, FORMAT_SAFETENSORS, FORMAT_DOT, FORMAT_SVG, FORMAT_PNG, FORMAT_PDF };
+enum { FORMAT_TEXT, FORMAT_JSON, FORMAT_SAFETENSORS, FORMAT_DOT, FORMAT_SVG, FORMAT_PNG, FORMAT_PDF, FORMAT_MARKDOWN };
 
 /* The commands that an option belongs to. */
 enum {
@@ -45,7 +45,8 @@ enum {
     INFO = 16,
     GRAPH = 32,
     RUN = 64,
-    EVERY = 127,
+    LECTURE = 128,
+    EVERY = 255,
     MODEL = TRAIN | GRADCHECK | GRAPH | RUN
 };
 
