@@ -8,8 +8,15 @@
  *     c_t     = kappa_t * u_t + phi_t * c_{t-1}
  *     h_t     = omega_t * tanh(c_t)
  *
- * The lecture prints delta^c_t = delta^h_t omega_t (1 - c_t c_t) + delta^c_{t+1} phi_t; right are 1 - tanh(c_t)^2 and
- * phi_{t+1}. It leaves out delta^phi_t = delta^c_t * c_{t-1} * phi_t * (1 - phi_t). */
+ * By hand, and in the lecture where it is right:
+ *
+ *     delta^omega_t = delta^h_t * tanh(c_t) * omega_t * (1 - omega_t)
+ *     delta^c_t     = delta^h_t * omega_t * (1 - tanh(c_t)^2) + delta^c_{t+1} * phi_{t+1}
+ *     delta^kappa_t = delta^c_t * u_t * kappa_t * (1 - kappa_t)      delta^u_t = delta^c_t * kappa_t * (1 - u_t^2)
+ *     delta^phi_t   = delta^c_t * c_{t-1} * phi_t * (1 - phi_t)
+ *
+ * and delta^h_t gets Whg delta^g_{t+1} from each gate g of step t+1. The lecture prints 1 - c_t c_t for 1 - tanh(c_t)^2
+ * and phi_t for phi_{t+1} in delta^c_t, and leaves out delta^phi_t. */
 #include "layers.h"
 
 static ur_var step(ur_tape *tape, const ur_net_options *options, ur_var x, ur_var *state)
