@@ -4,9 +4,9 @@
  *
  *     D(h) = (y(x+h) - y(x-h)) / 2h = y' + O(h^2),     n = (4 D(h/2) - D(h)) / 3 = y' + O(h^4).
  *
- * The error of n is estimated from the element itself: rounding, eps |y| / h, plus the change when h is halved. h starts
- * large and is halved while that estimate falls. Nothing constant is added, so a small wrong gradient is found as surely
- * as a large one; where differences cannot tell, the verdict is UR_UNSTABLE. */
+ * The error of n is estimated from the element itself: rounding, eps |y| / h or what the smallest steps show of it, plus
+ * the change when h is halved. h is halved a dozen times, and the n with the least error is taken. Nothing constant is
+ * added, so a small wrong gradient is found as surely as a large one; where differences cannot tell, the verdict is UR_UNSTABLE. */
 #include <float.h>
 #include <math.h>
 
@@ -48,29 +48,53 @@ static bool central(const probe *p, size_t i, double h, double here, difference 
     return true;
 }
 
-/* The best extrapolated difference over the halvings of h. */
+static double step_of(const probe *p, size_t i, int k)
+{
+    return ldexp(first_step * fmax(1, fabs(p->x[i])), -k);
+}
+
+/* The rounding error of y as it shows: at the smallest steps n changes by nothing else. It can be much more than
+ * eps |y|, where large terms of y cancel. Of five such changes the last but one: chance made the least, and the curve
+ * of y or a kink may have made others. */
+static double noise_of(const probe *p, size_t i, const double n[HALVINGS])
+{
+    enum { CHANGES = 5, SAFETY = 8 };
+    double sorted[CHANGES];
+    for (int c = 0; c < CHANGES; c++) {
+        int k = HALVINGS - CHANGES + c, at = c;
+        double change = step_of(p, i, k) * fabs(n[k] - n[k - 1]);
+        for (; at > 0 && sorted[at - 1] > change; at--)
+            sorted[at] = sorted[at - 1];
+        sorted[at] = change;
+    }
+    return SAFETY * sorted[1];
+}
+
+/* The extrapolated difference with the least error over the halvings of h. */
 static bool differentiate(const probe *p, size_t i, difference *best)
 {
-    double step = first_step * fmax(1, fabs(p->x[i]));
-    difference d, last = {0}, n = {0};
-    double here;
+    difference d[HALVINGS];
+    double here, n[HALVINGS];
     *best = (difference){.error = INFINITY};
     if (!evaluate(p, i, p->x[i], &here))
         return false;
     for (int k = 0; k < HALVINGS; k++) {
-        double h = ldexp(step, -k);
-        if (!central(p, i, h, here, &d))
+        if (!central(p, i, step_of(p, i, k), here, &d[k]))
             return false;
-        difference before = n;
-        n.value = (4 * d.value - last.value) / 3;
-        n.error = d.error + fabs(n.value - (k > 1 ? before.value : d.value));
-        n.bend = d.bend > 0.75 * last.bend && d.bend > 8 * d.error ? d.bend : 0; /* it should have halved */
-        n.error += n.bend;
-        if (k > 0 && isfinite(n.value) && n.error < best->error)
-            *best = n;
-        if (k > 2 && d.error > best->error)
-            break; /* from here on rounding rules */
-        last = d;
+        n[k] = k ? (4 * d[k].value - d[k - 1].value) / 3 : d[k].value;
+    }
+    double noise = noise_of(p, i, n), bend = 0;
+    for (int k = 1; k < HALVINGS; k++) {
+        double rounding = fmax(d[k].error, noise / step_of(p, i, k));
+        bool bent = d[k].bend > 0.75 * d[k - 1].bend && d[k].bend > 8 * rounding; /* it should have halved */
+        bend = bent ? d[k].bend : 0;
+        double error = rounding + fabs(n[k] - n[k - 1]) + bend;
+        if (isfinite(n[k]) && error < best->error)
+            *best = (difference){.value = n[k], .error = error, .bend = bend};
+    }
+    if (bend > best->bend) { /* a kink within the smallest step, whatever the larger ones looked like */
+        best->bend = bend;
+        best->error += bend;
     }
     return true;
 }
