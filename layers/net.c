@@ -192,7 +192,9 @@ static ur_var start_of(const sweep *s, const ur_cell_state *state, ur_shape shap
         ur_tape_fail(tape, "%s: the name of the state %s is too long", s->cell->name, state->name);
     ur_shape column = shape;
     column.rank--;
-    return ur_broadcast(ur_param(tape, own, column), shape);
+    /* a vector, whatever the state's shape: initial values of matrices are not for it */
+    ur_var vector = ur_param(tape, own, UR_SHAPE((int64_t)ur_shape_count(column)));
+    return ur_broadcast(column.rank == 1 ? vector : ur_reshape(vector, column), shape);
 }
 
 static void add_start(ur_net *net, sweep *s)

@@ -91,12 +91,17 @@ bool ur__vector_from_arrays(ur_tape *tape, const char *prefix, void *vector, con
     return true;
 }
 
+static bool begins_with(const char *text, const char *prefix)
+{
+    return strncmp(text, prefix, strlen(prefix)) == 0;
+}
+
 static bool none_left_over(ur_tape *tape, const ur_arrays *set, const char *path, ur_error *error)
 {
     const ur_array *array;
     for (size_t k = 0; (array = ur_arrays_at(set, k)); k++) {
         const char *name = NULL;
-        bool known = strncmp(array->name, "optim.", strlen("optim.")) == 0;
+        bool known = begins_with(array->name, "optim.") || begins_with(array->name, "average.");
         for (size_t i = 0; !known && ur_param_at(tape, i, NULL, &name, NULL); i++)
             known = strcmp(name, array->name) == 0;
         if (!known)
@@ -110,6 +115,43 @@ bool ur_params_from_arrays(ur_tape *tape, const ur_arrays *set, const char *path
     size_t count;
     return ur__vector_from_arrays(tape, "", ur_params(tape, &count), set, path, error) &&
            none_left_over(tape, set, path, error);
+}
+
+/* ---- the running averages of batch normalisation: `average.mean`, `average.layer1.back.variance` */
+
+static const char *average_name(const ur_net_average *average, char text[80])
+{
+    snprintf(text, 80, "average.%s", average->name);
+    return text;
+}
+
+static bool averages_to_arrays(const ur_net *net, ur_arrays *set, ur_error *error)
+{
+    ur_array_type type = ur_tape_dtype(net->tape) == UR_F32 ? UR_ARRAY_F32 : UR_ARRAY_F64;
+    for (size_t i = 0; i < net->averages; i++) {
+        char name[80];
+        ur_array *array =
+            ur_arrays_add(set, average_name(&net->average[i], name), type, 1, &net->options.hidden, error);
+        if (!array)
+            return false;
+        memcpy(array->data, ur_leaf(net->average[i].leaf), array->bytes);
+    }
+    return true;
+}
+
+bool ur_net_from_arrays(ur_net *net, const ur_arrays *set, const char *path, ur_error *error)
+{
+    if (!ur_params_from_arrays(net->tape, set, path, error))
+        return false;
+    for (size_t i = 0; i < net->averages; i++) {
+        char name[80];
+        average_name(&net->average[i], name);
+        const ur_array *array = array_for(set, path, name, UR_SHAPE(net->options.hidden), error);
+        double *values = array ? (double *)ur_tape_memory(net->tape, array->count * sizeof *values) : NULL;
+        if (!values || !ur_array_get(array, values, error) || !ur_write(net->average[i].leaf, array->count, values))
+            return false;
+    }
+    return true;
 }
 
 /* ---- sizes from parameters */
@@ -189,7 +231,8 @@ static bool add_layers(const ur_net_options *o, ur_arrays *set, ur_error *error)
            ur__set_number(set, "bptt", (uint64_t)o->bptt, error) && ur__set_real(set, "dropout", o->dropout, error) &&
            ur__set_real(set, "recurrent_dropout", o->recurrent_dropout, error) &&
            ur__set_number(set, "dropout_seed", o->seed, error) &&
-           ur_arrays_set_text(set, "layer_norm", ur__no_yes[o->layer_norm], error);
+           ur_arrays_set_text(set, "layer_norm", ur__no_yes[o->layer_norm], error) &&
+           ur_arrays_set_text(set, "batch_norm", ur__no_yes[o->batch_norm], error);
 }
 
 bool ur__model_to_arrays(const ur_net *net, const ur_model *model, ur_arrays *set, ur_error *error)
@@ -208,7 +251,7 @@ bool ur__model_to_arrays(const ur_net *net, const ur_model *model, ur_arrays *se
            ur__set_number(set, "epoch", (uint64_t)model->epoch, error) &&
            ur__set_number(set, "seed", model->seed, error) &&
            (!model->batch || ur__set_number(set, "batch", (uint64_t)model->batch, error)) &&
-           ur_params_to_arrays(net->tape, set, error);
+           ur_params_to_arrays(net->tape, set, error) && averages_to_arrays(net, set, error);
 }
 
 bool ur_model_save(const ur_net *net, const ur_model *model, const char *path, ur_error *error)
@@ -311,6 +354,7 @@ bool ur_model_read(const ur_arrays *set, const char *path, ur_net_options *optio
         .recurrent_dropout = ur__read_real(&r, "recurrent_dropout"),
         .seed = (uint32_t)ur__read_seed(&r, "dropout_seed"),
         .layer_norm = ur__read_choice(&r, "layer_norm", ur__no_yes),
+        .batch_norm = ur__read_choice(&r, "batch_norm", ur__no_yes),
     };
     *model = (ur_model){.task = ur_arrays_text(set, "task"),
                         .epoch = ur__read_number(&r, "epoch", 0),

@@ -208,6 +208,8 @@ bool ur_params_to_arrays(ur_tape *tape, ur_arrays *set, ur_error *error);
  * `path` is the file that stands in the error. Arrays under `optim.` belong to the training and are passed over. */
 bool ur_params_from_arrays(ur_tape *tape, const ur_arrays *set, const char *path, ur_error *error);
 
+/* The same for a network: its parameters and, with batch normalisation, its running averages, `average.mean`. */
+bool ur_net_from_arrays(ur_net *net, const ur_arrays *set, const char *path, ur_error *error);
 /* Sets the number of hidden units, and with an output layer that of its outputs, to what the arrays say. */
 bool ur_sizes_from_arrays(const ur_arrays *set, const char *path, ur_net_options *options, ur_error *error);
 
@@ -222,7 +224,7 @@ typedef struct ur_model {
 /* Writes a model: a safetensors file with the parameters and, in the metadata, the options. */
 bool ur_model_save(const ur_net *net, const ur_model *model, const char *path, ur_error *error);
 /* Reads the metadata of a model; `model->task` lives in the set. The parameters follow, once the network is recorded,
- * by ur_params_from_arrays. */
+ * by ur_net_from_arrays. */
 bool ur_model_read(const ur_arrays *set, const char *path, ur_net_options *options, ur_model *model, ur_error *error);
 
 /* ---- optimisers -------------------------------------------------------------------------------------------------- */

@@ -149,6 +149,6 @@ bool ur_trainer_resume(ur_trainer *t, const ur_arrays *set, const char *path, ur
     t->waited = ur__read_number(&r, "waited", 0);
     t->halvings = ur__read_number(&r, "halvings", 0);
     t->best_loss = ur__read_real(&r, "best_loss");
-    return !r.failed && same_optimiser(t, &r) && ur_params_from_arrays(t->net->tape, set, path, error) &&
+    return !r.failed && same_optimiser(t, &r) && ur_net_from_arrays(t->net, set, path, error) &&
            read_state(t, set, path, error);
 }

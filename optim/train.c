@@ -153,7 +153,7 @@ ur_trainer *ur_trainer_new(ur_net *net, const ur_data *data, const ur_train_opti
     if (!t)
         return NULL;
     *t = (ur_trainer){.net = net, .options = complete(options), .best_loss = INFINITY};
-    if (prepare(t, data))
+    if (ur_net_track(net) && prepare(t, data))
         return t;
     ur_trainer_free(t);
     return NULL;

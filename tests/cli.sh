@@ -307,7 +307,19 @@ expect 0 eval gated.st --count 5
 for cell in rnn gated lstm gru slstm mlstm; do
     expect 0 gradcheck $cell --layers 2 --bidirectional --layer-norm --size d=2 --size m=4
     expect 0 gradcheck $cell --heads 1 --out softmax --loss ce --order 2 --size m=2
+    expect 0 gradcheck $cell --layers 2 --batch-norm --dropout 0.3 --bidirectional
+    expect 0 gradcheck $cell --layers 2 --bidirectional --layer-norm --order 2
 done
+learn='--task reber --count 20 --hidden 5 --batch-norm --dropout 0.2 --layers 2 --lr 0.5 --quiet'
+# shellcheck disable=SC2086
+expect 0 train gru $learn --epochs 4 --save half.st
+expect 0 train gru --resume half.st --count 20 --epochs 8 --quiet --save resumed.st
+# shellcheck disable=SC2086
+expect 0 train gru $learn --epochs 8 --save through.st
+same resumed.st through.st
+expect 0 info through.st
+has out '^average.layer1.variance\[5\] F32$'
+expect 0 eval through.st --count 5
 expect 0 gradcheck slstm --heads 2
 expect 0 gradcheck mlstm --heads 2
 

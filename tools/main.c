@@ -47,7 +47,8 @@ static void help_ops(void)
 
 static void help_command(const command *c)
 {
-    printf("usage: unroll %s %s [OPTIONS]\n\n%s\n\n%s\n\nOptions:\n", c->name, c->arguments, c->summary, c->text);
+    printf("usage: unroll %s%s%s [OPTIONS]\n\n%s\n\n%s\n\nOptions:\n", c->name, *c->arguments ? " " : "", c->arguments,
+           c->summary, c->text);
     options_print(c, stdout);
     printf("\nExample:\n  %s\n", c->example);
 }

@@ -78,6 +78,7 @@ static const option table[] = {
     FLAG_ROW("bidirectional", bidirectional, MODEL, "every layer runs in both directions"),
     NUMBER_ROW("heads", heads, MODEL, INTEGER, 1, 64, "H", "heads of slstm and mlstm (default 1)"),
     FLAG_ROW("layer-norm", layer_norm, MODEL, "normalises each layer's output over its units"),
+    FLAG_ROW("batch-norm", batch_norm, MODEL, "normalises each layer's output over the batch"),
     NUMBER_ROW("dropout", dropout, MODEL, REAL, 0, 0.999, "P", "drops outputs between layers in training"),
     NUMBER_ROW("recurrent-dropout", recurrent_dropout, MODEL, REAL, 0, 0.999, "P",
                "drops what a step reads of the state, the same for the whole sequence"),

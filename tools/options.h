@@ -12,7 +12,7 @@ typedef struct options {
     int arguments;
     /* model */
     int64_t hidden, layers, heads, bptt;
-    bool bidirectional, layer_norm;
+    bool bidirectional, layer_norm, batch_norm;
     double dropout, recurrent_dropout, forget_bias; /* forget_bias: NAN: not given */
     const char *sizes[MOST_SIZES];                  /* of --size: "d=3" */
     int size_count;

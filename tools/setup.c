@@ -163,6 +163,7 @@ void setup_override(const options *o, ur_net_options *net)
         net->recurrent_dropout = o->recurrent_dropout;
     net->bidirectional |= o->bidirectional;
     net->layer_norm |= o->layer_norm;
+    net->batch_norm |= o->batch_norm;
     if (net->dropout > 0 || net->recurrent_dropout > 0)
         net->seed = (uint32_t)setup_seed(o);
 }
@@ -276,11 +277,11 @@ static bool misfits_input(const ur_net *net, const ur_arrays *file)
     return false;
 }
 
-bool setup_params(const options *o, const ur_net *net, const ur_arrays *file)
+bool setup_params(const options *o, ur_net *net, const ur_arrays *file)
 {
     ur_error error = {{0}};
     const char *path = o->weights ? o->weights : o->argument[0];
-    if (ur_params_from_arrays(net->tape, file, path, &error))
+    if (ur_net_from_arrays(net, file, path, &error))
         return true;
     if (!net->options.out && ur_arrays_find(file, "Wo") && has_every_parameter(net, file))
         complain("%s: has an output layer Wo, bo, expected --out with its activation", path);

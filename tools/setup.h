@@ -29,6 +29,6 @@ uint64_t setup_seed(const options *o);
 bool setup_loss_fits(const ur_net_options *net);
 
 /* Reads the network's parameters from the arrays of --weights or of the model. False after an error. */
-bool setup_params(const options *o, const ur_net *net, const ur_arrays *file);
+bool setup_params(const options *o, ur_net *net, const ur_arrays *file);
 
 #endif
