@@ -190,7 +190,8 @@ typedef struct ur_plan_options {
     bool reference;     /* node by node with the operations' specifications in f64: slow, the oracle of the tests */
     bool finite;        /* ur_plan_run fails at the first NaN or infinity and names its node, step and column */
     size_t roots;       /* what to compute: these ... (0: every kept value) and the declared states */
-    const ur_var *root; /* ... laid one behind another in this order, so that gradients make one flat vector */
+    const ur_var *root; /* ... laid one behind another in this order (ur_plan_roots): gradients make one flat vector,
+                           the values of a unit at t = 1..T one array [T, units, B] */
 } ur_plan_options;
 
 /* Plans the computation of the roots. What is recorded later is not in it. NULL with the tape's error set when there
