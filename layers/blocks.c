@@ -41,6 +41,11 @@ double ur_exponent_room(const ur_tape *tape)
     return ur_tape_dtype(tape) == UR_F32 ? 25 : 200; /* of 88 and 709 */
 }
 
+ur_var ur_embedding(ur_tape *tape, const char *W, int64_t classes, int64_t units, ur_var numbers)
+{
+    return ur_gather(ur_param(tape, W, UR_SHAPE(classes, units)), numbers);
+}
+
 const char *const ur_activation_names[] = {"none", "identity", "sigmoid", "tanh", "relu", "softmax", NULL};
 
 ur_var ur_activate(ur_activation f, ur_var net)

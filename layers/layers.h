@@ -33,6 +33,9 @@ ur_var ur_bias(ur_tape *tape, const char *b, ur_var a);
  * as h has rows. Recorded in a scope of that name. */
 ur_var ur_affine(ur_tape *tape, const char *name, ur_var x, ur_var h);
 
+/* The embedding of classes: rows of the parameter W [classes, units] as columns [units,B], by their numbers [1,B]. */
+ur_var ur_embedding(ur_tape *tape, const char *W, int64_t classes, int64_t units, ur_var numbers);
+
 typedef enum ur_activation { UR_NO_ACTIVATION, UR_IDENTITY, UR_SIGMOID, UR_TANH, UR_RELU, UR_SOFTMAX } ur_activation;
 extern const char *const ur_activation_names[]; /* "none", "identity", ..., NULL */
 ur_var ur_activate(ur_activation f, ur_var net);

@@ -614,6 +614,36 @@ static void check_moments(ur_init rule, int64_t rows, int64_t columns)
     ur_tape_free(tape);
 }
 
+/* A column is the row of its class; a row's gradient is the sum over the columns that show it: here 2 W for each. */
+START_TEST(embedding_of_classes)
+{
+    enum { CLASSES = 4, UNITS = 3, COLUMNS = 5 };
+    static const double numbers[COLUMNS] = {2, 0, 2, 3, 2};
+    static const double shown[CLASSES] = {1, 0, 3, 1};
+    ur_tape *tape = new_tape(UR_F64);
+    ur_var index = ur_input(tape, "class", UR_SHAPE(1, COLUMNS));
+    ur_var columns = ur_keep(ur_embedding(tape, "We", CLASSES, UNITS, index));
+    ur_var W = ur_param(tape, "We", UR_SHAPE(CLASSES, UNITS)), gradient;
+    double w[CLASSES * UNITS], x[UNITS * COLUMNS], g[CLASSES * UNITS];
+    for (int i = 0; i < CLASSES * UNITS; i++)
+        w[i] = 0.5 + i;
+    ck_assert(ur_grad(ur_sum(ur_square(columns)), 1, &W, &gradient));
+    ur_keep(gradient);
+    ck_assert(ur_write(W, CLASSES * UNITS, w) && ur_write(index, COLUMNS, numbers));
+    ur_plan *plan = ur_plan_new(tape, NULL);
+    ck_assert(ur_plan_run(plan) && ur_read(plan, columns, UNITS * COLUMNS, x));
+    ck_assert(ur_read(plan, gradient, CLASSES * UNITS, g));
+    for (int c = 0; c < COLUMNS; c++)
+        for (int i = 0; i < UNITS; i++)
+            ck_assert_double_eq(x[i * COLUMNS + c], w[(int)numbers[c] * UNITS + i]);
+    for (int v = 0; v < CLASSES; v++)
+        for (int i = 0; i < UNITS; i++)
+            ck_assert_double_eq(g[v * UNITS + i], shown[v] * 2 * w[v * UNITS + i]);
+    ur_plan_free(plan);
+    ur_tape_free(tape);
+}
+END_TEST
+
 START_TEST(glorots_moments)
 {
     check_moments(UR_GLOROT_UNIFORM, 150, 250);
@@ -1174,6 +1204,7 @@ int main(void)
     tcase_add_test(cases, an_overflow_changes_nothing);
     tcase_add_test(cases, nan_in_the_data_changes_nothing);
     tcase_add_test(cases, models_come_back);
+    tcase_add_test(cases, embedding_of_classes);
     tcase_add_test(cases, models_keep_large_seeds);
     tcase_add_test(cases, wrong_parameters_are_named);
     tcase_add_test(cases, wrong_metadata_are_named);
