@@ -166,12 +166,14 @@ static double *gradients(ur_tape *tape, size_t n, const ur_var *gradient, size_t
     return copy;
 }
 
-static bool usable(ur_var y, size_t n, const ur_var *wrt, const ur_var *gradient)
+static bool usable(ur_var y, size_t n, const ur_var *wrt, const ur_var *gradient, double tolerance)
 {
     ur_tape *tape = y.tape;
     char text[UR__OPERAND], other[UR__OPERAND];
     if (!ur__valid(tape, y, "ur_check"))
         return false;
+    if (!(tolerance >= 0))
+        return ur__fail(&tape->error, "ur_check: a tolerance from 0 was expected, not %g", tolerance);
     if (tape->dtype != UR_F64)
         return ur__fail(&tape->error, "ur_check: a tape of f64 was expected, this one is f32");
     if (ur_shape_count(ur__shape(tape, y.index)) != 1)
@@ -191,7 +193,7 @@ static bool usable(ur_var y, size_t n, const ur_var *wrt, const ur_var *gradient
 bool ur_check(ur_var y, size_t n, const ur_var *wrt, const ur_var *gradient, double tolerance, ur_check_result *results)
 {
     ur_tape *tape = y.tape;
-    if (!usable(y, n, wrt, gradient))
+    if (!usable(y, n, wrt, gradient, tolerance))
         return false;
     size_t count = 0, first = 0;
     double *analytic = n ? gradients(tape, n, gradient, &count) : NULL;

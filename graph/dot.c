@@ -185,6 +185,8 @@ bool ur_dot(ur_tape *tape, size_t roots, const ur_var *root, const ur_dot_option
     for (size_t i = 0; i < roots; i++)
         if (!ur__valid(tape, root[i], "ur_dot"))
             return false;
+    if (tape && !out)
+        return ur__fail(&tape->error, "ur_dot: a file to write to was expected, there is none");
     if (!tape || !roots)
         return tape && ur__fail(&tape->error, "ur_dot: a root was expected, there is none");
     drawing d = {.tape = tape, .options = options ? options : &usual, .out = out};

@@ -180,6 +180,8 @@ bool ur_write(ur_var leaf, size_t count, const double *values)
     void *data = ur__leaf_for(leaf, "ur_write");
     if (!data)
         return false;
+    if (!values)
+        return ur__fail(&leaf.tape->error, "ur_write: values were expected, there are none");
     size_t expected = ur_shape_count(ur__shape(leaf.tape, leaf.index));
     if (count != expected) {
         char text[UR__OPERAND];

@@ -117,6 +117,10 @@ static void open_scope(ur_tape *tape, const char *name, bool module)
 {
     if (!tape || tape->error.text[0])
         return;
+    if (!name || !*name) {
+        ur__fail(&tape->error, "ur_scope_open: a name was expected, there is none");
+        return;
+    }
     for (size_t s = tape->scopes; s > 0; s--) {
         const ur__scope *known = &tape->scope[s - 1];
         if (known->parent == tape->scope_now && known->module == module && strcmp(known->name, name) == 0) {
@@ -200,6 +204,8 @@ ur_var ur_name(ur_var value, const char *name)
     ur_tape *tape = value.tape;
     if (!ur__valid(tape, value, "ur_name"))
         return ur__poison(tape, NULL);
+    if (!name || !*name)
+        return ur__poison(tape, "ur_name: a name was expected, there is none");
     char prefix[UR__PATH];
     prefix_now(tape, prefix);
     int64_t step = tape->node[value.index].step;
@@ -217,7 +223,7 @@ ur_var ur_name(ur_var value, const char *name)
 ur_var ur_find(ur_tape *tape, const char *name, int64_t t)
 {
     const ur__symbol *s = NULL;
-    if (tape && !tape->error.text[0] && !(s = find(tape, "", name, t)))
+    if (tape && name && !tape->error.text[0] && !(s = find(tape, "", name, t)))
         s = find(tape, "", name, UR__PARAM_STEP);
     return s ? ur__var(tape, s->node) : ur__poison(tape, NULL);
 }

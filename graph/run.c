@@ -274,7 +274,8 @@ bool ur_plan_run(ur_plan *plan)
 
 const void *ur_plan_roots(const ur_plan *plan, size_t *count)
 {
-    *count = plan ? plan->root_bytes / ur_dtype_bytes(plan->tape->dtype) : 0;
+    if (count)
+        *count = plan ? plan->root_bytes / ur_dtype_bytes(plan->tape->dtype) : 0;
     return plan ? plan->memory : NULL;
 }
 
@@ -315,6 +316,8 @@ bool ur_read(ur_plan *plan, ur_var value, size_t count, double *out)
     const void *data = value_for(plan, value, "ur_read");
     if (!data)
         return false;
+    if (!out)
+        return ur__fail(&plan->tape->error, "ur_read: room for the values was expected, there is none");
     size_t expected = ur_shape_count(ur__shape(plan->tape, value.index));
     if (count != expected) {
         char text[UR__OPERAND];
