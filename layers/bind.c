@@ -1,33 +1,10 @@
 /* bind.c - data into a network's inputs, and its outputs against the targets. Files hold sequences batch first, the tape
  * holds a column for each: [N,T,d] becomes T inputs [d,B]. */
-#include <string.h>
+#include <math.h>
 
 #include "layers.h"
 
-/* ---- does it fit? */
-
-bool ur_net_fits(const ur_net *net, const ur_data *data)
-{
-    const ur_net_options *o = &net->options;
-    const char *cell = o->cell->name;
-    int64_t outputs = ur_net_outputs(o);
-    if (data->inputs != o->inputs)
-        ur_tape_fail(net->tape, "%s: the data has x of %lld features, the network takes %lld", cell,
-                     (long long)data->inputs, (long long)o->inputs);
-    else if (data->steps > net->steps)
-        ur_tape_fail(net->tape, "%s: the data has %lld steps, the network was recorded for %lld", cell,
-                     (long long)data->steps, (long long)net->steps);
-    else if (o->loss && !data->y)
-        ur_tape_fail(net->tape, "%s: the loss needs targets y, the data has none", cell);
-    else if (o->loss && data->outputs != outputs)
-        ur_tape_fail(net->tape, "%s: the data has y of %lld values, the network gives %lld", cell,
-                     (long long)data->outputs, (long long)outputs);
-    else if (o->loss && !o->weighted && (data->weight || data->y_last))
-        ur_tape_fail(net->tape, "%s: the data weighs positions, the network was recorded without weights", cell);
-    return !ur_tape_error(net->tape);
-}
-
-/* ---- inputs: n is a row of the data, the number `first` and its followers count in the data's order */
+/* ---- places: n is a row of the data, the number `first` and its followers count in the data's order */
 
 static int64_t row(const ur_data *data, int64_t k)
 {
@@ -39,10 +16,98 @@ static int64_t length_of(const ur_data *data, int64_t n)
     return data->lengths ? data->lengths[n] : data->steps;
 }
 
+/* The first step (from 0) of sequence n that has a target. */
+static int64_t first_target(const ur_data *data, int64_t n)
+{
+    int64_t length = length_of(data, n);
+    return data->y_last && length > 0 ? length - 1 : 0;
+}
+
+static int64_t target_at(const ur_data *data, int64_t n, int64_t t)
+{
+    return data->y_last ? n : n * data->steps + t;
+}
+
+/* ---- does it fit? */
+
+static bool sizes_fit(const ur_net *net, const ur_data *data, bool targets)
+{
+    const ur_net_options *o = &net->options;
+    const char *cell = o->cell->name;
+    int64_t outputs = ur_net_outputs(o);
+    if (!data || !data->x)
+        ur_tape_fail(net->tape, "%s: data with x was expected, there is none", cell);
+    else if (data->inputs != o->inputs)
+        ur_tape_fail(net->tape, "%s: the data has x of %lld features, the network takes %lld", cell,
+                     (long long)data->inputs, (long long)o->inputs);
+    else if (data->steps > net->steps)
+        ur_tape_fail(net->tape, "%s: the data has %lld steps, the network was recorded for %lld", cell,
+                     (long long)data->steps, (long long)net->steps);
+    else if (targets && !data->y)
+        ur_tape_fail(net->tape, "%s: %s targets y, the data has none", cell,
+                     o->loss ? "the loss needs" : "errors are counted by");
+    else if (targets && data->outputs != outputs)
+        ur_tape_fail(net->tape, "%s: the data has y of %lld values, the network gives %lld", cell,
+                     (long long)data->outputs, (long long)outputs);
+    else if (o->loss && !o->weighted && (data->weight || data->y_last))
+        ur_tape_fail(net->tape, "%s: the data weighs positions, the network was recorded without weights", cell);
+    return !ur_tape_error(net->tape);
+}
+
+static bool length_fits(const ur_net *net, const ur_data *data, int64_t n)
+{
+    int64_t length = length_of(data, n);
+    if (length >= 0 && length <= data->steps)
+        return true;
+    ur_tape_fail(net->tape, "%s: sequence %lld has length %lld, from 0 to %lld was expected", net->options.cell->name,
+                 (long long)n, (long long)length, (long long)data->steps);
+    return false;
+}
+
+static bool classes_fit(const ur_net *net, const ur_data *data, int64_t n)
+{
+    for (int64_t t = first_target(data, n); t < length_of(data, n); t++) {
+        double class = data->y[target_at(data, n, t)];
+        if (class >= 0 && class < (double)data->outputs && floor(class) == class)
+            continue;
+        ur_tape_fail(net->tape,
+                     "%s: sequence %lld has the class %g at step %lld, an integer from 0 to %lld was expected",
+                     net->options.cell->name, (long long)n, class, (long long)t + 1, (long long)data->outputs - 1);
+        return false;
+    }
+    return true;
+}
+
+static bool sequences_fit(const ur_net *net, const ur_data *data, int64_t first, int64_t count)
+{
+    bool classes = data->y && data->y_classes;
+    for (int64_t k = first; k < first + count; k++)
+        if (!length_fits(net, data, row(data, k)) || (classes && !classes_fit(net, data, row(data, k))))
+            return false;
+    return true;
+}
+
+bool ur_net_fits(const ur_net *net, const ur_data *data)
+{
+    return net && sizes_fit(net, data, net->options.loss) && sequences_fit(net, data, 0, data->n);
+}
+
+static bool batch_fits(const ur_net *net, const ur_data *data, int64_t first, int64_t count, const char *call)
+{
+    if (first >= 0 && count >= 0 && count <= net->batch && first <= data->n - count)
+        return true;
+    uint64_t last = (uint64_t)first + (uint64_t)count - 1; /* may be past every number */
+    ur_tape_fail(net->tape, "%s: sequences %lld to %lld of %lld do not fit a batch of %lld", call, (long long)first,
+                 (long long)last, (long long)data->n, (long long)net->batch);
+    return false;
+}
+
+/* ---- inputs */
+
 /* The target of output i of sequence n at step t (from 0). */
 static double target(const ur_data *data, int64_t n, int64_t t, int64_t i)
 {
-    int64_t position = data->y_last ? n : n * data->steps + t;
+    int64_t position = target_at(data, n, t);
     if (data->y_classes)
         return data->y[position] == (double)i;
     return data->y[position * data->outputs + i];
@@ -106,14 +171,9 @@ static double factor(const ur_net *net, const ur_data *data, int64_t first, int6
 
 bool ur_net_bind(ur_net *net, const ur_data *data, int64_t first, int64_t count)
 {
-    if (!ur_net_fits(net, data))
+    if (!net || !sizes_fit(net, data, net->options.loss) || !batch_fits(net, data, first, count, "ur_net_bind") ||
+        !sequences_fit(net, data, first, count))
         return false;
-    if (first < 0 || count < 0 || count > net->batch || first > data->n - count) {
-        uint64_t last = (uint64_t)first + (uint64_t)count - 1; /* may be past every number */
-        ur_tape_fail(net->tape, "ur_net_bind: sequences %lld to %lld of %lld do not fit a batch of %lld",
-                     (long long)first, (long long)last, (long long)data->n, (long long)net->batch);
-        return false;
-    }
     ur_dtype dtype = ur_tape_dtype(net->tape);
     net->binds++;
     bind_numbers(net, data, first, count);
@@ -162,9 +222,11 @@ static bool position_wrong(const ur_net *net, const void *o, const ur_data *data
 
 bool ur_net_score(const ur_net *net, ur_plan *plan, const ur_data *data, int64_t first, int64_t count, ur_score *score)
 {
+    if (!net || !plan || !sizes_fit(net, data, true) || !batch_fits(net, data, first, count, "ur_net_score"))
+        return false;
     for (int64_t c = 0; c < count; c++) {
         int64_t n = row(data, first + c), length = length_of(data, n), wrong = 0;
-        for (int64_t t = data->y_last && length > 0 ? length - 1 : 0; t < length; t++) {
+        for (int64_t t = first_target(data, n); t < length; t++) {
             const void *o = ur_value(plan, net->o[t]);
             if (!o)
                 return false;

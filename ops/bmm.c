@@ -15,7 +15,8 @@ static bool shape(ur_shaping *s)
     if (s->in[0].rank < 3 || s->in[1].rank < 3)
         return ur_refuse(s, "a batched product takes matrices with a batch behind them, of rank 3 or 4");
     if (inner_a != inner_b)
-        return ur_refuse(s, "inner sizes differ, %lld and %lld", (long long)inner_a, (long long)inner_b);
+        return ur_refuse(s, "inner sizes differ, %lld and %lld%s", (long long)inner_a, (long long)inner_b,
+                         ur__transposed(s->attr));
     for (int i = 2; i < UR_RANK; i++)
         if (ur__size(s->in[0], i) != ur__size(s->in[1], i))
             return ur_refuse(s, "the batches differ, %lld and %lld", (long long)ur__size(s->in[0], i),

@@ -10,8 +10,8 @@ static bool shape(ur_shaping *s)
     for (int k = 1; k < s->inputs; k++) {
         for (int i = 0; i < UR_RANK; i++)
             if (i != axis && ur__size(s->in[k], i) != ur__size(s->in[0], i))
-                return ur_refuse(s, "sizes off the axis differ, %lld and %lld", (long long)ur__size(s->in[0], i),
-                                 (long long)ur__size(s->in[k], i));
+                return ur_refuse(s, "input %d of %d has the size %lld along axis %d, the first has %lld", k + 1,
+                                 s->inputs, (long long)ur__size(s->in[k], i), i, (long long)ur__size(s->in[0], i));
         s->out.size[axis] += ur__size(s->in[k], axis);
     }
     return true;

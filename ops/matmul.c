@@ -27,7 +27,8 @@ static bool shape(ur_shaping *s)
         return ur_refuse(s, "a matrix product takes matrices, of rank 2 at most");
     int64_t inner_a = columns(s->in[0], ta), inner_b = rows(s->in[1], tb);
     if (inner_a != inner_b)
-        return ur_refuse(s, "inner sizes differ, %lld and %lld", (long long)inner_a, (long long)inner_b);
+        return ur_refuse(s, "inner sizes differ, %lld and %lld%s", (long long)inner_a, (long long)inner_b,
+                         ur__transposed(s->attr));
     s->out = UR_SHAPE(rows(s->in[0], ta), columns(s->in[1], tb));
     return true;
 }

@@ -32,6 +32,13 @@ static inline int64_t ur__size(ur_shape shape, int i)
     return i < shape.rank ? shape.size[i] : 1;
 }
 
+/* What the refusal of a matrix product says of its operands, whose shapes are printed as they were given. */
+static inline const char *ur__transposed(const double *attr)
+{
+    const char *second = attr[1] != 0 ? " (the second is transposed)" : "";
+    return attr[0] == 0 ? second : attr[1] != 0 ? " (both are transposed)" : " (the first is transposed)";
+}
+
 /* The shape rule of operations over the features: the shape stays. */
 static inline bool ur__features_shape(ur_shaping *s)
 {

@@ -6,7 +6,10 @@ static bool shape(ur_shaping *s)
     char text[UR_SHAPE_TEXT];
     s->out = (ur_shape){.rank = (int)s->attr[0]};
     for (int i = 0; i < s->out.rank && i < UR_RANK; i++)
-        s->out.size[i] = (int64_t)s->attr[1 + i];
+        s->out.size[i] = s->attr[1 + i] < 0x1p63 ? (int64_t)s->attr[1 + i] : INT64_MAX;
+    if (!ur_shape_count(s->out))
+        return ur_refuse(s, "%s is not a shape that a tape holds: sizes from 1, at most 2^40 elements",
+                         ur_shape_text(s->out, text));
     if (ur_shape_count(s->out) != ur_shape_count(s->in[0]))
         return ur_refuse(s, "%s has another number of elements", ur_shape_text(s->out, text));
     return true;
@@ -41,10 +44,7 @@ const ur_op ur_op_reshape = {
 
 ur_var ur_reshape(ur_var a, ur_shape shape)
 {
-    char text[UR_SHAPE_TEXT];
     double attr[1 + UR_RANK] = {shape.rank};
-    if (!ur_shape_count(shape))
-        ur_tape_fail(a.tape, "reshape: %s is not a shape that a tape holds", ur_shape_text(shape, text));
     for (int i = 0; i < shape.rank && i < UR_RANK; i++)
         attr[1 + i] = (double)shape.size[i];
     return ur__unary(&ur_op_reshape, a, attr);

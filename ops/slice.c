@@ -8,8 +8,8 @@ static bool shape(ur_shaping *s)
     if (axis < 0 || axis >= s->in[0].rank)
         return ur_refuse(s, "there is no axis %d, the axes are 0 to %d", axis, s->in[0].rank - 1);
     if (s->attr[1] < 0 || s->attr[2] < 1 || s->attr[1] + s->attr[2] > (double)s->in[0].size[axis])
-        return ur_refuse(s, "%.0f elements from %.0f on are not within 0 to %lld", s->attr[2], s->attr[1],
-                         (long long)s->in[0].size[axis] - 1);
+        return ur_refuse(s, "axis %d has %lld elements, %.0f from %.0f on were asked for", axis,
+                         (long long)s->in[0].size[axis], s->attr[2], s->attr[1]);
     s->out.size[axis] = (int64_t)s->attr[2];
     return true;
 }
@@ -67,5 +67,9 @@ const ur_op ur_op_slice = {
 
 ur_var ur_slice(ur_var a, int axis, int64_t first, int64_t count)
 {
+    const int64_t most = INT64_C(1) << 53; /* a constant holds integers up to this one */
+    if (first < -most || first > most || count < -most || count > most)
+        ur_tape_fail(a.tape, "slice: %lld elements from %lld on were asked for, no tape has as many", (long long)count,
+                     (long long)first);
     return ur__unary(&ur_op_slice, a, (double[]){axis, (double)first, (double)count});
 }

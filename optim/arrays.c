@@ -93,6 +93,8 @@ bool ur__array_bytes(ur_array_type type, int rank, const int64_t *size, size_t *
 
 bool ur_array_get(const ur_array *array, double *out, ur_error *error)
 {
+    if (!array)
+        return ur__fail(error, "there is no array to read");
     for (size_t i = 0; i < array->count; i++)
         switch (array->type) {
         case UR_ARRAY_F32:
@@ -122,6 +124,8 @@ static bool is_integer_of(ur_array_type type, double value)
 
 bool ur_array_set(ur_array *array, const double *values, ur_error *error)
 {
+    if (!array)
+        return ur__fail(error, "there is no array to set");
     bool integer = ur__array_is_integer(array);
     for (size_t i = 0; i < array->count; i++) {
         if (integer && !is_integer_of(array->type, values[i]))

@@ -20,7 +20,8 @@ struct ur_file {
 
 static bool fail(ur_error *error, const char *path)
 {
-    return ur__fail(error, "%s: cannot be written: %s", path, errno ? strerror(errno) : "write error");
+    const char *reason = errno == ENOENT ? "the folder does not exist" : errno ? strerror(errno) : "write error";
+    return ur__fail(error, "%s: cannot be written: %s", path, reason);
 }
 
 static void free_file(ur_file *file)
@@ -116,11 +117,14 @@ static bool flush(ur_file *file)
     return fflush(file->stream) == 0 && !ferror(file->stream) && (!file->temporary || fsync(fileno(file->stream)) == 0);
 }
 
+/* When the caller's writes have failed, errno still tells why, and flushing what is left may not. */
 static bool finish(ur_file *file)
 {
+    int reason = ferror(file->stream) ? errno : 0;
     errno = 0;
     bool flushed = flush(file);
-    int reason = errno;
+    if (!reason)
+        reason = errno;
     bool closed = fclose(file->stream) == 0;
     file->stream = NULL;
     if (!flushed)

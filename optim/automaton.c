@@ -67,6 +67,16 @@ static bool try_length(const ur_task_options *o, walk w, int64_t *length)
     return *length >= o->min_length;
 }
 
+static bool refuse_lengths(const drawing *d)
+{
+    char most[32] = "or more";
+    if (d->options->max_length)
+        snprintf(most, sizeof most, "to %lld", (long long)d->options->max_length);
+    return ur__fail(d->error,
+                    "task %s: no string of %lld %s symbols in %d draws, a smaller minimum length was expected",
+                    d->task->name, (long long)d->options->min_length, most, MOST_ATTEMPTS);
+}
+
 static bool draw(const drawing *d, int64_t k)
 {
     char stream[STREAM_BYTES];
@@ -76,9 +86,7 @@ static bool draw(const drawing *d, int64_t k)
             d->attempt[k] = w.attempt;
             return true;
         }
-    return ur__fail(d->error,
-                    "task %s: no string of the allowed length in %d draws, expected another min_length than %lld",
-                    d->task->name, MOST_ATTEMPTS, (long long)d->options->min_length);
+    return refuse_lengths(d);
 }
 
 /* ---- the data */

@@ -2,8 +2,10 @@
 #include "files.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 bool ur__fail_in(ur_error *error, const char *file, const char *format, ...)
 {
@@ -17,11 +19,13 @@ bool ur__fail_in(ur_error *error, const char *file, const char *format, ...)
 
 /* ---- reading */
 
+/* Not blocking: otherwise a pipe that nobody writes to would hold it up for ever. */
 FILE *ur__open_file(const char *path, uint64_t *bytes, ur_error *error)
 {
-    FILE *stream = fopen(path, "rb");
+    int descriptor = open(path, O_RDONLY | O_NONBLOCK);
+    FILE *stream = descriptor >= 0 ? fdopen(descriptor, "rb") : NULL;
     struct stat status;
-    if (!stream || fstat(fileno(stream), &status) != 0)
+    if (!stream || fstat(descriptor, &status) != 0)
         ur__fail(error, "%s: cannot be read: %s", path, strerror(errno));
     else if (S_ISDIR(status.st_mode))
         ur__fail(error, "%s: is a directory, expected a file", path);
@@ -33,6 +37,8 @@ FILE *ur__open_file(const char *path, uint64_t *bytes, ur_error *error)
     }
     if (stream)
         fclose(stream);
+    else if (descriptor >= 0)
+        close(descriptor);
     return NULL;
 }
 

@@ -273,6 +273,10 @@ static bool add_lengths(ur_arrays *set, const ur_data *d, ur_error *error)
 
 ur_arrays *ur_data_to_arrays(const ur_data *data, ur_dtype dtype, const ur_allocator *allocator, ur_error *error)
 {
+    if (!data) {
+        ur__fail(error, "there is no data to write");
+        return NULL;
+    }
     ur_array_type type = dtype == UR_F32 ? UR_ARRAY_F32 : UR_ARRAY_F64;
     const int64_t size[] = {data->n, data->steps, data->inputs};
     ur_arrays *set = ur_arrays_new(allocator);

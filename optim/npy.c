@@ -252,6 +252,8 @@ static void print_header(ur__text *out, const ur_array *array)
 
 bool ur_npy_save(const ur_array *array, const char *path, ur_error *error)
 {
+    if (!array)
+        return ur__fail(error, "%s: there is no array to write", path);
     if (array->type > UR_ARRAY_I64)
         return ur__fail(error, "%s: array %.80s has dtype %s, expected F32, F64, I32 or I64", path, array->name,
                         ur_array_type_name(array->type));

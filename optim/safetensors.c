@@ -323,6 +323,25 @@ static bool take_header(reader *r)
 
 /* ---- reading */
 
+/* Files that are mistaken for safetensors, by their first bytes. */
+static const struct {
+    const char *magic, *format;
+} foreign[] = {
+    {"\x93NUMPY", "a .npy file"},       {"PK\3\4", "a zip archive, as .npz and .pt files are"},
+    {"\x1F\x8B", "compressed by gzip"}, {"\x89HDF", "an HDF5 file"},
+    {"\x80\2", "a pickle of Python"},   {"\x80\4", "a pickle of Python"},
+};
+
+static bool refuse_length(reader *r, const unsigned char *length, uint64_t bytes)
+{
+    for (size_t i = 0; i < sizeof foreign / sizeof *foreign; i++)
+        if (memcmp(length, foreign[i].magic, strlen(foreign[i].magic)) == 0)
+            return ur__fail(&r->error, "%s: is %s, expected a safetensors file", r->path, foreign[i].format);
+    return ur__fail(&r->error,
+                    "%s: the header's length is %llu bytes, expected at most %d; is this a safetensors file?", r->path,
+                    (unsigned long long)bytes, HEADER_MOST_BYTES);
+}
+
 static bool read_length(reader *r)
 {
     unsigned char length[LENGTH_BYTES];
@@ -335,9 +354,7 @@ static bool read_length(reader *r)
         return false;
     uint64_t bytes = ur__little(length, LENGTH_BYTES);
     if (bytes > HEADER_MOST_BYTES)
-        return ur__fail(&r->error,
-                        "%s: the header's length is %llu bytes, expected at most %d; is this a safetensors file?",
-                        r->path, (unsigned long long)bytes, HEADER_MOST_BYTES);
+        return refuse_length(r, length, bytes);
     if (bytes > r->file_bytes - LENGTH_BYTES)
         return ur__fail(&r->error, "%s: is truncated: expected a header of %llu bytes, found %llu", r->path,
                         (unsigned long long)bytes, (unsigned long long)(r->file_bytes - LENGTH_BYTES));

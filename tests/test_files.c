@@ -342,6 +342,11 @@ START_TEST(safetensors_no_file)
     error.text[0] = 0;
     ck_assert_ptr_null(ur_arrays_load("/dev/null", NULL, &error));
     ck_assert_str_eq(error.text, "/dev/null: is a device or pipe, expected a regular file");
+    ck_assert_int_eq(mkfifo(path, 0600), 0);
+    error.text[0] = 0;
+    ck_assert_ptr_null(ur_arrays_load(path, NULL, &error));
+    check_error(&error, "is a device or pipe, expected a regular file");
+    ck_assert_int_eq(unlink(path), 0);
     check_not_read("", 0, "is empty, expected a safetensors file");
     check_not_read("\2\0\0\0\0\0\0\0{", 9, "has 9 bytes, expected a safetensors file of at least 10");
     check_not_read("\3\0\0\0\0\0\0\0{}", 10, "is truncated: expected a header of 3 bytes, found 2");
@@ -349,6 +354,16 @@ START_TEST(safetensors_no_file)
     check_not_read("\1\341\365\5\0\0\0\0{}", 10, "length is 100000001 bytes, expected at most 100000000");
     check_not_read("\377\377\377\377\377\377\377\377{}", 10, "length is 18446744073709551615 bytes");
     check_not_read("\3\0\0\0\0\0\0\0{\0}", 11, "byte 9: found 0x00, expected a tensor's name");
+}
+END_TEST
+
+START_TEST(safetensors_of_another_format)
+{
+    check_not_read("\x93NUMPY\1\0v\0", 10, ": is a .npy file, expected a safetensors file");
+    check_not_read("PK\3\4\24\0\0\0\0\0", 10, ": is a zip archive, as .npz and .pt files are, expected a safe");
+    check_not_read("\x1F\x8B\b\0\1\2\3\4\0\3", 10, ": is compressed by gzip, expected a safetensors file");
+    check_not_read("\x89HDF\r\n\x1A\n\0\0", 10, ": is an HDF5 file, expected a safetensors file");
+    check_not_read("\x80\2\x8A\nl\xFC\x9C\x46\xF9\x20", 10, ": is a pickle of Python, expected a safetensors file");
 }
 END_TEST
 
@@ -600,6 +615,20 @@ START_TEST(npy_damaged)
 }
 END_TEST
 
+/* What ur_arrays_find does not find goes on to here. */
+START_TEST(no_array)
+{
+    ur_error error[4] = {{{0}}};
+    ck_assert(!ur_array_get(NULL, NULL, &error[0]) && !ur_array_set(NULL, NULL, &error[1]));
+    ck_assert_str_eq(error[0].text, "there is no array to read");
+    ck_assert_str_eq(error[1].text, "there is no array to set");
+    ck_assert(!ur_npy_save(NULL, path, &error[2]) && !ur_data_save(NULL, UR_F32, path, &error[3]));
+    check_error(&error[2], "there is no array to write");
+    ck_assert_str_eq(error[3].text, "there is no data to write");
+    ck_assert_int_ne(access(path, F_OK), 0);
+}
+END_TEST
+
 /* ---- written whole or not at all */
 
 START_TEST(file_replaced_at_commit)
@@ -664,6 +693,18 @@ static void check_not_written(const char *to, const char *reason)
     ur_arrays_free(set);
 }
 
+/* More than a stream's buffer holds: the write fails before the commit. */
+static void check_full_device(void)
+{
+    static const char zeros[1 << 16];
+    ur_error error = {{0}};
+    ur_file *file = ur_file_create("/dev/full", NULL, NULL);
+    ck_assert_ptr_nonnull(file);
+    fwrite(zeros, 1, sizeof zeros, ur_file_stream(file));
+    ck_assert(!ur_file_commit(file, &error));
+    ck_assert_str_eq(error.text, "/dev/full: cannot be written: No space left on device");
+}
+
 START_TEST(failed_write)
 {
     char below[192];
@@ -671,10 +712,12 @@ START_TEST(failed_write)
     snprintf(below, sizeof below, "%s/below", path);
     check_not_written(below, "Not a directory");
     snprintf(below, sizeof below, "%s/none/file", folder);
-    check_not_written(below, "No such file or directory");
+    check_not_written(below, "the folder does not exist");
     check_not_written(folder, "Is a directory");
-    if (access("/dev/full", W_OK) == 0)
+    if (access("/dev/full", W_OK) == 0) {
         check_not_written("/dev/full", "No space left on device");
+        check_full_device();
+    }
     check_bytes("old", 3);
 }
 END_TEST
@@ -989,6 +1032,7 @@ static void add_safetensors(Suite *suite)
     tcase_add_test(cases, many_arrays_and_keys);
     tcase_add_loop_test(cases, safetensors_malformed, 0, (int)(sizeof malformed / sizeof *malformed));
     tcase_add_test(cases, safetensors_no_file);
+    tcase_add_test(cases, safetensors_of_another_format);
     tcase_add_test(cases, safetensors_damaged);
     tcase_add_test(cases, arrays_refused);
     tcase_add_test(cases, elements);
@@ -1004,6 +1048,7 @@ static void add_npy(Suite *suite)
     tcase_add_loop_test(cases, npy_malformed, 0, (int)(sizeof bad_npy / sizeof *bad_npy));
     tcase_add_test(cases, npy_damaged);
     tcase_add_test(cases, types_that_npy_has_not);
+    tcase_add_test(cases, no_array);
 }
 
 static void add_writing(Suite *suite)

@@ -65,9 +65,11 @@ static const refusal refusals[] = {
     {"prelu", 2, {UR_SIZES(3, 4), UR_SIZES(4)}, {0}},
     {"matmul", 2, {UR_SIZES(3, 4), UR_SIZES(5, 6)}, {0, 0}},
     {"matmul", 2, {UR_SIZES(3, 4), UR_SIZES(4, 6)}, {1, 0}},
+    {"matmul", 2, {UR_SIZES(3, 4), UR_SIZES(4, 6)}, {0, 1}},
     {"matmul", 2, {UR_SIZES(3, 4), UR_SIZES(4, 6, 2)}, {0, 0}},
     {"bmm", 2, {UR_SIZES(3, 4), UR_SIZES(4, 5)}, {0, 0}},
     {"bmm", 2, {UR_SIZES(3, 4, 2), UR_SIZES(3, 4, 2)}, {0, 0}},
+    {"bmm", 2, {UR_SIZES(3, 4, 2), UR_SIZES(4, 5, 2)}, {1, 1}},
     {"bmm", 2, {UR_SIZES(3, 4, 2), UR_SIZES(4, 5, 3)}, {0, 0}},
     {"outer", 2, {UR_SIZES(3), UR_SIZES(4)}, {0}},
     {"outer", 2, {UR_SIZES(3, 2), UR_SIZES(4, 3)}, {0}},
@@ -133,7 +135,24 @@ static void select_of_shapes(ur_tape *tape)
 
 static void reshape_to_nothing(ur_tape *tape)
 {
+    ur_scope_open(tape, "lstm");
+    ur_step(tape, 3);
     ur_reshape(matrix(tape, "a"), UR_SHAPE(0, 12));
+}
+
+static void reshape_to_too_much(ur_tape *tape)
+{
+    ur_reshape(matrix(tape, "a"), UR_SHAPE(INT64_MAX, INT64_MIN));
+}
+
+static void reshape_to_five_dimensions(ur_tape *tape)
+{
+    ur_reshape(matrix(tape, "a"), (ur_shape){.rank = 5, .size = {3, 4, 1, 1}});
+}
+
+static void slice_past_every_number(ur_tape *tape)
+{
+    ur_slice(matrix(tape, "a"), 0, INT64_MAX, 1);
 }
 
 static void scatter_into_no_rows(ur_tape *tape)
@@ -671,6 +690,95 @@ static void batch_past_the_data(ur_tape *tape)
     bind(tape, 4, 2, 1, 5);
 }
 
+/* Data of 2 sequences of 4 steps for a network with this output, the second 2 steps long. */
+static ur_net *fitted(ur_tape *tape, ur_activation out, unsigned parts, ur_data **data)
+{
+    ur_net_options o = small();
+    o.outputs = 3;
+    o.out = out;
+    o.weighted = true;
+    ur_net *net = ur_net_new(tape, &o, 4, 5);
+    *data = ur_data_new(2, 4, 2, 3, parts | UR_DATA_LENGTHS, NULL, NULL);
+    ck_assert(net && *data);
+    (*data)->lengths[1] = 2;
+    ck_assert(ur_net_fits(net, *data));
+    return net;
+}
+
+static void length_too_large(ur_tape *tape)
+{
+    ur_data *data;
+    ur_net *net = fitted(tape, UR_SIGMOID, 0, &data);
+    data->lengths[0] = 9;
+    ck_assert(!ur_net_fits(net, data));
+    ur_data_free(data);
+}
+
+static void length_negative(ur_tape *tape)
+{
+    ur_data *data;
+    ur_net *net = fitted(tape, UR_SIGMOID, 0, &data);
+    data->lengths[1] = -1;
+    ck_assert(ur_net_bind(net, data, 0, 1)); /* the other one */
+    ck_assert(!ur_net_bind(net, data, 1, 1));
+    ur_data_free(data);
+}
+
+static void class_too_large(ur_tape *tape)
+{
+    ur_data *data;
+    ur_net *net = fitted(tape, UR_SOFTMAX, UR_DATA_Y_CLASSES, &data);
+    data->y[4 + 2] = 7; /* past the end */
+    ck_assert(ur_net_fits(net, data));
+    data->y[4 + 1] = 3;
+    ck_assert(!ur_net_fits(net, data));
+    ur_data_free(data);
+}
+
+static void class_between_two(ur_tape *tape)
+{
+    ur_data *data;
+    ur_net *net = fitted(tape, UR_SOFTMAX, UR_DATA_Y_CLASSES | UR_DATA_Y_LAST, &data);
+    data->y[1] = 0.5;
+    ck_assert(!ur_net_bind(net, data, 0, 2));
+    ur_data_free(data);
+}
+
+static void no_data(ur_tape *tape)
+{
+    ur_data *data;
+    ur_net *net = fitted(tape, UR_SIGMOID, 0, &data);
+    ur_data_free(data);
+    ck_assert(!ur_net_fits(net, NULL) && !ur_net_bind(net, NULL, 0, 1));
+}
+
+/* A network without a loss, scored without targets or past the data. */
+static void score(ur_tape *tape, bool targets, int64_t count)
+{
+    ur_net_options o = small();
+    ur_score found = {0};
+    o.loss = UR_NO_LOSS;
+    ur_net *net = ur_net_new(tape, &o, 4, 5);
+    ur_data *data = ur_data_new(2, 4, 2, targets, 0, NULL, NULL);
+    ck_assert(net && data && ur_net_bind(net, data, 0, 2));
+    ur_plan *plan = ur_plan_new(tape, &(ur_plan_options){.roots = 4, .root = net->o});
+    ck_assert(ur_plan_run(plan) && !ur_net_score(net, NULL, data, 0, count, &found));
+    ck_assert(!ur_net_score(net, plan, data, 0, count, &found));
+    ck_assert_int_eq(found.sequences, 0);
+    ur_plan_free(plan);
+    ur_data_free(data);
+}
+
+static void score_without_targets(ur_tape *tape)
+{
+    score(tape, false, 2);
+}
+
+static void score_past_the_data(ur_tape *tape)
+{
+    score(tape, true, 3);
+}
+
 static void data_with_weights(ur_tape *tape)
 {
     ur_net_options o = small();
@@ -715,6 +823,9 @@ static const struct program {
     {PROGRAM(broadcast_to_another_shape)},
     {PROGRAM(select_of_shapes)},
     {PROGRAM(reshape_to_nothing)},
+    {PROGRAM(reshape_to_too_much)},
+    {PROGRAM(reshape_to_five_dimensions)},
+    {PROGRAM(slice_past_every_number)},
     {PROGRAM(scatter_into_no_rows)},
     {PROGRAM(many_inputs)},
     {PROGRAM(wrong_number_of_inputs)},
@@ -783,6 +894,13 @@ static const struct program {
     {PROGRAM(data_with_other_targets)},
     {PROGRAM(data_without_targets)},
     {PROGRAM(batch_past_the_data)},
+    {PROGRAM(length_too_large)},
+    {PROGRAM(length_negative)},
+    {PROGRAM(class_too_large)},
+    {PROGRAM(class_between_two)},
+    {PROGRAM(no_data)},
+    {PROGRAM(score_without_targets)},
+    {PROGRAM(score_past_the_data)},
     {PROGRAM(data_with_weights)},
     {PROGRAM(differentiate_without_loss)},
     {PROGRAM(input_too_large)},
@@ -903,6 +1021,8 @@ START_TEST(no_tape)
     ck_assert_uint_eq(ur_concat(0, NULL, 0).index, UR_NONE);
     ck_assert_ptr_null(ur_net_new(NULL, &o, 4, 5));
     ck_assert(!ur_params_copy(NULL, NULL));
+    ck_assert(!ur_net_fits(NULL, NULL) && !ur_net_bind(NULL, NULL, 0, 1));
+    ck_assert(!ur_net_score(NULL, NULL, NULL, 0, 1, NULL));
     ur_trainer_free(NULL);
     ur_data_free(NULL);
 }

@@ -217,8 +217,11 @@ START_TEST(impossible_requests)
     check_impossible("ereber", (ur_task_options){.min_length = 1, .max_length = 8},
                      "task ereber: max_length is 8, expected at least 9, the length of the shortest string");
     check_impossible("reber", (ur_task_options){.min_length = 100000},
-                     "task reber: no string of the allowed length in 10000000 draws, expected another min_length than "
-                     "100000");
+                     "task reber: no string of 100000 or more symbols in 10000000 draws, a smaller minimum length was "
+                     "expected");
+    check_impossible("reber", (ur_task_options){.min_length = 100000, .max_length = 100001},
+                     "task reber: no string of 100000 to 100001 symbols in 10000000 draws, a smaller minimum length "
+                     "was expected");
     check_impossible("reber", (ur_task_options){.count = -1},
                      "task reber: count -1, min_length 30, max_length 0, expected no negative number");
     check_impossible("rebber", (ur_task_options){.count = 1},
