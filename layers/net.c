@@ -451,6 +451,13 @@ static ur_var output_net(const ur_net *net, ur_var *const h[2], int64_t t)
     return ur_bias(net->tape, "bo", ur_add(forward, ur_linear(net->tape, names[1], o->outputs, h[1][t - 1])));
 }
 
+/* A position of weight 0 counts for nothing, whatever its loss: not even an infinite one. */
+static ur_var weighed(const ur_net *net, int64_t t, ur_var loss)
+{
+    ur_var weight = masked(net, t, net->weight[t - 1]);
+    return ur_select(weight, ur_mul(weight, loss), ur_const(net->tape, UR_SCALAR, 0));
+}
+
 /* The loss of each column at one step, [1,B], from the output and the net value that it is a function of. */
 static ur_var position_loss(const ur_net *net, ur_var o, ur_var value, ur_var y)
 {
@@ -482,7 +489,7 @@ static ur_var finish_step(ur_net *net, ur_var *const h[2], int64_t t)
         ur_scope_open(net->tape, "loss");
         loss = masked(net, t, position_loss(net, o, value, masked(net, t, net->y[t - 1])));
         if (options->weighted)
-            loss = ur_mul(masked(net, t, net->weight[t - 1]), loss);
+            loss = weighed(net, t, loss);
         loss = ur_sum(loss);
         ur_scope_close(net->tape);
     }

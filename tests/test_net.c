@@ -614,6 +614,34 @@ static void check_moments(ur_init rule, int64_t rows, int64_t columns)
     ur_tape_free(tape);
 }
 
+/* In f32 the squared error of an output of 1e30 is infinite; at a position that does not count it does not matter. The
+ * last step gives o = relu(1 * 1 + 1) * 1 + 1 = 3 and the loss 9/2. */
+START_TEST(an_infinite_loss_that_does_not_count)
+{
+    double x[] = {1e30, 1}, y[] = {0};
+    ur_data data = {.n = 1, .steps = 2, .inputs = 1, .outputs = 1, .x = x, .y = y, .y_last = true};
+    ur_tape *tape = new_tape(UR_F32);
+    ur_net *net = ur_net_new(tape,
+                             &(ur_net_options){.cell = ur_cell_find("mlp"),
+                                               .inputs = 1,
+                                               .hidden = 1,
+                                               .outputs = 1,
+                                               .hidden_activation = UR_RELU,
+                                               .out = UR_IDENTITY,
+                                               .loss = UR_MSE,
+                                               .weighted = true},
+                             2, 1);
+    size_t count;
+    float *theta = (float *)ur_params(tape, &count);
+    for (size_t i = 0; i < count; i++)
+        theta[i] = 1;
+    ur_score score = {0};
+    ck_assert(ur_net_evaluate(net, &data, &score));
+    ck_assert_double_eq(score.loss, 4.5);
+    ur_tape_free(tape);
+}
+END_TEST
+
 /* A column is the row of its class; a row's gradient is the sum over the columns that show it: here 2 W for each. */
 START_TEST(embedding_of_classes)
 {
@@ -1205,6 +1233,7 @@ int main(void)
     tcase_add_test(cases, nan_in_the_data_changes_nothing);
     tcase_add_test(cases, models_come_back);
     tcase_add_test(cases, embedding_of_classes);
+    tcase_add_test(cases, an_infinite_loss_that_does_not_count);
     tcase_add_test(cases, models_keep_large_seeds);
     tcase_add_test(cases, wrong_parameters_are_named);
     tcase_add_test(cases, wrong_metadata_are_named);
