@@ -298,6 +298,17 @@ typedef struct ur_train_options {
      * commas between them; NULL: none. Their gradients are not computed and count for no norm. */
     const char *freeze;
     bool until_zero_errors; /* ends before the update of the first epoch without a wrong position */
+    /* Stateful training, truncated back-propagation after Williams and Peng (1990) over windows that do not overlap: the
+     * sequences are cut into windows of net->steps steps, the last one may be shorter. Each batch takes its windows in
+     * their order until its last sequence has ended, with an update after each; the states after a window are those
+     * before the next, and no gradient flows between them. Before the first window of every batch they are what the
+     * leaves net->state[..].start hold. The network's options have start = UR_START_GIVEN, and it runs in one direction.
+     *
+     * An update's loss is that of its own window: with UR_PER_SEQUENCE divided by all of the batch's sequences, so that
+     * the windows' losses add up to that of the whole, with UR_MEAN_ALL the mean over the window's own positions. The
+     * loss of an epoch is that of the whole sequences, with UR_MEAN_ALL the mean over all positions. A sequence is wrong
+     * when any of its windows has an error. A mask of dropout is for one window. */
+    bool stateful;
 } ur_train_options;
 
 /* The number of sequences that are left to train on, of n. */

@@ -40,7 +40,8 @@ static bool set_options(const ur_train_options *o, ur_arrays *set, ur_error *err
            ur_arrays_set_text(set, "shuffle", ur__no_yes[o->shuffle], error) &&
            ur__set_number(set, "shuffle_seed", o->seed, error) &&
            ur_arrays_set_text(set, "freeze", o->freeze ? o->freeze : "", error) &&
-           ur_arrays_set_text(set, "until_zero_errors", ur__no_yes[o->until_zero_errors], error);
+           ur_arrays_set_text(set, "until_zero_errors", ur__no_yes[o->until_zero_errors], error) &&
+           ur_arrays_set_text(set, "stateful", ur__no_yes[o->stateful], error);
 }
 
 bool ur_train_options_read(const ur_arrays *set, const char *path, ur_train_options *options, ur_error *error)
@@ -56,6 +57,7 @@ bool ur_train_options_read(const ur_arrays *set, const char *path, ur_train_opti
         .seed = ur__read_seed(&r, "shuffle_seed"),
         .freeze = freeze && *freeze ? freeze : NULL,
         .until_zero_errors = ur__read_choice(&r, "until_zero_errors", ur__no_yes),
+        .stateful = ur__read_choice(&r, "stateful", ur__no_yes),
     };
     for (size_t i = 0; i < REALS; i++) {
         double value = ur__read_real(&r, reals[i].key);

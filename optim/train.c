@@ -115,39 +115,55 @@ static bool divide(ur_trainer *t, const ur_data *data)
     memcpy(t->order, t->rows, (size_t)trained * sizeof *t->order);
     t->train = part_of(data, reduction, t->order, trained);
     t->valid = part_of(data, reduction, t->rows + trained, data->n - trained);
-    return true;
+    if (!t->windows)
+        return true;
+    t->train.window = ur__windows_view(t->windows, t->net->tape, &t->train.data);
+    t->valid.window = ur__windows_view(t->windows, t->net->tape, &t->valid.data);
+    return t->train.window && t->valid.window;
 }
 
 /* ---- making */
 
-/* Plans these gradients, and behind them the loss and every output. */
-static ur_plan *plan_of(const ur_net *net, size_t n, ur_var *root)
+ur_var *ur__new_roots(const ur_net *net, size_t n)
 {
-    root[n] = net->loss;
-    memcpy(root + n + 1, net->o, (size_t)net->steps * sizeof *root);
-    return ur_plan_new(net->tape, &(ur_plan_options){.roots = n + 1 + (size_t)net->steps, .root = root});
+    return (ur_var *)ur_tape_memory(net->tape, (n + 1 + (size_t)net->steps + net->states) * sizeof(ur_var));
 }
 
-static ur_plan *plan_forward(const ur_net *net)
+/* Plans these gradients, and behind them the loss, every output and, where they are handed on, the final states. */
+static ur_plan *plan_of(const ur_trainer *t, size_t n, ur_var *root)
 {
-    ur_var *root = (ur_var *)ur_tape_memory(net->tape, (1 + (size_t)net->steps) * sizeof *root);
-    return root ? plan_of(net, 0, root) : NULL;
+    const ur_net *net = t->net;
+    root[n++] = net->loss;
+    memcpy(root + n, net->o, (size_t)net->steps * sizeof *root);
+    n += (size_t)net->steps;
+    for (size_t i = 0; i < net->states && t->windows; i++)
+        root[n++] = net->state[i].final;
+    return ur_plan_new(net->tape, &(ur_plan_options){.roots = n, .root = root});
+}
+
+static ur_plan *plan_forward(const ur_trainer *t)
+{
+    ur_var *root = ur__new_roots(t->net, 0);
+    return root ? plan_of(t, 0, root) : NULL;
 }
 
 static bool prepare(ur_trainer *t, const ur_data *data)
 {
-    bool several = t->net->batch < ur_train_count(&t->options, data->n);
+    if (t->options.stateful && !(t->windows = ur__windows_new(t->net, data)))
+        return false;
+    bool several = t->net->batch < ur_train_count(&t->options, data->n) || (t->windows && t->windows->count > 1);
     t->looks_first = t->options.until_zero_errors && (several || t->net->training.tape);
-    if (!divide(t, data) || !ur__update_prepare(t) || !(t->plan = plan_of(t->net, t->roots, t->root)))
+    if (!divide(t, data) || !ur__update_prepare(t) || !(t->plan = plan_of(t, t->roots, t->root)))
         return false;
     if (t->valid.data.n > 0 || t->looks_first)
-        t->forward = plan_forward(t->net);
+        t->forward = plan_forward(t);
     return !ur_tape_error(t->net->tape);
 }
 
 ur_trainer *ur_trainer_new(ur_net *net, const ur_data *data, const ur_train_options *options)
 {
-    if (!ur_net_fits(net, data) || !check_options(net->tape, options, data->n) || !ur_net_differentiate(net))
+    bool fits = options->stateful ? ur__windows_fit(net, data) : ur_net_fits(net, data);
+    if (!fits || !check_options(net->tape, options, data->n) || !ur_net_differentiate(net))
         return NULL;
     ur_trainer *t = (ur_trainer *)ur_tape_memory(net->tape, sizeof *t);
     if (!t)
@@ -176,27 +192,53 @@ static bool set_step(ur_trainer *t, int64_t number)
     return !t->net->training.tape || ur_write(t->net->training, 1, &value);
 }
 
-/* Writes the batch that begins with sequence `first` to the inputs, unless they hold it. */
-static bool bind(ur_trainer *t, const ur__part *part, int64_t first, int64_t count)
+static int64_t batch_count(const ur_trainer *t, const ur__part *part, int64_t first)
 {
-    if (t->bound == part && t->first == first && t->binds == t->net->binds)
+    int64_t left = part->data.n - first;
+    return left < t->net->batch ? left : t->net->batch;
+}
+
+/* The number of runs that the batch from sequence `first` on takes: one for each window, or one. */
+static int64_t runs_of(const ur_trainer *t, const ur__part *part, int64_t first)
+{
+    return t->windows ? ur__windows_lasting(t->windows, part->window, first, batch_count(t, part, first)) : 1;
+}
+
+/* Writes the batch that begins with sequence `first` to the inputs, unless they hold it. */
+static bool bind(ur_trainer *t, const ur_data *data, int64_t first, int64_t count)
+{
+    if (t->bound == data && t->first == first && t->binds == t->net->binds)
         return true;
-    bool good = ur_net_bind(t->net, &part->data, first, count);
-    t->bound = part;
+    bool good = ur_net_bind(t->net, data, first, count);
+    t->bound = data;
     t->first = first;
     t->binds = t->net->binds;
     return good;
 }
 
-/* Runs one batch and adds its loss and errors to the score. */
-static bool run_batch(ur_trainer *t, ur_plan *plan, const ur__part *part, int64_t first, ur_score *score)
+/* Counts the errors of a batch after the last of its runs. */
+static bool count_errors(ur_trainer *t, ur_plan *plan, const ur__part *part, int64_t first, ur_score *score)
 {
-    int64_t left = part->data.n - first, count = left < t->net->batch ? left : t->net->batch;
-    double loss, mine = weigh(&part->data, t->net->options.reduction, first, count);
-    if (!bind(t, part, first, count) || !ur_plan_run(plan) || !ur_read(plan, t->net->loss, 1, &loss))
+    const ur_net *net = t->windows ? &t->windows->whole : t->net;
+    return ur_net_score(net, plan, &part->data, first, batch_count(t, part, first), score);
+}
+
+/* Does run number r of a batch and adds its loss to the score, after the last run the batch's errors too. */
+static bool run_batch(ur_trainer *t, ur_plan *plan, const ur__part *part, int64_t first, int64_t r, ur_score *score)
+{
+    const ur_data *data = t->windows ? &part->window[r] : &part->data;
+    int64_t count = batch_count(t, part, first);
+    bool last = r + 1 == runs_of(t, part, first);
+    double loss, mine = weigh(data, t->net->options.reduction, first, count);
+    if (t->windows && r == 0)
+        ur__windows_begin(t->windows);
+    if (!bind(t, data, first, count) || !ur_plan_run(plan) || !ur_read(plan, t->net->loss, 1, &loss) ||
+        (t->windows && !ur__windows_hand_on(t->windows, t->net, plan, r)))
         return false;
     score->loss += part->weight > 0 ? loss * (mine / part->weight) : 0;
-    return ur_net_score(t->net, plan, &part->data, first, count, score);
+    if (t->windows && last)
+        ur__windows_end(t->windows);
+    return !last || count_errors(t, plan, part, first, score);
 }
 
 /* The score of a part under the present parameters. */
@@ -205,8 +247,9 @@ static bool look(ur_trainer *t, const ur__part *part, ur_score *score)
     if (!set_step(t, -1))
         return false;
     for (int64_t first = 0; first < part->data.n; first += t->net->batch)
-        if (!run_batch(t, t->forward, part, first, score))
-            return false;
+        for (int64_t r = 0; r < runs_of(t, part, first); r++)
+            if (!run_batch(t, t->forward, part, first, r, score))
+                return false;
     return true;
 }
 
@@ -221,13 +264,12 @@ static void reorder(ur_trainer *t)
     t->bound = NULL;
 }
 
-/* One pass with updates; where one batch is all, it ends before the update if nothing is wrong. */
-static ur_progress pass(ur_trainer *t, ur_score *score)
+/* The updates of one batch; where one run is all, it ends before the update if nothing is wrong. */
+static ur_progress learn_batch(ur_trainer *t, int64_t first, ur_score *score)
 {
     bool watches = t->options.until_zero_errors && !t->looks_first;
-    *score = (ur_score){0};
-    for (int64_t first = 0; first < t->train.data.n; first += t->net->batch) {
-        if (!set_step(t, t->updates + 1) || !run_batch(t, t->plan, &t->train, first, score))
+    for (int64_t r = 0; r < runs_of(t, &t->train, first); r++) {
+        if (!set_step(t, t->updates + 1) || !run_batch(t, t->plan, &t->train, first, r, score))
             return UR_FAILED;
         if (watches && score->wrong_positions == 0)
             return UR_FLAWLESS;
@@ -235,6 +277,16 @@ static ur_progress pass(ur_trainer *t, ur_score *score)
             return UR_FAILED;
     }
     return UR_TRAINED;
+}
+
+/* One pass over the batches, with updates. */
+static ur_progress pass(ur_trainer *t, ur_score *score)
+{
+    ur_progress progress = UR_TRAINED;
+    *score = (ur_score){0};
+    for (int64_t first = 0; first < t->train.data.n && progress == UR_TRAINED; first += t->net->batch)
+        progress = learn_batch(t, first, score);
+    return progress;
 }
 
 static bool out_of_patience(const ur_trainer *t)
@@ -327,7 +379,8 @@ bool ur_net_evaluate(ur_net *net, const ur_data *data, ur_score *score)
 {
     if (!ur_net_fits(net, data))
         return false;
-    ur_trainer t = {.net = net, .forward = plan_forward(net)};
+    ur_trainer t = {.net = net};
+    t.forward = plan_forward(&t);
     ur__part part = part_of(data, net->options.reduction, data->order, data->n);
     bool good = t.forward && look(&t, &part, score);
     ur_plan_free(t.forward);

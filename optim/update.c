@@ -51,7 +51,7 @@ static bool find_trained(ur_trainer *t)
     const char *name;
     size_t begin;
     t->range = (ur__range *)ur_tape_memory(tape, t->net->params * sizeof *t->range);
-    t->root = (ur_var *)ur_tape_memory(tape, (t->net->params + 1 + (size_t)t->net->steps) * sizeof *t->root);
+    t->root = ur__new_roots(t->net, t->net->params);
     if (!t->range || !t->root || !ur__freeze_check(tape, t->options.freeze))
         return false;
     for (size_t k = 0; ur_param_at(tape, k, &param, &name, &begin); k++) {

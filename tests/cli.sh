@@ -323,4 +323,27 @@ expect 0 eval through.st --count 5
 expect 0 gradcheck slstm --heads 2
 expect 0 gradcheck mlstm --heads 2
 
+# ---- an update after every few steps
+
+learn='--task reber --count 20 --hidden 5 --optim adam --lr 0.01 --batch 6 --shuffle --valid 0.2 --quiet'
+# shellcheck disable=SC2086
+expect 2 train lstm $learn --stateful
+has err '^unroll: --stateful: --bptt K was expected'
+# shellcheck disable=SC2086
+expect 2 train lstm $learn --stateful --bptt 8 --bidirectional
+has err 'runs in both directions'
+# shellcheck disable=SC2086
+expect 0 train lstm $learn --stateful --bptt 8 --epochs 3 --save half.st
+has out '^wrong sequences [0-9]+ of 16$'
+expect 0 train lstm --resume half.st --count 20 --epochs 6 --quiet --save resumed.st
+# shellcheck disable=SC2086
+expect 0 train lstm $learn --stateful --bptt 8 --epochs 6 --save through.st
+same resumed.st through.st
+expect 0 info through.st
+has out '^stateful: yes$'
+expect 0 eval through.st --count 5
+# shellcheck disable=SC2086
+expect 0 train lstm $learn --bptt 8 --epochs 6 --save whole.st
+! cmp -s whole.st through.st || fail 'train: --stateful changes nothing'
+
 exit $failed

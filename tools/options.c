@@ -106,6 +106,7 @@ static const option table[] = {
     NUMBER_ROW("batch", batch, TRAIN, INTEGER, 1, 1e9, "N|full", "sequences of one update (default full)"),
     FLAG_ROW("shuffle", shuffle, TRAIN, "another order of the sequences in each epoch"),
     NUMBER_ROW("bptt", bptt, TRAIN, INTEGER, 1, 1e9, "K", "gradients reach back at most K steps"),
+    FLAG_ROW("stateful", stateful, TRAIN, "an update after every K steps of --bptt, from the states of those before"),
     NUMBER_ROW("clip-norm", clip_norm, TRAIN, POSITIVE, 0, 1e30, "C", "scales a longer gradient to this norm"),
     NUMBER_ROW("clip-value", clip_value, TRAIN, POSITIVE, 0, 1e30, "C", "cuts the gradient's elements to -C..C"),
     NUMBER_ROW("weight-decay", weight_decay, TRAIN, REAL, 0, 1e6, "D",

@@ -23,7 +23,7 @@ typedef struct options {
     /* training */
     double lr, momentum, clip_norm, clip_value, weight_decay, valid; /* lr and momentum 0: not given */
     int64_t optim, schedule, epochs, batch, seed, patience;          /* -1: not given */
-    bool until_zero_errors, shuffle, dry_run;
+    bool until_zero_errors, shuffle, stateful, dry_run;
     const char *save, *resume, *log, *plot, *freeze;
     /* others */
     const char *weights, *input, *lengths, *target, *weight, *grad, *state, *state_out;

@@ -62,6 +62,7 @@ static bool override(const options *o, ur_train_options *t)
     t->freeze = o->freeze ? o->freeze : t->freeze;
     t->shuffle |= o->shuffle;
     t->until_zero_errors |= o->until_zero_errors;
+    t->stateful |= o->stateful;
     t->epochs = o->epochs;
     if (o->momentum > 0 &&
         (!t->optim || (strcmp(t->optim->name, "momentum") != 0 && strcmp(t->optim->name, "nesterov") != 0)))
@@ -103,6 +104,8 @@ static bool read_options(run *r, const ur_cell *cell, ur_net_options *shape, ur_
     if (!r->data || !override(o, training))
         return false;
     if (o->resume) {
+        if (o->bptt)
+            shape->bptt = o->bptt;
         shape->weighted = r->data->weight || r->data->y_last;
         return true;
     }
@@ -118,18 +121,32 @@ static ur_dtype type_of(const run *r)
     return first && first->type == UR_ARRAY_F64 ? UR_F64 : UR_F32;
 }
 
+/* The steps to record: all, or those of one window, whose initial states are then given. False after an error. */
+static bool choose_steps(const run *r, ur_net_options *shape, int64_t *steps)
+{
+    *steps = r->data->steps;
+    if (!r->training.stateful)
+        return true;
+    if (!shape->bptt)
+        return complain("--stateful: --bptt K was expected with it, the number of steps from update to update") == DONE;
+    *steps = shape->bptt < *steps ? shape->bptt : *steps;
+    shape->start = UR_START_GIVEN;
+    return true;
+}
+
 static bool prepare(run *r)
 {
     const options *o = r->o;
     const ur_cell *cell = setup_cell(o->argument[0]);
-    ur_net_options shape;
+    ur_net_options shape = {0};
+    int64_t steps;
     ur_error error = {{0}};
-    if (!cell || !setup_outputs(o) || !read_options(r, cell, &shape, &r->training))
+    if (!cell || !setup_outputs(o) || !read_options(r, cell, &shape, &r->training) || !choose_steps(r, &shape, &steps))
         return false;
     int64_t n = ur_train_count(&r->training, r->data->n), batch = o->batch >= 0 ? o->batch : r->model.batch;
     r->model.batch = batch > 0 && batch < n ? batch : 0;
     r->tape = ur_tape_new(&(ur_tape_options){.dtype = type_of(r)});
-    r->net = ur_net_new(r->tape, &shape, r->data->steps, r->model.batch ? r->model.batch : n);
+    r->net = ur_net_new(r->tape, &shape, steps, r->model.batch ? r->model.batch : n);
     if (r->net && setup_initial(o, r->tape))
         r->trainer = ur_trainer_new(r->net, r->data, &r->training);
     if (!tape_good(r))
