@@ -59,15 +59,13 @@ static double step_of(const probe *p, size_t i, int k)
 static double noise_of(const probe *p, size_t i, const double n[HALVINGS])
 {
     enum { CHANGES = 5, SAFETY = 8 };
-    double sorted[CHANGES];
-    for (int c = 0; c < CHANGES; c++) {
-        int k = HALVINGS - CHANGES + c, at = c;
+    double least = INFINITY, second = INFINITY;
+    for (int k = HALVINGS - CHANGES; k < HALVINGS; k++) {
         double change = step_of(p, i, k) * fabs(n[k] - n[k - 1]);
-        for (; at > 0 && sorted[at - 1] > change; at--)
-            sorted[at] = sorted[at - 1];
-        sorted[at] = change;
+        second = change < least ? least : fmin(second, change);
+        least = fmin(least, change);
     }
-    return SAFETY * sorted[1];
+    return SAFETY * second;
 }
 
 /* The extrapolated difference with the least error over the halvings of h. */
