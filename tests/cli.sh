@@ -83,6 +83,11 @@ has out '^tanh '
 expect 0 --version
 has out '^unroll [0-9]+\.[0-9]+\.[0-9]+$'
 lines out 1
+for isa in portable avx2 avx512; do
+    UNROLL_ISA=$isa expect 0 gradcheck lstm --strict
+done
+UNROLL_ISA=portable expect 0 info --cpu
+has out '^instruction set: portable$'
 expect 0 info --cpu
 has out '^instruction set: '
 

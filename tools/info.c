@@ -7,7 +7,7 @@ static int info(const options *o)
     if (o->cpu && o->arguments)
         return complain("--cpu: takes no FILE beside it, '%s' was given", o->argument[0]);
     if (o->cpu) {
-        printf("instruction set: portable\n");
+        printf("instruction set: %s\n", ur_instruction_set());
         return DONE;
     }
     if (!o->arguments)
