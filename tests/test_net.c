@@ -652,16 +652,16 @@ START_TEST(embedding_of_classes)
     ur_var index = ur_input(tape, "class", UR_SHAPE(1, COLUMNS));
     ur_var columns = ur_keep(ur_embedding(tape, "We", CLASSES, UNITS, index));
     ur_var W = ur_param(tape, "We", UR_SHAPE(CLASSES, UNITS)), gradient;
-    const size_t weights = (size_t)CLASSES * UNITS, outputs = (size_t)UNITS * COLUMNS;
+    const size_t table = (size_t)CLASSES * UNITS, result = (size_t)UNITS * COLUMNS;
     double w[CLASSES * UNITS], x[UNITS * COLUMNS], g[CLASSES * UNITS];
     for (int i = 0; i < CLASSES * UNITS; i++)
         w[i] = 0.5 + i;
     ck_assert(ur_grad(ur_sum(ur_square(columns)), 1, &W, &gradient));
     ur_keep(gradient);
-    ck_assert(ur_write(W, weights, w) && ur_write(index, COLUMNS, numbers));
+    ck_assert(ur_write(W, table, w) && ur_write(index, COLUMNS, numbers));
     ur_plan *plan = ur_plan_new(tape, NULL);
-    ck_assert(ur_plan_run(plan) && ur_read(plan, columns, outputs, x));
-    ck_assert(ur_read(plan, gradient, weights, g));
+    ck_assert(ur_plan_run(plan) && ur_read(plan, columns, result, x));
+    ck_assert(ur_read(plan, gradient, table, g));
     for (int c = 0; c < COLUMNS; c++)
         for (int i = 0; i < UNITS; i++)
             ck_assert_double_eq(x[i * COLUMNS + c], w[(int)numbers[c] * UNITS + i]);
