@@ -213,6 +213,8 @@ bool ur_grad(ur_var y, size_t n, const ur_var *wrt, ur_var *out)
     ur_tape *tape = y.tape;
     uint32_t *adjoint = NULL;
     bool good = ur__valid(tape, y, "ur_grad");
+    if (n && (!wrt || !out))
+        return good && ur__fail(&tape->error, "ur_grad: nodes and room for %zu gradients were expected", n);
     for (size_t i = 0; i < n && good; i++)
         good = ur__valid(tape, wrt[i], "ur_grad");
     good = good && differentiate(y, n, wrt, &adjoint);

@@ -199,6 +199,10 @@ ur_plan *ur_plan_new(ur_tape *tape, const ur_plan_options *options)
 {
     if (!tape || tape->error.text[0])
         return NULL;
+    if (options && options->roots && !options->root) {
+        ur__fail(&tape->error, "ur_plan_new: a list of %zu roots was expected, there is none", options->roots);
+        return NULL;
+    }
     ur_plan *plan = (ur_plan *)ur__take(tape, sizeof *plan);
     uint8_t *wanted = (uint8_t *)ur__take(tape, tape->nodes);
     bool good = plan && wanted;

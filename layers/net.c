@@ -513,9 +513,10 @@ static bool record(ur_net *net)
 
 ur_net *ur_net_new(ur_tape *tape, const ur_net_options *options, int64_t steps, int64_t batch)
 {
-    if (!options->cell)
+    bool has_cell = options && options->cell && options->cell->step;
+    if (!has_cell)
         ur_tape_fail(tape, "ur_net_new: a cell was expected, there is none");
-    if (!options->cell || ur_tape_error(tape) || !has_sizes(tape, options, steps, batch) || !consistent(tape, options))
+    if (!has_cell || ur_tape_error(tape) || !has_sizes(tape, options, steps, batch) || !consistent(tape, options))
         return NULL;
     ur_net *net = (ur_net *)ur_tape_memory(tape, sizeof *net);
     if (!net)
