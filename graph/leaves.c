@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "internal.h"
+#include "kernels.h"
 
 static void no_run(const ur_call *c)
 {
@@ -188,11 +189,7 @@ bool ur_write(ur_var leaf, size_t count, const double *values)
         return ur__fail(&leaf.tape->error, "ur_write: %s has %zu elements, %zu were given",
                         ur__operand(leaf.tape, leaf.index, text), expected, count);
     }
-    if (leaf.tape->dtype == UR_F64)
-        memcpy(data, values, count * sizeof *values);
-    else
-        for (size_t i = 0; i < count; i++)
-            ((float *)data)[i] = (float)values[i];
+    ur__kernels_of(leaf.tape->dtype)->from_f64(count, data, values);
     return true;
 }
 
@@ -217,21 +214,14 @@ bool ur_param_at(ur_tape *tape, size_t k, ur_var *param, const char **name, size
     return true;
 }
 
-static double element(const void *data, ur_dtype dtype, size_t i)
-{
-    return dtype == UR_F32 ? (double)((const float *)data)[i] : ((const double *)data)[i];
-}
-
 static void copy(void *to, ur_dtype to_dtype, const void *from, ur_dtype from_dtype, size_t count)
 {
     if (to_dtype == from_dtype)
         memcpy(to, from, count * ur_dtype_bytes(to_dtype));
     else if (to_dtype == UR_F32)
-        for (size_t i = 0; i < count; i++)
-            ((float *)to)[i] = (float)element(from, from_dtype, i);
+        ur__kernels_of(to_dtype)->from_f64(count, to, (const double *)from);
     else
-        for (size_t i = 0; i < count; i++)
-            ((double *)to)[i] = element(from, from_dtype, i);
+        ur__kernels_of(from_dtype)->to_f64(count, (double *)to, from);
 }
 
 bool ur_params_copy(ur_tape *to, ur_tape *from)

@@ -5,16 +5,9 @@
 
 /* ---- an index from a name and a step, or from a node, to a symbol */
 
-static uint64_t hash_text(const char *text, uint64_t h) /* FNV-1a */
-{
-    for (; *text; text++)
-        h = (h ^ (unsigned char)*text) * 1099511628211u;
-    return h;
-}
-
 static uint64_t hash_name(const char *prefix, const char *name, int64_t step)
 {
-    return hash_text(name, hash_text(prefix, 14695981039346656037u ^ ((uint64_t)step * 0x9e3779b97f4a7c15u)));
+    return ur__hash(name, ur__hash(prefix, UR__HASH_START ^ ((uint64_t)step * 0x9e3779b97f4a7c15u)));
 }
 
 static uint64_t hash_node(uint32_t node)

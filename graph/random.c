@@ -2,14 +2,6 @@
  * easy as 1, 2, 3" (2011). No state: a number is a function of its seed, its stream's name and its counter. */
 #include "internal.h"
 
-static uint64_t hash_stream(const char *stream) /* FNV-1a */
-{
-    uint64_t h = 14695981039346656037u;
-    for (; *stream; stream++)
-        h = (h ^ (unsigned char)*stream) * 1099511628211u;
-    return h;
-}
-
 static void philox(uint32_t x[4], uint32_t key0, uint32_t key1)
 {
     for (int round = 0; round < 10; round++) {
@@ -25,7 +17,7 @@ static void philox(uint32_t x[4], uint32_t key0, uint32_t key1)
 
 double ur_random(uint64_t seed, const char *stream, uint64_t counter)
 {
-    uint64_t name = hash_stream(stream);
+    uint64_t name = ur__hash(stream, UR__HASH_START);
     uint32_t x[4] = {(uint32_t)counter, (uint32_t)(counter >> 32), (uint32_t)name, (uint32_t)(name >> 32)};
     philox(x, (uint32_t)seed, (uint32_t)(seed >> 32));
     uint64_t bits = ((uint64_t)x[0] << 32 | x[1]) >> 12; /* 52 bits, and a half: never 0 or 1 */

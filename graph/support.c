@@ -67,6 +67,13 @@ size_t ur__times(size_t a, size_t b)
     return b && a > SIZE_MAX / b ? SIZE_MAX : a * b;
 }
 
+uint64_t ur__hash(const char *text, uint64_t h)
+{
+    for (; *text; text++)
+        h = (h ^ (unsigned char)*text) * 1099511628211u;
+    return h;
+}
+
 /* ---- arena: a list of blocks, the newest first; large requests get a block of their own */
 
 enum { BLOCK_BYTES = 65536, ALIGNMENT = 64 };

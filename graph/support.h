@@ -19,6 +19,10 @@ void ur__free(const ur_allocator *a, void *block, size_t bytes);
 /* a * b, or SIZE_MAX when it does not fit. */
 size_t ur__times(size_t a, size_t b);
 
+/* FNV-1a (Fowler, Noll and Vo 1991): the hash of `text` behind what `h` is the hash of. */
+#define UR__HASH_START UINT64_C(14695981039346656037)
+uint64_t ur__hash(const char *text, uint64_t h);
+
 /* Many small blocks that live and die together. */
 typedef struct ur__arena {
     struct ur__block *block;

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "../optim/optim.h"
+#include "temporary.h"
 
 static double draw(uint64_t *state) /* uniform in -1..1, Marsaglia's xorshift */
 {
@@ -1024,17 +1025,6 @@ END_TEST
 
 /* ---- model files */
 
-static const char *model_path(void)
-{
-    static char path[512];
-    const char *folder = getenv("TMPDIR");
-    snprintf(path, sizeof path, "%s/test_net-XXXXXX", folder && *folder ? folder : P_tmpdir);
-    int file = mkstemp(path);
-    ck_assert_int_ge(file, 0);
-    ck_assert_int_eq(close(file), 0);
-    return path;
-}
-
 /* Not `weighted` and `start`: they belong to the data and to the run, not to the model. */
 static void assert_same_options(const ur_net_options *a, const ur_net_options *b)
 {
@@ -1050,7 +1040,7 @@ static void assert_same_options(const ur_net_options *a, const ur_net_options *b
 
 static void check_round_trip(ur_dtype dtype, const ur_net_options *options, ur_model model)
 {
-    const char *path = model_path();
+    const char *path = temporary_path();
     ur_error error = {{0}};
     ur_net *net = new_net(dtype, options, 2, 1);
     size_t count, again;
@@ -1188,7 +1178,7 @@ START_TEST(wrong_metadata_are_named)
     ur_net_options options;
     ur_model model = {.epoch = 3};
     for (size_t k = 0; k < sizeof wrong / sizeof *wrong; k++) {
-        const char *path = model_path();
+        const char *path = temporary_path();
         ck_assert_msg(ur_model_save(net, &model, path, &error), "%s", error.text);
         ur_arrays *set = ur_arrays_load(path, NULL, &error);
         ck_assert_ptr_nonnull(set);

@@ -6,6 +6,7 @@
 
 #include "../optim/optim.h"
 #include "support.h"
+#include "temporary.h"
 
 enum { STEPS = 20, MOST = 64 };
 
@@ -108,17 +109,6 @@ static double *theta_of(ur_net *net, size_t *n)
 }
 
 /* ---- models in files */
-
-static const char *temporary_path(void)
-{
-    static char path[512];
-    const char *folder = getenv("TMPDIR");
-    snprintf(path, sizeof path, "%s/test_optim-XXXXXX", folder && *folder ? folder : P_tmpdir);
-    int file = mkstemp(path);
-    ck_assert_int_ge(file, 0);
-    ck_assert_int_eq(close(file), 0);
-    return path;
-}
 
 static ur_arrays *through_a_file(const ur_trainer *trainer)
 {
