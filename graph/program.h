@@ -1,0 +1,70 @@
+/* program.h - a tape as loops over time: what roll.c finds and what a plan is made from.
+ *
+ * The nodes of a tape are the values of lines. A line is one statement of a loop's body, `h = tanh(net)`, and has one
+ * value for each iteration from `begin` on; a straight node is a line of one value in a loop of one iteration. A leaf or
+ * a constant is a line without a loop. What a loop's iterations read is described phase by phase: within a phase every
+ * operand is value first, first + stride, first + 2 stride, ... of a line. Where an iteration differs, the first one
+ * that starts from h_0 or the last one that nothing comes after, another phase begins: so a phase is exact, and whatever
+ * was recorded has a program. A tape that does not roll is a program of many short loops. */
+#ifndef UR_PROGRAM_H
+#define UR_PROGRAM_H
+
+#include "internal.h"
+
+/* An operand: in iteration i of a phase that begins with iteration b it is value first + stride (i - b) of the line.
+ * With count > 1, in straight code only, it stands for that many operands, first, first + stride, ... */
+typedef struct ur__ref {
+    uint32_t line;
+    int32_t first, stride;
+    uint32_t count;
+} ur__ref;
+
+/* line = op(refs): op, constants and shape are those of the line's node. */
+typedef struct ur__statement {
+    uint32_t line;
+    uint32_t ref, refs;
+} ur__statement;
+
+/* Iterations begin..end-1 run these statements one after another. */
+typedef struct ur__phase {
+    uint32_t begin, end;
+    uint32_t statement, statements;
+} ur__phase;
+
+typedef struct ur__line {
+    uint32_t node;   /* one of its values on the tape: it has the line's op, shape, constants and scope */
+    uint32_t loop;   /* UR_NONE for leaves and constants */
+    uint32_t begin;  /* the iteration that value 0 belongs to */
+    uint32_t values; /* number of values */
+    uint32_t first;  /* leaves: value k is leaf number leaf[first + k] */
+} ur__line;
+
+typedef struct ur__loop {
+    uint32_t iterations;
+    int32_t step, direction; /* iteration i is step t = step + direction i; 0, 0 in straight code */
+    uint32_t phase, phases;
+} ur__loop;
+
+/* Where a node is. The line is UR_NONE for what no root needs. */
+typedef struct ur__place {
+    uint32_t line, value;
+} ur__place;
+
+typedef struct ur__program {
+    ur__line *line;
+    ur__loop *loop; /* in an order in which they can run */
+    ur__phase *phase;
+    ur__statement *statement;
+    ur__ref *ref;
+    uint32_t *leaf;   /* nodes: the inputs of one shape are one line, in the order of the tape; parameters one each */
+    ur__place *place; /* of every node */
+    size_t lines, loops, phases, statements, refs, leaves, nodes;
+    size_t line_room, loop_room, phase_room, statement_room, ref_room, leaf_room;
+    ur_error why; /* the first reason why steps were not rolled; empty when all were */
+} ur__program;
+
+/* Finds the program that computes the roots. False, with the tape's error set, when there is no memory. */
+bool ur__roll(ur_tape *tape, size_t roots, const uint32_t *root, ur__program *program);
+void ur__program_free(ur_tape *tape, ur__program *program);
+
+#endif
