@@ -26,7 +26,16 @@ typedef enum ur__kernel {
     UR__SOFTPLUS,
     UR__BCE_NET,
     UR__SQUARED_ERROR,
-    UR__MAPS, /* number of elementwise kernels */
+    /* several operations in one: a plan puts them together, no operation names them */
+    UR__COPY,           /* a */
+    UR__MUL_ADD,        /* a b + c */
+    UR__ADD_ADD,        /* (a + b) + c */
+    UR__MUL_MUL,        /* a (b c) */
+    UR__MUL_ONE_MINUS,  /* a (1 - b) */
+    UR__DERIVE_TANH,    /* a (1 - b^2) */
+    UR__DERIVE_SIGMOID, /* a (b (1 - b)) */
+    UR__BLEND,          /* a b + (1 - a) c */
+    UR__MAPS,           /* number of elementwise kernels */
 
     UR__MATMUL = UR__MAPS,
     UR__ALIAS, /* the result is the input's memory */
@@ -42,8 +51,57 @@ enum { UR__TILE = 256 };
 /* y[i] = f(a[i], b[i], c[i]) for n elements of the table's type; y may be an operand. */
 typedef void ur__map_kernel(size_t n, void *y, const void *a, const void *b, const void *c, const double *attr);
 
+/* One term A X of a product, A [m,k]. X has k rows, x_stride elements apart. `a` is what `pack` wrote for A; for
+ * `product_narrow` it is the matrix as it lies, element (i,q) at a[i a_stride + q], or a[q a_stride + i] transposed. */
+typedef struct ur__term {
+    const void *a, *x;
+    size_t k, x_stride, a_stride;
+    bool a_transposed;
+} ur__term;
+
+/* Steps of a contraction whose operands lie at constant distances: at step s A is at a + s a_step, matrix B_g at
+ * b[g] + s b_step[g], counted in elements. Of step s the first columns[s] columns count, all where `columns` is NULL. */
+typedef struct ur__stretch {
+    size_t steps;
+    const uint32_t *columns;
+    const void *a;
+    ptrdiff_t a_step;
+    const void *const *b;
+    const ptrdiff_t *b_step;
+} ur__stretch;
+
+/* out[g][i,j] = sum over all steps and columns of A[i] B_g[j], for A [rows,n] and each of `matrices` matrices B_g [m,n]:
+ * gradients of weights. Where `a` is NULL A is one row of ones: sums of the rows of B. */
+typedef struct ur__contraction {
+    size_t rows, m, n, a_stride, b_stride;
+    size_t matrices, stretches;
+    const ur__stretch *stretch;
+    void *const *out; /* of each matrix: [rows,m], dense, overwritten */
+} ur__contraction;
+
+/* Fewer columns than this: lanes go along the features. */
+enum { UR__NARROW = 8 };
+
 typedef struct ur__kernels {
     ur__map_kernel *map[UR__MAPS];
+    /* Products of packed matrices with many columns. A matrix of m rows is packed in panels of `panel` rows, the number
+     * that suits m and n; pack writes rows first..first+m-1 of it from op(A), A having rows of a_stride elements, so
+     * that matrices over the same X can be stacked. packed_elements(panel, m, k) is the room for m rows in all, zeroed
+     * once by the caller. */
+    size_t (*panel)(size_t m, size_t n);
+    size_t (*packed_elements)(size_t panel, size_t m, size_t k);
+    void (*pack)(size_t panel, size_t first, size_t m, size_t k, const void *a, size_t a_stride, bool a_transposed,
+                 void *packed);
+    /* C[m,n] = bias + sum of the terms in their order, rows of C being c_stride elements apart: bias is one element for
+     * each row or NULL; `add`: the sum is added to what C holds (bias is NULL then). k goes upwards for every element,
+     * whatever the blocks are. */
+    void (*product)(size_t panel, size_t m, size_t n, size_t terms, const ur__term *term, const void *bias, bool add,
+                    void *c, size_t c_stride);
+    void (*product_narrow)(size_t m, size_t n, size_t terms, const ur__term *term, const void *bias, bool add, void *c,
+                           size_t c_stride);
+    /* `room` is contraction_room(c) bytes, 64-byte aligned. */
+    size_t (*contraction_room)(const ur__contraction *c);
+    void (*contract)(const ur__contraction *c, void *room);
     /* C[m,n] = op(A) op(B), op(A) being [m,k]; A and B are stored transposed where the flags say so. */
     void (*matmul)(size_t m, size_t n, size_t k, const void *a, bool a_transposed, const void *b, bool b_transposed,
                    void *c);
