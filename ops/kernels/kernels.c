@@ -139,10 +139,21 @@ MAP(step, a[i] > 0 ? 1 : 0)
 MAP(softplus, real_softplus(a[i]))
 MAP(bce_net, real_softplus(a[i]) - a[i] * b[i])
 MAP(squared_error, (real)0.5 * (a[i] - b[i]) * (a[i] - b[i]))
+MAP(copy, a[i])
+MAP(mul_add, a[i] * b[i] + c[i])
+MAP(add_add, (a[i] + b[i]) + c[i])
+MAP(mul_mul, a[i] * (b[i] * c[i]))
+MAP(mul_one_minus, a[i] * (1 - b[i]))
+MAP(derive_tanh, a[i] * (1 - b[i] * b[i]))
+MAP(derive_sigmoid, a[i] * (b[i] * (1 - b[i])))
+MAP(blend, a[i] * b[i] + (1 - a[i]) * c[i])
 
 /* ---- matrix product */
 
 #include "gemm.h"
+
+#include "contract.h"
+#include "product.h"
 
 /* ---- sums and conversions */
 
@@ -219,7 +230,22 @@ const ur__kernels UR_TABLE = {
             [UR__SOFTPLUS] = map_softplus,
             [UR__BCE_NET] = map_bce_net,
             [UR__SQUARED_ERROR] = map_squared_error,
+            [UR__COPY] = map_copy,
+            [UR__MUL_ADD] = map_mul_add,
+            [UR__ADD_ADD] = map_add_add,
+            [UR__MUL_MUL] = map_mul_mul,
+            [UR__MUL_ONE_MINUS] = map_mul_one_minus,
+            [UR__DERIVE_TANH] = map_derive_tanh,
+            [UR__DERIVE_SIGMOID] = map_derive_sigmoid,
+            [UR__BLEND] = map_blend,
         },
+    .panel = panel_of,
+    .packed_elements = packed_elements,
+    .pack = pack,
+    .product = packed_product,
+    .product_narrow = product_narrow,
+    .contraction_room = contraction_room,
+    .contract = contract,
     .matmul = matmul,
     .add_to = add_to,
     .sum_to = sum_to,
