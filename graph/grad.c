@@ -163,20 +163,35 @@ static void adjoin(const walk *w, uint32_t v)
         w->adjoint[v] = v == w->y ? ur_const(tape, ur__shape(tape, v), 1).index : gather(w, v);
 }
 
+/* Where a piece of a loop's body began, its adjoints end: those of the piece before it begin there. `marks` counts the
+ * marks that the walk has not reached. */
+static void pass_marks(ur_tape *tape, uint32_t v, size_t *marks)
+{
+    size_t before = *marks;
+    while (*marks > 0 && tape->mark[*marks - 1] > v)
+        (*marks)--;
+    if (*marks < before)
+        ur__mark(tape);
+}
+
 /* Leaves come last: the sum over t of a parameter's gradient belongs to no step of the loop. */
 static bool sweep(walk *w)
 {
     ur_tape *tape = w->tape;
     uint32_t scope = tape->scope_now;
     int32_t step = tape->step_now;
+    size_t marks = tape->marks;
+    ur__mark(tape);
     for (size_t i = w->y + (size_t)1; i-- > 0 && !tape->error.text[0];) {
         uint32_t v = (uint32_t)i;
+        pass_marks(tape, v, &marks);
         if (!w->between[v] || (ur__is_leaf(&tape->node[v]) && v != w->y))
             continue;
         adjoin(w, v);
         if (w->adjoint[v])
             derive(w, v);
     }
+    ur__mark(tape);
     for (size_t i = w->y + (size_t)1; i-- > 0 && !tape->error.text[0];)
         if (w->between[i] && ur__is_leaf(&tape->node[i]))
             adjoin(w, (uint32_t)i);

@@ -71,9 +71,10 @@ struct ur_tape {
     uint32_t *kept;
     uint32_t *state;    /* state nodes */
     uint32_t *constant; /* const nodes */
-    size_t nodes, ins, attrs, shapes, leaves, scopes, symbols, sweeps, params, keeps, states, consts;
+    uint32_t *mark;     /* number of nodes where a piece of a loop's body may begin */
+    size_t nodes, ins, attrs, shapes, leaves, scopes, symbols, sweeps, params, keeps, states, consts, marks;
     size_t node_room, in_room, attr_room, shape_room, leaf_room, scope_room, symbol_room, sweep_room, param_room,
-        kept_room, state_room, constant_room;
+        kept_room, state_room, constant_room, mark_room;
 
     void *theta; /* the parameters' vector */
     size_t theta_count, theta_room;
@@ -130,6 +131,10 @@ uint32_t ur__find_param(const ur_tape *tape, const char *name);
 const char *ur__name_leaf(ur_tape *tape, const char *name, int64_t step, uint32_t node);
 /* The scope path. */
 void ur__path(const ur_tape *tape, uint32_t scope, char *text, size_t bytes);
+
+/* Remembers that a piece of a loop's body may begin here: at every ur_step, and where ur_grad comes to the adjoints of
+ * another piece. False, with the tape's error set, when there is no memory. */
+bool ur__mark(ur_tape *tape);
 
 /* Makes room for one more element; false, with the tape's error set, when there is no memory. */
 bool ur__room(ur_tape *tape, void *array_pointer, size_t *room, size_t count, size_t element_bytes);

@@ -93,7 +93,17 @@ static const char *add(ur_tape *tape, const char *prefix, const char *name, int6
     return copy;
 }
 
-/* ---- scopes */
+/* ---- steps and scopes */
+
+bool ur__mark(ur_tape *tape)
+{
+    if (tape->marks && tape->mark[tape->marks - 1] == tape->nodes)
+        return true;
+    if (!ur__room(tape, &tape->mark, &tape->mark_room, tape->marks, sizeof *tape->mark))
+        return false;
+    tape->mark[tape->marks++] = (uint32_t)tape->nodes;
+    return true;
+}
 
 void ur_step(ur_tape *tape, int64_t t)
 {
@@ -101,7 +111,7 @@ void ur_step(ur_tape *tape, int64_t t)
         return;
     if (t < 0 || t > INT32_MAX)
         ur__fail(&tape->error, "ur_step: a step from 0 to %d was expected, not %lld", INT32_MAX, (long long)t);
-    else
+    else if (ur__mark(tape))
         tape->step_now = (int32_t)t;
 }
 

@@ -46,9 +46,9 @@ typedef struct ur__loop {
 } ur__loop;
 
 /* Where a node is. The line is UR_NONE for what no root needs. */
-typedef struct ur__place {
+typedef struct ur__position {
     uint32_t line, value;
-} ur__place;
+} ur__position;
 
 typedef struct ur__program {
     ur__line *line;
@@ -56,8 +56,8 @@ typedef struct ur__program {
     ur__phase *phase;
     ur__statement *statement;
     ur__ref *ref;
-    uint32_t *leaf;   /* nodes: the inputs of one shape are one line, in the order of the tape; parameters one each */
-    ur__place *place; /* of every node */
+    uint32_t *leaf; /* nodes: the inputs of one shape are one line, in the order of the tape; parameters one each */
+    ur__position *place; /* of every node */
     size_t lines, loops, phases, statements, refs, leaves, nodes;
     size_t line_room, loop_room, phase_room, statement_room, ref_room, leaf_room;
     ur_error why; /* the first reason why steps were not rolled; empty when all were */
@@ -66,5 +66,9 @@ typedef struct ur__program {
 /* Finds the program that computes the roots. False, with the tape's error set, when there is no memory. */
 bool ur__roll(ur_tape *tape, size_t roots, const uint32_t *root, ur__program *program);
 void ur__program_free(ur_tape *tape, ur__program *program);
+
+/* Writes loops, phases and statements, `7[i] = tanh(6[i])`: numbers are those of lines, i counts from the phase's
+ * first iteration. */
+void ur__program_print(const ur_tape *tape, const ur__program *program, FILE *out);
 
 #endif

@@ -64,7 +64,7 @@ void ur_tape_clear(ur_tape *tape)
     ur__arena_free(&tape->arena, &tape->allocator);
     tape->nodes = tape->ins = tape->attrs = tape->shapes = tape->leaves = tape->scopes = 0;
     tape->symbols = tape->params = tape->keeps = tape->states = tape->theta_count = 0;
-    tape->consts = 0;
+    tape->consts = tape->marks = 0;
     tape->scope_now = 0;
     tape->step_now = 0;
     tape->error.text[0] = 0;
@@ -92,6 +92,7 @@ void ur_tape_free(ur_tape *tape)
     ur__give(tape, tape->kept, tape->kept_room * sizeof *tape->kept);
     ur__give(tape, tape->state, tape->state_room * sizeof *tape->state);
     ur__give(tape, tape->constant, tape->constant_room * sizeof *tape->constant);
+    ur__give(tape, tape->mark, tape->mark_room * sizeof *tape->mark);
     ur__give(tape, tape->theta, tape->theta_room * ur_dtype_bytes(tape->dtype));
     ur__give(tape, tape->by_name.slot, tape->by_name.slots * sizeof(uint32_t));
     ur__give(tape, tape->by_node.slot, tape->by_node.slots * sizeof(uint32_t));
@@ -135,7 +136,8 @@ size_t ur_tape_bytes(const ur_tape *tape)
     bytes += tape->attr_room * sizeof *tape->attr + tape->shape_room * sizeof *tape->shape;
     bytes += tape->leaf_room * sizeof *tape->leaf + tape->scope_room * sizeof *tape->scope;
     bytes += tape->symbol_room * sizeof *tape->symbol + tape->sweep_room * sizeof *tape->sweep;
-    bytes += (tape->param_room + tape->kept_room + tape->state_room + tape->constant_room) * sizeof(uint32_t);
+    bytes += (tape->param_room + tape->kept_room + tape->state_room + tape->constant_room + tape->mark_room) *
+             sizeof(uint32_t);
     bytes += (tape->by_name.slots + tape->by_node.slots) * sizeof(uint32_t);
     for (size_t i = 0; i < tape->sweeps; i++)
         bytes += ((size_t)tape->sweep[i].y + 1) * sizeof(uint32_t);

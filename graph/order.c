@@ -1,0 +1,469 @@
+/* order.c - makes the program of a tape whose loops are known: what is needed, in an order in which it can run.
+ *
+ * A line is needed when a root lies on it or a statement of another one reads it. Loops and nodes of straight code are
+ * put in order by depth-first search, each behind what it reads. Two loops, or a loop and straight code, can need each
+ * other: then the loop becomes straight code, which always has an order, the tape's. */
+#include "roll.h"
+
+#include <string.h>
+
+/* ---- what is needed */
+
+/* The value u is needed by `reader`. True when nodes of its line that come behind the reader were not looked at yet. */
+static bool want(ur__roller *r, uint32_t u, size_t reader)
+{
+    uint32_t line = r->program->place[u].line;
+    if (line == UR_NONE) {
+        r->wanted[u] = 1;
+        return false;
+    }
+    bool news = !r->track[line].wanted;
+    r->track[line].wanted = true;
+    return news && r->track[line].last > reader;
+}
+
+/* From the last node to the first. Mostly once is enough; where a line turns out to be needed by an earlier node than
+ * its last one, once more. */
+static void prune(ur__roller *r, size_t roots, const uint32_t *root)
+{
+    const ur_tape *tape = r->tape;
+    bool again = true;
+    for (size_t i = 0; i < roots; i++)
+        want(r, root[i], r->nodes);
+    for (size_t i = 0; i < tape->states; i++)
+        want(r, ur__operand_of(tape, &tape->node[tape->state[i]], 1), r->nodes);
+    while (again) {
+        again = false;
+        for (uint32_t v = (uint32_t)r->nodes; v-- > 0;) {
+            uint32_t line = r->program->place[v].line;
+            const ur__node *n = &tape->node[v];
+            if (line == UR_NONE ? r->wanted[v] : r->track[line].wanted)
+                for (uint32_t k = 0; k < n->inputs; k++)
+                    again |= want(r, ur__operand_of(tape, n, k), v);
+        }
+    }
+}
+
+/* ---- statements and phases */
+
+/* Where an operand is, its value counted from its line's first. */
+static ur__position place_of(const ur__program *p, uint32_t u)
+{
+    ur__position place = p->place[u];
+    place.value -= p->line[place.line].begin;
+    return place;
+}
+
+/* Lengthens a sum's last operand by one more of the same line. */
+static bool lengthen(ur__ref *ref, ur__position place)
+{
+    int64_t stride = (int64_t)place.value - ref->first;
+    if (ref->line != place.line || (ref->count > 1 && stride != (int64_t)ref->stride * ref->count))
+        return false;
+    if (ref->count == 1)
+        ref->stride = (int32_t)stride;
+    ref->count++;
+    return true;
+}
+
+static bool add_statement(ur__roller *r, uint32_t v, uint32_t line, bool straight)
+{
+    ur_tape *tape = r->tape;
+    ur__program *p = r->program;
+    const ur__node *n = &tape->node[v];
+    ur__statement s = {.line = line, .ref = (uint32_t)p->refs};
+    bool compress = straight && n->op->inputs == UR_ANY_INPUTS && n->inputs > 2;
+    if (!ur__room(tape, &p->statement, &p->statement_room, p->statements, sizeof s))
+        return false;
+    for (uint32_t k = 0; k < n->inputs; k++) {
+        ur__position place = place_of(p, ur__operand_of(tape, n, k));
+        if (compress && p->refs > s.ref && lengthen(&p->ref[p->refs - 1], place))
+            continue;
+        if (!ur__room(tape, &p->ref, &p->ref_room, p->refs, sizeof *p->ref))
+            return false;
+        p->ref[p->refs++] = (ur__ref){.line = place.line, .first = (int32_t)place.value, .count = 1};
+    }
+    s.refs = (uint32_t)p->refs - s.ref;
+    p->statement[p->statements++] = s;
+    p->phase[p->phases - 1].statements++;
+    return true;
+}
+
+static bool begin_phase(ur__roller *r, uint32_t begin)
+{
+    ur__program *p = r->program;
+    if (!ur__room(r->tape, &p->phase, &p->phase_room, p->phases, sizeof *p->phase))
+        return false;
+    p->phase[p->phases++] = (ur__phase){.begin = begin, .end = begin + 1, .statement = (uint32_t)p->statements};
+    p->loop[p->loops - 1].phases++;
+    return true;
+}
+
+static bool begin_loop(ur__roller *r, ur__loop loop)
+{
+    ur__program *p = r->program;
+    loop.phase = (uint32_t)p->phases;
+    if (!ur__room(r->tape, &p->loop, &p->loop_room, p->loops, sizeof loop))
+        return false;
+    p->loop[p->loops++] = loop;
+    return true;
+}
+
+static bool is_straight(const ur__loop *loop)
+{
+    return loop->direction == 0 && loop->iterations == 1;
+}
+
+/* Appends a node to the straight code at the program's end. */
+static bool emit_node(ur__roller *r, uint32_t v)
+{
+    ur__program *p = r->program;
+    if ((!p->loops || !is_straight(&p->loop[p->loops - 1])) &&
+        (!begin_loop(r, (ur__loop){.iterations = 1}) || !begin_phase(r, 0)))
+        return false;
+    ur__line own = {.node = v, .loop = UR__STRAIGHT, .values = 1};
+    uint32_t line = ur__add_line(r, own, (uint32_t)p->loops - 1);
+    if (line == UR_NONE || !add_statement(r, v, line, true))
+        return false;
+    r->track[line].wanted = true;
+    p->place[v] = (ur__position){.line = line, .value = 0};
+    return true;
+}
+
+/* Is v a statement of this loop that a root needs? */
+static bool belongs(const ur__roller *r, uint32_t loop, uint32_t v)
+{
+    uint32_t line = r->program->place[v].line;
+    return line != UR_NONE && r->program->line[line].loop == loop && r->track[line].wanted;
+}
+
+/* Does the segment go on with the phase that runs? The phase's second iteration, at distance 1, sets the strides. */
+static bool goes_on(const ur__roller *r, uint32_t loop, const ur__segment *segment, const ur__phase *phase,
+                    uint32_t distance)
+{
+    const ur__program *p = r->program;
+    const ur__statement *s = p->statement + phase->statement, *end = s + phase->statements;
+    for (uint32_t v = segment->begin; v < segment->end; v++) {
+        if (!belongs(r, loop, v))
+            continue;
+        const ur__node *n = &r->tape->node[v];
+        if (s == end || s->line != p->place[v].line || s->refs != n->inputs)
+            return false;
+        ur__ref *ref = p->ref + s->ref;
+        for (uint32_t k = 0; k < n->inputs; k++, ref++) {
+            ur__position place = place_of(p, ur__operand_of(r->tape, n, k));
+            int64_t far = (int64_t)place.value - ref->first;
+            if (distance == 1)
+                ref->stride = (int32_t)far;
+            if (ref->line != place.line || far != (int64_t)ref->stride * distance)
+                return false;
+        }
+        s++;
+    }
+    return s == end;
+}
+
+static bool emit_iteration(ur__roller *r, uint32_t loop, uint32_t g)
+{
+    ur__program *p = r->program;
+    const ur__found *f = &r->found[loop];
+    const ur__segment *s = &r->segment[g];
+    uint32_t i = g - f->begin;
+    if (i > 0) {
+        ur__phase *phase = &p->phase[p->phases - 1];
+        if (goes_on(r, loop, s, phase, i - phase->begin)) {
+            phase->end++;
+            return true;
+        }
+        if (i - phase->begin == 1) /* it stays the only one */
+            for (size_t k = p->statement[phase->statement].ref; phase->statements && k < p->refs; k++)
+                p->ref[k].stride = 0;
+    }
+    if (!begin_phase(r, i))
+        return false;
+    for (uint32_t v = s->begin; v < s->end; v++)
+        if (belongs(r, loop, v) && !add_statement(r, v, p->place[v].line, false))
+            return false;
+    return true;
+}
+
+static bool emit_loop(ur__roller *r, uint32_t loop)
+{
+    ur__found *f = &r->found[loop];
+    const ur__segment *s = &r->segment[f->begin];
+    bool marked = s->marked;
+    if (!begin_loop(r, (ur__loop){.iterations = f->end - f->begin,
+                                  .step = marked ? s->step : 0,
+                                  .direction = marked ? s[1].step - s->step : 0}))
+        return false;
+    f->number = (uint32_t)r->program->loops - 1;
+    f->state = UR__DONE;
+    for (uint32_t g = f->begin; g < f->end; g++)
+        if (!emit_iteration(r, loop, g))
+            return false;
+    return true;
+}
+
+/* ---- the order */
+
+/* A node of straight code, or a loop at one of its nodes, whose operands from k on are still to be looked at. */
+typedef struct frame {
+    uint32_t loop; /* UR_NONE: straight code */
+    uint32_t segment, node, k;
+} frame;
+
+typedef struct search {
+    ur__roller *r;
+    frame *stack;
+    size_t depth, room;
+    bool unrolled;
+} search;
+
+enum { NEEDED = 1, OPEN = 2 }; /* of roller.wanted */
+
+static bool push(search *s, frame f)
+{
+    if (!ur__room(s->r->tape, &s->stack, &s->room, s->depth, sizeof f))
+        return false;
+    s->stack[s->depth++] = f;
+    if (f.loop == UR_NONE)
+        s->r->wanted[f.node] = OPEN;
+    else
+        s->r->found[f.loop].state = UR__OPEN;
+    return true;
+}
+
+/* The loop of a node that is in one, else UR_NONE. */
+static uint32_t loop_of(const ur__roller *r, uint32_t v)
+{
+    uint32_t line = r->program->place[v].line;
+    uint32_t loop = line == UR_NONE ? UR_NONE : r->program->line[line].loop;
+    return loop == UR__STRAIGHT ? UR_NONE : loop;
+}
+
+static bool push_item(search *s, uint32_t v)
+{
+    const ur__roller *r = s->r;
+    uint32_t loop = loop_of(r, v);
+    if (loop == UR_NONE)
+        return push(s, (frame){.loop = UR_NONE, .node = v});
+    const ur__found *f = &r->found[loop];
+    return push(s, (frame){.loop = loop, .segment = f->begin, .node = r->segment[f->begin].begin});
+}
+
+/* Has u its place in the order? */
+static bool is_ready(const ur__roller *r, uint32_t u)
+{
+    uint32_t loop = loop_of(r, u);
+    return loop == UR_NONE ? r->program->place[u].line != UR_NONE : r->found[loop].state == UR__DONE;
+}
+
+/* The next operand of the node that has to come first; UR_NONE: there is none. */
+static uint32_t next_operand(const ur__roller *r, frame *f)
+{
+    const ur__node *n = &r->tape->node[f->node];
+    for (; f->k < n->inputs; f->k++) {
+        uint32_t u = ur__operand_of(r->tape, n, f->k);
+        if (!is_ready(r, u) && (f->loop == UR_NONE || loop_of(r, u) != f->loop))
+            return u;
+    }
+    return UR_NONE;
+}
+
+static uint32_t next_of(const ur__roller *r, frame *f)
+{
+    if (f->loop == UR_NONE)
+        return next_operand(r, f);
+    const ur__found *loop = &r->found[f->loop];
+    while (f->segment < loop->end) {
+        for (; f->node < r->segment[f->segment].end; f->node++, f->k = 0) {
+            uint32_t u = belongs(r, f->loop, f->node) ? next_operand(r, f) : UR_NONE;
+            if (u != UR_NONE)
+                return u;
+        }
+        if (++f->segment < loop->end)
+            f->node = r->segment[f->segment].begin;
+        f->k = 0;
+    }
+    return UR_NONE;
+}
+
+/* Makes straight code of a loop, for the reason that its node needs what the loop leads to. */
+static void unroll(ur__roller *r, const frame *at)
+{
+    ur__program *p = r->program;
+    ur__found *f = &r->found[at->loop];
+    const ur__node *n = &r->tape->node[at->node];
+    char path[UR__PATH];
+    ur__path(r->tape, n->scope, path, sizeof path);
+    ur__fail(&p->why, "step %d%s%s: %s reads what the steps themselves lead to", (int)n->step, *path ? " in " : "",
+             path, n->op->name);
+    for (uint32_t g = f->begin; g < f->end; g++)
+        for (uint32_t v = r->segment[g].begin; v < r->segment[g].end; v++)
+            if (loop_of(r, v) == at->loop) {
+                r->wanted[v] = r->track[p->place[v].line].wanted ? NEEDED : 0;
+                p->place[v].line = UR_NONE;
+            }
+    for (size_t i = 0; i < p->lines; i++)
+        if (p->line[i].loop == at->loop)
+            r->track[i].wanted = false;
+    f->state = UR__DROPPED;
+}
+
+/* A cycle: the topmost loop of the stack is in it. What is below goes on as if it had not been looked at. */
+static void break_cycle(search *s)
+{
+    while (s->stack[s->depth - 1].loop == UR_NONE)
+        s->r->wanted[s->stack[--s->depth].node] = NEEDED;
+    unroll(s->r, &s->stack[--s->depth]);
+    s->unrolled = true;
+}
+
+/* Puts the node, or its loop, in order behind all that it needs. */
+static bool visit(search *s, uint32_t v)
+{
+    ur__roller *r = s->r;
+    bool good = push_item(s, v);
+    while (good && s->depth) {
+        frame *f = &s->stack[s->depth - 1];
+        uint32_t u = next_of(r, f), loop = u == UR_NONE ? UR_NONE : loop_of(r, u);
+        if (u == UR_NONE) {
+            good = f->loop == UR_NONE ? emit_node(r, f->node) : emit_loop(r, f->loop);
+            s->depth--;
+        } else if (loop == UR_NONE ? r->wanted[u] == OPEN : r->found[loop].state == UR__OPEN) {
+            break_cycle(s);
+        } else {
+            good = push_item(s, u);
+        }
+    }
+    return good;
+}
+
+/* The first statement of a loop that a root needs; UR_NONE: the loop is empty. */
+static uint32_t first_of(const ur__roller *r, uint32_t loop)
+{
+    const ur__found *f = &r->found[loop];
+    for (uint32_t g = f->begin; g < f->end; g++)
+        for (uint32_t v = r->segment[g].begin; v < r->segment[g].end; v++)
+            if (belongs(r, loop, v))
+                return v;
+    return UR_NONE;
+}
+
+static bool visit_all(search *s)
+{
+    const ur__roller *r = s->r;
+    for (uint32_t v = 0; v < r->nodes; v++)
+        if (r->wanted[v] && r->program->place[v].line == UR_NONE && !visit(s, v))
+            return false;
+    for (uint32_t l = 0; l < r->founds; l++) {
+        uint32_t v = r->found[l].state == UR__NEW ? first_of(r, l) : UR_NONE;
+        if (v != UR_NONE && !visit(s, v))
+            return false;
+    }
+    return true;
+}
+
+/* ---- the end */
+
+/* Leaves the lines that are needed, and leaves; `number` has an element for each line. */
+static void renumber(ur__roller *r, uint32_t *number)
+{
+    ur__program *p = r->program;
+    uint32_t lines = 0;
+    for (size_t i = 0; i < p->lines; i++)
+        number[i] = p->line[i].loop == UR_NONE || r->track[i].wanted ? lines++ : UR_NONE;
+    for (size_t v = 0; v < r->nodes; v++) {
+        ur__position *place = &p->place[v];
+        if (place->line == UR_NONE)
+            continue;
+        place->value -= p->line[place->line].begin;
+        place->line = number[place->line];
+        place->value = place->line == UR_NONE ? 0 : place->value;
+    }
+    for (size_t i = 0; i < p->statements; i++)
+        p->statement[i].line = number[p->statement[i].line];
+    for (size_t i = 0; i < p->refs; i++)
+        p->ref[i].line = number[p->ref[i].line];
+    for (size_t i = 0; i < p->lines; i++) {
+        ur__line line = p->line[i];
+        if (number[i] == UR_NONE)
+            continue;
+        if (line.loop == UR__STRAIGHT) {
+            line.loop = r->track[i].slot;
+        } else if (line.loop != UR_NONE) {
+            line.begin -= r->found[line.loop].begin;
+            line.loop = r->found[line.loop].number;
+        }
+        p->line[number[i]] = line;
+    }
+    p->lines = lines;
+    for (size_t i = 0; i < r->tape->states; i++) {
+        uint32_t v = r->tape->state[i];
+        p->place[v] = p->place[ur__operand_of(r->tape, &r->tape->node[v], 1)];
+    }
+}
+
+bool ur__order(ur__roller *r, size_t roots, const uint32_t *root)
+{
+    search s = {.r = r};
+    bool good = true;
+    prune(r, roots, root);
+    do {
+        s.unrolled = false;
+        good = visit_all(&s);
+    } while (good && s.unrolled);
+    ur__give(r->tape, s.stack, s.room * sizeof *s.stack);
+    size_t bytes = (r->program->lines + 1) * sizeof(uint32_t);
+    uint32_t *number = good ? (uint32_t *)ur__take(r->tape, bytes) : NULL;
+    if (number)
+        renumber(r, number);
+    ur__give(r->tape, number, bytes);
+    return number != NULL;
+}
+
+void ur__program_free(ur_tape *tape, ur__program *program)
+{
+    ur__give(tape, program->line, program->line_room * sizeof *program->line);
+    ur__give(tape, program->loop, program->loop_room * sizeof *program->loop);
+    ur__give(tape, program->phase, program->phase_room * sizeof *program->phase);
+    ur__give(tape, program->statement, program->statement_room * sizeof *program->statement);
+    ur__give(tape, program->ref, program->ref_room * sizeof *program->ref);
+    ur__give(tape, program->leaf, program->leaf_room * sizeof *program->leaf);
+    ur__give(tape, program->place, program->nodes * sizeof *program->place);
+    *program = (ur__program){.lines = 0};
+}
+
+/* ---- in words */
+
+static void print_ref(const ur__ref *ref, FILE *out)
+{
+    fprintf(out, "%u@%d", ref->line, ref->first);
+    if (ref->stride)
+        fprintf(out, "%+d", ref->stride);
+    if (ref->count > 1)
+        fprintf(out, "*%u", ref->count);
+}
+
+void ur__program_print(const ur_tape *tape, const ur__program *program, FILE *out)
+{
+    for (size_t l = 0; l < program->loops; l++) {
+        const ur__loop *loop = &program->loop[l];
+        fprintf(out, "loop %zu: %u iterations, step %d%+d\n", l, loop->iterations, loop->step, loop->direction);
+        for (size_t i = loop->phase; i < loop->phase + loop->phases; i++) {
+            const ur__phase *phase = &program->phase[i];
+            fprintf(out, "  iterations %u to %u\n", phase->begin, phase->end - 1);
+            for (size_t k = phase->statement; k < phase->statement + phase->statements; k++) {
+                const ur__statement *s = &program->statement[k];
+                const ur__line *line = &program->line[s->line];
+                fprintf(out, "    %u@%d = %s(", s->line, (int)(phase->begin - line->begin),
+                        tape->node[line->node].op->name);
+                for (uint32_t j = 0; j < s->refs; j++) {
+                    fputs(j ? ", " : "", out);
+                    print_ref(&program->ref[s->ref + j], out);
+                }
+                fputs(")\n", out);
+            }
+        }
+    }
+}

@@ -1,0 +1,596 @@
+/* roll.c - finds the loops over time of a tape.
+ *
+ * The statements in tape order are cut into segments: a new one begins where the step changes, at every ur_step and
+ * where ur_grad began, so that the adjoints of step T are not taken for a part of its forward nodes. Segments whose
+ * steps follow each other, up or down, are a chain, and a chain becomes loops: of the first segments that look alike one
+ * is the loop's body, and the loop grows over its neighbours on both sides. A neighbour's nodes are matched with the
+ * body's, in order; what matches none is a line of its own, with a value in this iteration alone.
+ *
+ * How well segments are matched decides how long a description is, never whether it is right: order.c describes every
+ * iteration by what the tape says. What it does rely on is that all values of a line have one operation, shape and
+ * constants. */
+#include "roll.h"
+
+#include <string.h>
+
+/* Fewer iterations are not worth a loop. */
+enum { LEAST = 4 };
+
+uint32_t ur__add_line(ur__roller *r, ur__line line, uint32_t slot)
+{
+    ur__program *p = r->program;
+    if (!ur__room(r->tape, &p->line, &p->line_room, p->lines, sizeof *p->line) ||
+        !ur__room(r->tape, &r->track, &r->track_room, p->lines, sizeof *r->track))
+        return UR_NONE;
+    p->line[p->lines] = line;
+    r->track[p->lines] = (ur__track){.slot = slot, .last = line.node};
+    return (uint32_t)p->lines++;
+}
+
+/* ---- leaves */
+
+/* The inputs of one shape are one line: what is read at step t is a fixed number of values behind what is at t - 1,
+ * whatever the inputs' names and how they were made. `line` has an element for each shape: its number of inputs, then
+ * its line. */
+static bool place_inputs(ur__roller *r, uint32_t *line)
+{
+    const ur_tape *tape = r->tape;
+    ur__program *p = r->program;
+    uint32_t first = 0;
+    memset(line, 0, tape->shapes * sizeof *line);
+    for (size_t i = 0; i < tape->leaves; i++)
+        line[tape->node[tape->leaf[i].node].shape] += tape->node[tape->leaf[i].node].op == &ur_op_input;
+    for (size_t s = 0; s < tape->shapes; s++) {
+        uint32_t count = line[s];
+        if (count && (line[s] = ur__add_line(r, (ur__line){.loop = UR_NONE, .first = first}, UR_NONE)) == UR_NONE)
+            return false;
+        first += count;
+    }
+    for (size_t i = 0; i < tape->leaves; i++) {
+        uint32_t v = tape->leaf[i].node;
+        ur__line *own = &p->line[line[tape->node[v].shape]];
+        if (tape->node[v].op != &ur_op_input)
+            continue;
+        p->place[v] = (ur__position){.line = (uint32_t)(own - p->line), .value = own->values};
+        p->leaf[own->first + own->values++] = own->node = v;
+    }
+    p->leaves = first;
+    return true;
+}
+
+static bool place_params(ur__roller *r)
+{
+    const ur_tape *tape = r->tape;
+    ur__program *p = r->program;
+    for (size_t i = 0; i < tape->params; i++) {
+        uint32_t v = tape->leaf[tape->param[i]].node;
+        ur__line line = {.node = v, .loop = UR_NONE, .values = 1, .first = (uint32_t)p->leaves};
+        if ((p->place[v].line = ur__add_line(r, line, UR_NONE)) == UR_NONE)
+            return false;
+        p->place[v].value = 0;
+        p->leaf[p->leaves++] = v;
+    }
+    return true;
+}
+
+static uint64_t mix(uint64_t h, uint64_t x)
+{
+    h = (h ^ x) * UINT64_C(0x9e3779b97f4a7c15);
+    return h ^ h >> 29;
+}
+
+static bool same_attrs(const ur_tape *tape, const ur__node *a, const ur__node *b)
+{
+    return a->op->attrs == 0 ||
+           memcmp(tape->attr + a->attr, tape->attr + b->attr, (size_t)a->op->attrs * sizeof(double)) == 0;
+}
+
+/* Equal constants are one line, so that steps that made their own read the same. `slot` is an empty hash table. */
+static bool place_constants(ur__roller *r, uint32_t *slot, size_t slots)
+{
+    const ur_tape *tape = r->tape;
+    ur__position *place = r->program->place;
+    for (size_t i = 0; i < tape->consts; i++) {
+        uint32_t v = tape->constant[i];
+        const ur__node *n = &tape->node[v];
+        uint64_t bits;
+        memcpy(&bits, tape->attr + n->attr, sizeof bits);
+        size_t s = (size_t)mix(mix(0, bits), n->shape) & (slots - 1);
+        while (slot[s] && (tape->node[slot[s] - 1].shape != n->shape || !same_attrs(tape, &tape->node[slot[s] - 1], n)))
+            s = (s + 1) & (slots - 1);
+        if (slot[s]) {
+            place[v] = place[slot[s] - 1];
+            continue;
+        }
+        slot[s] = v + 1;
+        place[v] = (ur__position){.line = ur__add_line(r, (ur__line){.node = v, .loop = UR_NONE, .values = 1}, UR_NONE),
+                                  .value = 0};
+        if (place[v].line == UR_NONE)
+            return false;
+    }
+    return true;
+}
+
+static bool place_leaves(ur__roller *r)
+{
+    ur_tape *tape = r->tape;
+    ur__program *p = r->program;
+    size_t slots = 64;
+    while (slots < 2 * tape->consts)
+        slots *= 2;
+    size_t words = slots + tape->shapes, bytes = words * sizeof(uint32_t);
+    uint32_t *scratch = (uint32_t *)ur__take(tape, bytes);
+    bool good =
+        scratch && (!tape->leaves || ur__room(tape, &p->leaf, &p->leaf_room, tape->leaves - 1, sizeof *p->leaf));
+    if (good) {
+        memset(scratch, 0, slots * sizeof *scratch);
+        good = place_inputs(r, scratch + slots) && place_params(r) && place_constants(r, scratch, slots);
+    }
+    ur__give(tape, scratch, bytes);
+    return good;
+}
+
+/* ---- segments */
+
+static bool begin_segment(ur__roller *r, uint32_t v, int32_t step)
+{
+    if (!ur__room(r->tape, &r->segment, &r->segment_room, r->segments, sizeof *r->segment))
+        return false;
+    r->segment[r->segments++] = (ur__segment){.begin = v, .end = v, .step = step, .marked = true};
+    return true;
+}
+
+/* Where code outside the steps leads back to. */
+static uint32_t reach_of(const ur__roller *r, const ur__node *n)
+{
+    uint32_t reach = 0;
+    for (uint32_t k = 0; k < n->inputs; k++) {
+        uint32_t u = ur__operand_of(r->tape, n, k), own = r->reach[u];
+        if (r->tape->node[u].step && ur__is_code(&r->tape->node[u]))
+            own = u + 1;
+        reach = own > reach ? own : reach;
+    }
+    return reach;
+}
+
+static bool cut(ur__roller *r)
+{
+    const ur_tape *tape = r->tape;
+    size_t mark = 0;
+    bool open = false;
+    for (uint32_t v = 0; v < r->nodes; v++) {
+        const ur__node *n = &tape->node[v];
+        for (; mark < tape->marks && tape->mark[mark] <= v; mark++)
+            open = false;
+        if (!ur__is_code(n))
+            continue;
+        if (!n->step) {
+            r->reach[v] = reach_of(r, n);
+            open = false;
+            continue;
+        }
+        if ((!open || r->segment[r->segments - 1].step != n->step) && !begin_segment(r, v, n->step))
+            return false;
+        open = true;
+        r->segment[r->segments - 1].end = v + 1;
+        r->segment[r->segments - 1].nodes++;
+    }
+    return true;
+}
+
+/* ---- what segments look like */
+
+/* While a chain becomes loops. */
+typedef struct slot {
+    uint32_t node;     /* the body's */
+    uint32_t up, down; /* the line that goes on with a later segment, and with an earlier one */
+} slot;
+
+typedef struct chain {
+    ur__roller *r;
+    uint32_t loop, body, slots; /* the loop in the making, the body's segment and its number of nodes */
+    slot *slot;
+    uint32_t *in_body, *now; /* slot + 1 of the nodes of the body and of another segment; 0: a leaf */
+} chain;
+
+#define UNMATCHED UR_NONE
+
+/* A node's look beside its operands. */
+static uint64_t look(const ur__roller *r, uint32_t v)
+{
+    const ur_tape *tape = r->tape;
+    const ur__node *n = &tape->node[v];
+    uint64_t h = mix((uint64_t)(uintptr_t)n->op ^ (uint64_t)n->shape << 48, n->scope);
+    for (int i = 0; i < n->op->attrs; i++) {
+        uint64_t bits;
+        memcpy(&bits, tape->attr + n->attr + i, sizeof bits);
+        h = mix(h, bits);
+    }
+    uint32_t o = r->origin[v], line = o ? r->program->place[o].line : UR_NONE;
+    return o ? mix(h, 1u + (uint64_t)line) : h;
+}
+
+/* Fills in `now`, counting, and the hash; `reach` is how far back the segment leads through code outside the steps. */
+static uint32_t look_at(chain *c, ur__segment *s)
+{
+    const ur__roller *r = c->r;
+    const ur_tape *tape = r->tape;
+    uint32_t rank = 0, reach = 0;
+    uint64_t h = s->nodes;
+    for (uint32_t v = s->begin; v < s->end; v++) {
+        const ur__node *n = &tape->node[v];
+        c->now[v - s->begin] = 0;
+        if (!ur__is_code(n))
+            continue;
+        c->now[v - s->begin] = ++rank;
+        h = mix(h, look(r, v));
+        uint64_t operands = n->op == &ur_op_sum_of ? 0 : n->inputs;
+        for (uint32_t k = 0; k < n->inputs; k++) {
+            uint32_t u = ur__operand_of(tape, n, k);
+            reach = r->reach[u] > reach ? r->reach[u] : reach;
+            bool param = tape->node[u].op == &ur_op_param, local = !param && u >= s->begin;
+            operands = operands * 31 + (param ? UINT64_C(0x100000000) + u : local ? c->now[u - s->begin] : 0);
+        }
+        h = mix(h, operands);
+    }
+    s->hash = h;
+    return reach;
+}
+
+static bool same_kind(const ur_tape *tape, uint32_t a, uint32_t b)
+{
+    const ur__node *n = &tape->node[a], *m = &tape->node[b];
+    return n->op == m->op && n->shape == m->shape && n->scope == m->scope &&
+           (n->inputs == m->inputs || n->op == &ur_op_sum_of) && same_attrs(tape, n, m);
+}
+
+/* Do a and b, nodes of segments `distance` apart, belong to nodes on one line as far apart? */
+static bool same_origin(const ur__roller *r, uint32_t a, uint32_t b, int64_t distance)
+{
+    uint32_t o = r->origin[a], p = r->origin[b];
+    if (!o || !p)
+        return !o && !p;
+    ur__position x = r->program->place[o], y = r->program->place[p];
+    if (x.line == UR_NONE || y.line == UR_NONE)
+        return x.line == y.line;
+    int64_t apart = (int64_t)x.value - y.value;
+    if (apart != distance && apart != -distance)
+        return false;
+    return x.line == y.line || (r->track[x.line].slot != UR_NONE && r->track[x.line].slot == r->track[y.line].slot &&
+                                r->program->line[x.line].loop == r->program->line[y.line].loop);
+}
+
+/* The slot of an operand within its segment; 0: it is elsewhere, or a leaf. */
+static uint32_t slot_of(const ur__segment *s, const uint32_t *slots, uint32_t u)
+{
+    return u >= s->begin ? slots[u - s->begin] : 0;
+}
+
+/* The sum v may lack some of the sum m's operands: those it has within its segment stand in m's order. */
+static bool same_terms(const chain *c, const ur__segment *s, uint32_t v, uint32_t m)
+{
+    const ur_tape *tape = c->r->tape;
+    const ur__segment *body = &c->r->segment[c->body];
+    const ur__node *a = &tape->node[v], *b = &tape->node[m];
+    uint32_t j = 0;
+    for (uint32_t k = 0; k < a->inputs; k++) {
+        uint32_t own = slot_of(s, c->now, ur__operand_of(tape, a, k));
+        bool found = own == 0 || own == UNMATCHED;
+        while (!found && j < b->inputs)
+            found = slot_of(body, c->in_body, ur__operand_of(tape, b, j++)) == own;
+        if (!found)
+            return false;
+    }
+    return true;
+}
+
+/* Are the operands of v within its segment on the lines of those of m? */
+static bool same_operands(const chain *c, const ur__segment *s, uint32_t v, uint32_t m)
+{
+    const ur_tape *tape = c->r->tape;
+    const ur__segment *body = &c->r->segment[c->body];
+    const ur__node *a = &tape->node[v], *b = &tape->node[m];
+    for (uint32_t k = 0; k < a->inputs; k++) {
+        uint32_t u = ur__operand_of(tape, a, k), own = slot_of(s, c->now, u);
+        uint32_t w = ur__operand_of(tape, b, k), expected = slot_of(body, c->in_body, w);
+        bool param = tape->node[w].op == &ur_op_param;
+        if (expected ? own != expected : (own && own != UNMATCHED) || (param && u != w))
+            return false;
+    }
+    return true;
+}
+
+/* ---- loops */
+
+/* Matches the nodes of segment g with the body's: fills in `now`. False when it is another loop's. */
+static bool align(const chain *c, uint32_t g)
+{
+    const ur__roller *r = c->r;
+    const ur__segment *s = &r->segment[g];
+    uint32_t next = 0, hits = 0;
+    uint64_t tries = 64 * ((uint64_t)c->slots + s->nodes);
+    for (uint32_t v = s->begin; v < s->end; v++) {
+        uint32_t *now = &c->now[v - s->begin];
+        *now = 0;
+        if (!ur__is_code(&r->tape->node[v]))
+            continue;
+        *now = UNMATCHED;
+        for (uint32_t q = next; q < c->slots && tries > 0; q++, tries--) {
+            uint32_t m = c->slot[q].node;
+            if (!same_kind(r->tape, v, m) || !same_origin(r, v, m, (int64_t)g - c->body) ||
+                !(r->tape->node[v].op == &ur_op_sum_of ? same_terms : same_operands)(c, s, v, m))
+                continue;
+            *now = next = q + 1;
+            hits++;
+            break;
+        }
+    }
+    return 2 * hits >= c->slots || hits == s->nodes;
+}
+
+/* The same for a segment that looks like the body. */
+static bool copy(const chain *c, uint32_t g)
+{
+    const ur__roller *r = c->r;
+    const ur__segment *s = &r->segment[g];
+    uint32_t q = 0;
+    for (uint32_t v = s->begin; v < s->end; v++) {
+        uint32_t *now = &c->now[v - s->begin];
+        *now = 0;
+        if (!ur__is_code(&r->tape->node[v]))
+            continue;
+        if (q == c->slots || !same_kind(r->tape, v, c->slot[q].node))
+            return false;
+        *now = ++q;
+    }
+    return q == c->slots;
+}
+
+static uint32_t new_line(const chain *c, uint32_t v, uint32_t g, uint32_t q)
+{
+    return ur__add_line(c->r, (ur__line){.node = v, .loop = c->loop, .begin = g, .values = 1}, q);
+}
+
+/* The line of slot q that gets a value in segment g: the one that reaches up to it, or a new one. */
+static uint32_t extend(const chain *c, uint32_t v, uint32_t g, uint32_t q)
+{
+    slot *s = &c->slot[q];
+    ur__line *up = &c->r->program->line[s->up], *down = &c->r->program->line[s->down];
+    if (g > c->body) {
+        if (up->begin + up->values == g)
+            up->values++;
+        else
+            s->up = new_line(c, v, g, q);
+        return s->up;
+    }
+    if (down->begin == g + 1) {
+        down->begin = g;
+        down->values++;
+    } else {
+        s->down = new_line(c, v, g, q);
+    }
+    return s->down;
+}
+
+/* Gives the nodes of segment g their lines, by `now`. */
+static bool place_segment(const chain *c, uint32_t g)
+{
+    ur__roller *r = c->r;
+    const ur__segment *s = &r->segment[g];
+    for (uint32_t v = s->begin; v < s->end; v++) {
+        uint32_t now = c->now[v - s->begin];
+        if (!now)
+            continue;
+        uint32_t line = now == UNMATCHED ? new_line(c, v, g, UR_NONE) : extend(c, v, g, now - 1);
+        if (line == UR_NONE)
+            return false;
+        if (v > r->track[line].last)
+            r->track[line].last = v;
+        r->program->place[v] = (ur__position){.line = line, .value = g};
+    }
+    return true;
+}
+
+/* The body's own lines. */
+static bool begin_loop(chain *c, uint32_t body)
+{
+    ur__roller *r = c->r;
+    const ur__segment *s = &r->segment[body];
+    if (!ur__room(r->tape, &r->found, &r->found_room, r->founds, sizeof *r->found))
+        return false;
+    c->loop = (uint32_t)r->founds++;
+    c->body = body;
+    c->slots = 0;
+    for (uint32_t v = s->begin; v < s->end; v++) {
+        c->in_body[v - s->begin] = 0;
+        if (!ur__is_code(&r->tape->node[v]))
+            continue;
+        uint32_t line = new_line(c, v, body, c->slots);
+        if (line == UR_NONE)
+            return false;
+        c->slot[c->slots++] = (slot){.node = v, .up = line, .down = line};
+        c->in_body[v - s->begin] = c->slots;
+        r->program->place[v] = (ur__position){.line = line, .value = body};
+    }
+    r->found[c->loop] = (ur__found){.begin = body, .end = body + 1};
+    return true;
+}
+
+static bool fits(const chain *c, uint32_t g)
+{
+    const ur__segment *s = c->r->segment;
+    return s[g].hash == s[c->body].hash ? copy(c, g) : align(c, g);
+}
+
+/* Lets the loop grow over the chain's segments begin..end-1. */
+static bool grow(const chain *c, uint32_t begin, uint32_t end)
+{
+    ur__found *f = &c->r->found[c->loop];
+    for (; f->end < end && fits(c, f->end); f->end++)
+        if (!place_segment(c, f->end))
+            return false;
+    for (; f->begin > begin && fits(c, f->begin - 1); f->begin--)
+        if (!place_segment(c, f->begin - 1))
+            return false;
+    return true;
+}
+
+static void explain(ur__roller *r, const ur__segment *s, const char *reason)
+{
+    char path[UR__PATH];
+    const ur__node *n = &r->tape->node[s->begin];
+    ur__path(r->tape, n->scope, path, sizeof path);
+    if (s->marked)
+        ur__fail(&r->program->why, "step %d%s%s: %s", (int)s->step, *path ? " in " : "", path, reason);
+}
+
+/* Takes back a loop that did not grow. */
+static void drop_loop(const chain *c, size_t lines)
+{
+    ur__roller *r = c->r;
+    const ur__found *f = &r->found[c->loop];
+    for (uint32_t g = f->begin; g < f->end; g++)
+        for (uint32_t v = r->segment[g].begin; v < r->segment[g].end; v++)
+            if (ur__is_code(&r->tape->node[v]))
+                r->program->place[v].line = UR_NONE;
+    explain(r, &r->segment[f->begin], "it is not like the steps beside it");
+    r->program->lines = lines;
+    r->founds--;
+}
+
+/* The first of the longest row of equal segments that begins earliest, of three or else of two; or the middle. */
+static uint32_t choose_body(const ur__roller *r, uint32_t begin, uint32_t end)
+{
+    for (uint32_t least = 3; least >= 2; least--)
+        for (uint32_t first = begin, g = begin + 1; g < end; g++) {
+            if (r->segment[g].hash != r->segment[first].hash)
+                first = g;
+            if (g - first + 1 == least)
+                return first;
+        }
+    return begin + (end - begin) / 2;
+}
+
+/* The part before the loop has no three equal segments: it is divided in halves at worst, so the calls do not get
+ * deep. */
+static bool roll_part(chain *c, uint32_t begin, uint32_t end)
+{
+    ur__roller *r = c->r;
+    while (end - begin >= LEAST) {
+        size_t lines = r->program->lines;
+        if (!begin_loop(c, choose_body(r, begin, end)) || !grow(c, begin, end))
+            return false;
+        ur__found f = r->found[c->loop];
+        if (f.end - f.begin < LEAST)
+            drop_loop(c, lines);
+        if (!roll_part(c, begin, f.begin))
+            return false;
+        begin = f.end;
+    }
+    if (end - begin > 1)
+        explain(r, &r->segment[begin], "too few steps like it follow each other");
+    return true;
+}
+
+/* Looks at all segments and divides the chain where one reads what came, outside of the steps, from an earlier one:
+ * such a loop could not run. */
+static bool divide(chain *c, uint32_t begin, uint32_t end)
+{
+    ur__roller *r = c->r;
+    uint32_t first = begin;
+    for (uint32_t g = begin; g < end; g++) {
+        uint32_t reach = look_at(c, &r->segment[g]);
+        if (g == first || reach <= r->segment[first].begin)
+            continue;
+        if (!roll_part(c, first, g))
+            return false;
+        first = g--;
+    }
+    return roll_part(c, first, end);
+}
+
+bool ur__roll_chain(ur__roller *r, uint32_t begin, uint32_t end)
+{
+    size_t most = 0;
+    for (uint32_t g = begin; g < end; g++)
+        if (r->segment[g].end - r->segment[g].begin > most)
+            most = r->segment[g].end - r->segment[g].begin;
+    size_t bytes = most * (sizeof(slot) + 2 * sizeof(uint32_t));
+    chain c = {.r = r, .slot = (slot *)ur__take(r->tape, bytes)};
+    if (!c.slot)
+        return false;
+    c.in_body = (uint32_t *)(c.slot + most);
+    c.now = c.in_body + most;
+    bool good = divide(&c, begin, end);
+    ur__give(r->tape, c.slot, bytes);
+    return good;
+}
+
+static bool roll_steps(ur__roller *r)
+{
+    uint32_t end = 0;
+    for (uint32_t begin = 0; begin < r->segments; begin = end) {
+        const ur__segment *s = r->segment;
+        end = begin + 1;
+        int64_t way = end < r->segments ? (int64_t)s[end].step - s[begin].step : 0;
+        while (end < r->segments && (way == 1 || way == -1) && (int64_t)s[end].step - s[end - 1].step == way)
+            end++;
+        if (!ur__roll_chain(r, begin, end))
+            return false;
+    }
+    return true;
+}
+
+/* ---- the whole */
+
+/* Which node is the adjoint of which. */
+static void find_origins(ur__roller *r)
+{
+    const ur_tape *tape = r->tape;
+    for (size_t i = 0; i < tape->sweeps; i++)
+        for (uint32_t v = 0; v <= tape->sweep[i].y; v++) {
+            uint32_t a = tape->sweep[i].adjoint[v];
+            if (a && ur__is_code(&tape->node[a]))
+                r->origin[a] = v;
+        }
+}
+
+static bool take_tables(ur__roller *r)
+{
+    size_t words = r->nodes * sizeof(uint32_t);
+    r->origin = (uint32_t *)ur__take(r->tape, words);
+    r->reach = (uint32_t *)ur__take(r->tape, words);
+    r->wanted = (uint8_t *)ur__take(r->tape, r->nodes);
+    r->program->place = (ur__position *)ur__take(r->tape, r->nodes * sizeof(ur__position));
+    if (!r->origin || !r->reach || !r->wanted || !r->program->place)
+        return false;
+    memset(r->origin, 0, words);
+    memset(r->reach, 0, words);
+    memset(r->wanted, 0, r->nodes);
+    memset(r->program->place, 0xff, r->nodes * sizeof(ur__position)); /* UR_NONE */
+    return true;
+}
+
+static void give_tables(const ur__roller *r)
+{
+    ur__give(r->tape, r->origin, r->nodes * sizeof *r->origin);
+    ur__give(r->tape, r->reach, r->nodes * sizeof *r->reach);
+    ur__give(r->tape, r->wanted, r->nodes);
+    ur__give(r->tape, r->segment, r->segment_room * sizeof *r->segment);
+    ur__give(r->tape, r->found, r->found_room * sizeof *r->found);
+    ur__give(r->tape, r->track, r->track_room * sizeof *r->track);
+}
+
+bool ur__roll(ur_tape *tape, size_t roots, const uint32_t *root, ur__program *program)
+{
+    *program = (ur__program){.nodes = tape->nodes};
+    ur__roller r = {.tape = tape, .program = program, .nodes = tape->nodes};
+    bool good = take_tables(&r) && place_leaves(&r) && cut(&r);
+    if (good)
+        find_origins(&r);
+    good = good && roll_steps(&r) && ur__order(&r, roots, root);
+    give_tables(&r);
+    if (!good)
+        ur__program_free(tape, program);
+    return good;
+}

@@ -1,0 +1,72 @@
+/* roll.h - what the files that make a program share: the loops while they are being found. See roll.c. */
+#ifndef UR_GRAPH_ROLL_H
+#define UR_GRAPH_ROLL_H
+
+#include "program.h"
+
+/* One step of one loop: the nodes begin..end-1 of the tape; leaves among them do not count. */
+typedef struct ur__segment {
+    uint32_t begin, end;
+    int32_t step;
+    uint32_t nodes; /* without leaves */
+    bool marked;    /* false: the steps are counted by period.c */
+    uint64_t hash;
+} ur__segment;
+
+/* A loop: segments begin..end-1 are its iterations. Once ordered it is number `number` of the program. */
+typedef struct ur__found {
+    uint32_t begin, end;
+    uint32_t number;
+    enum { UR__NEW, UR__OPEN, UR__DONE, UR__DROPPED } state;
+} ur__found;
+
+/* What is known of a line, beside the program's. */
+typedef struct ur__track {
+    uint32_t slot; /* place in the loop's body; UR_NONE for what is in one iteration only */
+    uint32_t last; /* the last of its nodes on the tape */
+    bool wanted;   /* a root needs it */
+} ur__track;
+
+/* While loops are found, the line of a node of straight code is UR_NONE, and values are counted by segments: line.begin
+ * and place.value are numbers of segments for lines of loops, and line.loop is a number in `found`. */
+typedef struct ur__roller {
+    ur_tape *tape;
+    ur__program *program;
+    size_t nodes;
+    uint32_t *origin; /* the node that a node is the adjoint of, 0: none */
+    uint32_t *reach;  /* the last node in a step that a node of straight code depends on, plus 1 */
+    uint8_t *wanted;  /* nodes of straight code: a root needs them */
+    ur__segment *segment;
+    ur__found *found;
+    ur__track *track; /* of the program's lines */
+    size_t segments, founds, segment_room, found_room, track_room;
+} ur__roller;
+
+/* The line of a node of straight code that has its place in the order: what its loop's number is is known at the end. */
+#define UR__STRAIGHT (UR_NONE - 1)
+
+/* Is this a statement? Leaves, constants and declared states are not. */
+static inline bool ur__is_code(const ur__node *n)
+{
+    return n->op->kind != UR_LEAF && n->op != &ur_op_state;
+}
+
+/* Operand k of a node. A state's own value is that of its second input. */
+static inline uint32_t ur__operand_of(const ur_tape *tape, const ur__node *n, uint32_t k)
+{
+    uint32_t u = ur__in(tape, n, k);
+    while (tape->states && tape->node[u].op == &ur_op_state)
+        u = ur__in(tape, &tape->node[u], 1);
+    return u;
+}
+
+/* Appends a line and returns its number; UR_NONE, with the tape's error set, when there is no memory. */
+uint32_t ur__add_line(ur__roller *r, ur__line line, uint32_t slot);
+/* Makes loops of segments begin..end-1, whose steps follow each other. */
+bool ur__roll_chain(ur__roller *r, uint32_t begin, uint32_t end);
+/* Finds what repeats in code without steps. */
+bool ur__roll_periods(ur__roller *r);
+/* Removes what no root needs, orders loops and straight code, and describes them. */
+bool ur__order(ur__roller *r, size_t roots, const uint32_t *root);
+
+#endif
