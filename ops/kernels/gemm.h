@@ -4,24 +4,7 @@
  * transposed, the gradients of weights, keep a block of sums of vectors and add their lanes at the end. The order of
  * summation over k is that of k for every element (by lanes in the second case), however the blocks are cut. */
 
-typedef real vec __attribute__((vector_size(UR_VECTOR), aligned(sizeof(real)), may_alias));
-
 enum { ROWS = 4, COLUMNS = 4, DOTS = 4 };
-#define LANES (UR_VECTOR / sizeof(real))
-
-static inline vec load(const real *p)
-{
-    return *(const vec *)p;
-}
-
-static inline real sum_lanes(vec v)
-{
-    real sum = 0;
-    for (size_t l = 0; l < LANES; l++)
-        sum += v[l];
-    return sum;
-}
-
 /* One matrix as the product reads it: element (i, q) of op(A) is at[i * row + q * column]. */
 typedef struct operand {
     const real *at;

@@ -10,9 +10,9 @@
 
 typedef UR_REAL real;
 
-/* ---- functions of one element */
+#include "vector.h"
 
-#define IS_F32 (sizeof(real) == sizeof(float))
+/* ---- functions of one element */
 
 static inline float f32_power_of_two(int32_t n)
 {
