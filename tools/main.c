@@ -8,14 +8,15 @@
 #include "options.h"
 
 extern const command command_train, command_eval, command_data, command_gradcheck, command_graph, command_info,
-    command_run, command_lecture;
+    command_run, command_lecture, command_bench;
 
 static const char version[] = UR_VERSION;
 
 const command *command_at(size_t index)
 {
-    static const command *const commands[] = {&command_train,     &command_eval,  &command_run,     &command_data,
-                                              &command_gradcheck, &command_graph, &command_lecture, &command_info};
+    static const command *const commands[] = {&command_train,   &command_eval,      &command_run,
+                                              &command_data,    &command_gradcheck, &command_graph,
+                                              &command_lecture, &command_info,      &command_bench};
     return index < sizeof commands / sizeof commands[0] ? commands[index] : NULL;
 }
 

@@ -138,6 +138,12 @@ static const option table[] = {
     FLAG_ROW("strict", strict, GRADCHECK, "status 1 for an unstable element too"),
     CHOICE_ROW("view", view, GRAPH, view_choices, 0, "one step that stands for all (default), or all of them"),
     NUMBER_ROW("steps", steps, GRAPH, INTEGER, 1, 1000, "T", "steps to unroll (default 3)"),
+    FLAG_ROW("limits", limits, BENCH, "measures what the machine can do at most: f32 peak, reading from memory"),
+    FLAG_ROW("json", json, BENCH, "a JSON object a line"),
+    NUMBER_ROW("threads", threads, BENCH, INTEGER, 1, 1024, "N", "threads (default 1)"),
+    NUMBER_ROW("hidden", hidden, BENCH, INTEGER, 1, most_units, "M", "hidden units in place of a workload's own"),
+    NUMBER_ROW("batch", batch, BENCH, INTEGER, 1, 1e9, "N", "sequences in place of a workload's own"),
+    NUMBER_ROW("steps", steps, BENCH, INTEGER, 1, 1e9, "T", "steps in place of a workload's own"),
     CHOICE_ROW("format", format, GRADCHECK, format_choices, 1 << FORMAT_TEXT | 1 << FORMAT_JSON,
                "a table (default), or a list for programs"),
     CHOICE_ROW("format", format, GRAPH, format_choices,
@@ -176,6 +182,7 @@ static const options defaults = {.out = -1,
                                  .seed = -1,
                                  .require = -1,
                                  .order = 1,
+                                 .threads = 1,
                                  .view = -1,
                                  .format = -1};
 
@@ -277,7 +284,7 @@ static bool read_choice(const option *opt, const char *word, options *o)
 
 static bool read_integer(const option *opt, const char *word, bool is_number, double number, int64_t *value)
 {
-    bool or_full = strcmp(opt->name, "batch") == 0;
+    bool or_full = strcmp(opt->value, "N|full") == 0;
     if (or_full && strcmp(word, "full") == 0) {
         *value = 0;
         return true;

@@ -4,7 +4,7 @@
 
 #include "../optim/optim.h"
 
-enum { MOST_ARGUMENTS = 4, MOST_SIZES = 8 };
+enum { MOST_ARGUMENTS = 32, MOST_SIZES = 8 };
 
 /* The values of all options; what was not given has its default. */
 typedef struct options {
@@ -27,9 +27,9 @@ typedef struct options {
     const char *save, *resume, *log, *plot, *freeze;
     /* others */
     const char *weights, *input, *lengths, *target, *weight, *grad, *state, *state_out;
-    int64_t require, order, steps, view, format;
+    int64_t require, order, steps, view, format, threads;
     double tolerance;
-    bool strict, quiet, cpu, hide_const, experiments;
+    bool strict, quiet, cpu, hide_const, experiments, limits, json;
     const char *output, *title;
 } options;
 
@@ -46,7 +46,8 @@ enum {
     GRAPH = 32,
     RUN = 64,
     LECTURE = 128,
-    EVERY = 255,
+    BENCH = 256,
+    EVERY = 511,
     MODEL = TRAIN | GRADCHECK | GRAPH | RUN
 };
 
