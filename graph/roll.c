@@ -284,7 +284,8 @@ static bool same_terms(const chain *c, const ur__segment *s, uint32_t v, uint32_
     return true;
 }
 
-/* Are the operands of v within its segment on the lines of those of m? */
+/* Are the operands of v within its segment on the lines of those of m? Or is one on none, but of the same operation: a
+ * mask of random numbers has constants of its own in each step. */
 static bool same_operands(const chain *c, const ur__segment *s, uint32_t v, uint32_t m)
 {
     const ur_tape *tape = c->r->tape;
@@ -293,8 +294,9 @@ static bool same_operands(const chain *c, const ur__segment *s, uint32_t v, uint
     for (uint32_t k = 0; k < a->inputs; k++) {
         uint32_t u = ur__operand_of(tape, a, k), own = slot_of(s, c->now, u);
         uint32_t w = ur__operand_of(tape, b, k), expected = slot_of(body, c->in_body, w);
-        bool param = tape->node[w].op == &ur_op_param;
-        if (expected ? own != expected : (own && own != UNMATCHED) || (param && u != w))
+        bool param = tape->node[w].op == &ur_op_param, alone = own == UNMATCHED;
+        if (expected ? own != expected && !(alone && tape->node[u].op == tape->node[w].op)
+                     : (own && !alone) || (param && u != w))
             return false;
     }
     return true;
@@ -502,6 +504,7 @@ static bool divide(chain *c, uint32_t begin, uint32_t end)
         uint32_t reach = look_at(c, &r->segment[g]);
         if (g == first || reach <= r->segment[first].begin)
             continue;
+        explain(r, &r->segment[g], "it reads what code outside of the steps makes of a step before");
         if (!roll_part(c, first, g))
             return false;
         first = g--;
@@ -526,10 +529,9 @@ bool ur__roll_chain(ur__roller *r, uint32_t begin, uint32_t end)
     return good;
 }
 
-static bool roll_steps(ur__roller *r)
+bool ur__roll_steps(ur__roller *r, uint32_t begin)
 {
-    uint32_t end = 0;
-    for (uint32_t begin = 0; begin < r->segments; begin = end) {
+    for (uint32_t end; begin < r->segments; begin = end) {
         const ur__segment *s = r->segment;
         end = begin + 1;
         int64_t way = end < r->segments ? (int64_t)s[end].step - s[begin].step : 0;
@@ -588,7 +590,7 @@ bool ur__roll(ur_tape *tape, size_t roots, const uint32_t *root, ur__program *pr
     bool good = take_tables(&r) && place_leaves(&r) && cut(&r);
     if (good)
         find_origins(&r);
-    good = good && roll_steps(&r) && ur__order(&r, roots, root);
+    good = good && ur__roll_steps(&r, 0) && ur__roll_periods(&r) && ur__order(&r, roots, root);
     give_tables(&r);
     if (!good)
         ur__program_free(tape, program);

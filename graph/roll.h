@@ -17,7 +17,7 @@ typedef struct ur__segment {
 typedef struct ur__found {
     uint32_t begin, end;
     uint32_t number;
-    enum { UR__NEW, UR__OPEN, UR__DONE, UR__DROPPED } state;
+    bool done; /* has its place in the order */
 } ur__found;
 
 /* What is known of a line, beside the program's. */
@@ -64,6 +64,8 @@ static inline uint32_t ur__operand_of(const ur_tape *tape, const ur__node *n, ui
 uint32_t ur__add_line(ur__roller *r, ur__line line, uint32_t slot);
 /* Makes loops of segments begin..end-1, whose steps follow each other. */
 bool ur__roll_chain(ur__roller *r, uint32_t begin, uint32_t end);
+/* Makes chains of the segments from `begin` on, and loops of the chains. */
+bool ur__roll_steps(ur__roller *r, uint32_t begin);
 /* Finds what repeats in code without steps. */
 bool ur__roll_periods(ur__roller *r);
 /* Removes what no root needs, orders loops and straight code, and describes them. */

@@ -230,12 +230,13 @@ typedef struct size {
     size_t loops;      /* of more than nine tenths of the steps */
     size_t phases;     /* most of one loop */
     size_t statements; /* of straight code */
+    size_t all;        /* statements of all phases */
     size_t others;     /* loops that are shorter, but not straight code */
 } size;
 
 static size size_of(const ur__program *p, int64_t steps)
 {
-    size s = {0};
+    size s = {.all = p->statements};
     for (size_t l = 0; l < p->loops; l++) {
         const ur__loop *loop = &p->loop[l];
         if (loop->iterations == 1) {
@@ -315,12 +316,426 @@ START_TEST(every_cell)
 }
 END_TEST
 
+static void small(size s, size_t loops, size_t phases, size_t statements)
+{
+    ck_assert_uint_eq(s.loops, loops);
+    ck_assert_uint_eq(s.others, 0);
+    ck_assert_uint_le(s.phases, phases);
+    ck_assert_uint_le(s.statements, statements);
+}
+
+START_TEST(long_sequences_are_few_loops)
+{
+    ur_net_options o = options_of(cells[_i]);
+    size s = roll_net(&o, 100);
+    /* x masked; the cell and its adjoint, in both directions; the output and its adjoint */
+    small(s, o.cell->back ? 7 : 5, 4, 20);
+    ck_assert_uint_eq(roll_net(&o, 50).statements, s.statements);
+}
+END_TEST
+
+START_TEST(stacked_layers)
+{
+    ur_net_options o = options_of(cells[_i % CELLS]);
+    o.layers = 2 + _i / CELLS % 2;
+    o.bidirectional = !o.cell->back && _i / CELLS / 2;
+    o.recurrent_dropout = o.cell->recurrent ? 0.2 : 0;
+    o.weighted = true;
+    o.reduction = UR_MEAN_ALL;
+    for (int t = 0; t < LENGTHS; t++) {
+        size s = roll_net(&o, lengths[t]);
+        if (lengths[t] == 100) {
+            ck_assert_uint_eq(s.others, 0);
+            ck_assert_uint_le(s.phases, 5);
+            ck_assert_uint_le(s.loops, 40);
+        }
+    }
+}
+END_TEST
+
+/* Each step's mask has constants of its own, which a line cannot have; what reads it rolls all the same. */
+START_TEST(dropout_between_layers)
+{
+    ur_net_options o = options_of("rnn");
+    o.layers = 2;
+    for (int t = 0; t < LENGTHS; t++) {
+        o.dropout = 0;
+        size without = roll_net(&o, lengths[t]);
+        o.dropout = 0.3;
+        size with = roll_net(&o, lengths[t]);
+        if (lengths[t] == 100)
+            ck_assert_uint_le(with.all, without.all + 310); /* mask, division, product */
+    }
+}
+END_TEST
+
+START_TEST(normalised_layers)
+{
+    ur_net_options o = options_of("lstm");
+    o.layers = 2;
+    o.start = _i < 2 ? UR_START_LEARNED : UR_START_GIVEN;
+    o.layer_norm = _i & 1;
+    o.batch_norm = !o.layer_norm;
+    o.loss = UR_MSE;
+    for (int t = 0; t < LENGTHS; t++)
+        roll_net(&o, lengths[t]);
+}
+END_TEST
+
+START_TEST(chunks)
+{
+    static const int64_t chunk[] = {1, 3, 5, 100};
+    ur_net_options o = options_of("mlstm");
+    o.chunk = chunk[_i];
+    o.heads = 2;
+    for (int t = 0; t < LENGTHS; t++)
+        roll_net(&o, lengths[t]);
+}
+END_TEST
+
+START_TEST(truncated_gradients)
+{
+    ur_net_options o = options_of(cells[_i % CELLS]);
+    o.bptt = _i < CELLS ? 5 : 20;
+    for (int t = 0; t < LENGTHS; t++) {
+        size s = roll_net(&o, lengths[t]);
+        if (lengths[t] == 100) {
+            ck_assert_uint_eq(s.others, 0);
+            ck_assert_uint_le(s.statements, 30);
+        }
+    }
+}
+END_TEST
+
+/* ---- tapes by hand */
+
+/* One step of the lecture's network with a memory of two steps. */
+static ur_var delayed(ur_tape *tape, ur_var x, ur_var before, ur_var long_before)
+{
+    ur_var net = ur_add(ur_linear(tape, "Wi", M, x), ur_linear(tape, "Wh", M, before));
+    net = ur_add(net, ur_linear(tape, "Wg", M, long_before));
+    return ur_tanh(ur_bias(tape, "b", net));
+}
+
+typedef struct loop_options {
+    bool marked, one_by_one; /* ur_step is called; inputs are made by ur_input, each with its own name */
+    bool delay;              /* the state of two steps before is read too */
+    bool every;              /* a loss at each step, else at the last */
+    bool inside;             /* in the same loop, else in one of its own */
+} loop_options;
+
+/* Records the loop; h gets its states. Returns the loss. */
+static ur_var record_loop(ur_tape *tape, const loop_options *o, int64_t steps, ur_var *h)
+{
+    ur_var x[128], loss[128], h0 = ur_input(tape, "h0", UR_SHAPE(M, B)), target = ur_input(tape, "y", UR_SHAPE(P, B));
+    if (!o->one_by_one)
+        ur_inputs(tape, "x", UR_SHAPE(D, B), steps, x);
+    for (int64_t t = 0; t < steps; t++) {
+        char name[32];
+        snprintf(name, sizeof name, "in%d", (int)t);
+        if (o->marked)
+            ur_step(tape, t + 1);
+        if (o->one_by_one)
+            x[t] = ur_input(tape, name, UR_SHAPE(D, B));
+        ur_var before = t ? h[t - 1] : h0;
+        h[t] = o->delay ? delayed(tape, x[t], before, t > 1 ? h[t - 2] : h0)
+                        : ur_tanh(ur_add(ur_linear(tape, "Wi", M, x[t]), ur_linear(tape, "Wh", M, before)));
+        if (o->inside && (o->every || t == steps - 1))
+            loss[t] = ur_sum(ur_squared_error(ur_sigmoid(ur_linear(tape, "Wo", P, h[t])), target));
+    }
+    for (int64_t t = o->every ? 0 : steps - 1; t < steps && !o->inside; t++) {
+        if (o->marked)
+            ur_step(tape, t + 1);
+        loss[t] = ur_sum(ur_squared_error(ur_sigmoid(ur_linear(tape, "Wo", P, h[t])), target));
+    }
+    ur_step(tape, 0);
+    return o->every ? ur_total((size_t)steps, loss) : loss[steps - 1];
+}
+
+static void add_gradients(roots *all, ur_tape *tape, ur_var y)
+{
+    ur_var wrt[16], gradient[16];
+    size_t n = 0;
+    while (n < 16 && ur_param_at(tape, n, &wrt[n], NULL, NULL))
+        n++;
+    ck_assert(ur_grad(y, n, wrt, gradient));
+    for (size_t k = 0; k < n; k++)
+        add_root(all, gradient[k]);
+}
+
+static size roll_tape(const char *what, ur_tape *tape, roots *all, int64_t steps)
+{
+    ur__program program;
+    fill_leaves(tape, 2463534242u);
+    assert_rolls(what, tape, all->count, all->root, &program);
+    size s = size_of(&program, steps);
+    if (getenv("UR_TEST_PRINT"))
+        ur__program_print(tape, &program, stdout);
+    if (getenv("UR_TEST_SIZES"))
+        printf("%s T %d: %zu loops, %zu phases at most, %zu straight, %zu others; %s\n", what, (int)steps, s.loops,
+               s.phases, s.statements, s.others, program.why.text);
+    ur__program_free(tape, &program);
+    return s;
+}
+
+START_TEST(loops_by_hand)
+{
+    loop_options o = {.marked = _i & 1, .one_by_one = _i & 2, .delay = _i & 4, .every = _i & 8, .inside = _i & 16};
+    for (int t = 0; t < LENGTHS; t++) {
+        roots all = {0};
+        ur_tape *tape = new_tape(UR_F64);
+        ur_var h[128], loss = record_loop(tape, &o, lengths[t], h);
+        add_root(&all, loss);
+        add_root(&all, h[0]);
+        add_gradients(&all, tape, loss);
+        char what[96];
+        snprintf(what, sizeof what, "loop marked %d one_by_one %d delay %d every %d inside %d", o.marked, o.one_by_one,
+                 o.delay, o.every, o.inside);
+        size s = roll_tape(what, tape, &all, lengths[t]);
+        if (lengths[t] == 100) { /* forward and back, and the outputs where they are loops of their own */
+            ck_assert_uint_eq(s.loops, o.every && !o.inside ? 4 : 2);
+            ck_assert_uint_eq(s.others, 0);
+            ck_assert_uint_le(s.phases, 5);
+            ck_assert_uint_le(s.statements, 40);
+        }
+        ur_tape_free(tape);
+    }
+}
+END_TEST
+
+START_TEST(second_order)
+{
+    loop_options o = {.marked = _i & 1, .delay = _i & 2, .every = _i & 4};
+    for (int t = 0; t < LENGTHS; t++) {
+        roots all = {0};
+        ur_tape *tape = new_tape(UR_F64);
+        ur_var h[128], first[16], loss = record_loop(tape, &o, lengths[t], h), sum = UR_ZERO;
+        add_gradients(&all, tape, loss);
+        for (size_t k = 0; k < all.count; k++)
+            first[k] = ur_sum(ur_square(all.root[k]));
+        sum = ur_total(all.count, first);
+        add_gradients(&all, tape, sum);
+        size s = roll_tape("second order", tape, &all, lengths[t]);
+        if (lengths[t] == 100) {
+            ck_assert_uint_le(s.loops, 8);
+            ck_assert_uint_le(s.phases, 8);
+            ck_assert_uint_le(s.statements, 150);
+        }
+        ur_tape_free(tape);
+    }
+}
+END_TEST
+
+START_TEST(any_wrt)
+{
+    for (int t = 0; t < LENGTHS; t++) {
+        roots all = {0};
+        loop_options o = {.marked = _i & 1, .every = _i & 2};
+        ur_tape *tape = new_tape(UR_F64);
+        ur_var h[128], gradient[128], loss = record_loop(tape, &o, lengths[t], h);
+        ur_var third = ur_node_input(h[lengths[t] > 2 ? 2 : 0], 0);
+        ck_assert(ur_grad(loss, 1, &third, gradient)); /* a net value; then all of the steps */
+        add_root(&all, gradient[0]);
+        ck_assert(ur_grad(loss, (size_t)lengths[t], h, gradient));
+        for (int64_t i = 0; i < lengths[t]; i++)
+            add_root(&all, gradient[i]);
+        roll_tape("any wrt", tape, &all, lengths[t]);
+        if (_i & 4) { /* without the roots before */
+            roots rest = {0};
+            ur_var x = ur_node_input(ur_node_input(third, 0), 1);
+            ck_assert(ur_grad(loss, 1, &x, gradient));
+            add_root(&rest, gradient[0]);
+            roll_tape("x alone", tape, &rest, lengths[t]);
+        }
+        ur_tape_free(tape);
+    }
+}
+END_TEST
+
+/* A loop that reads what another code makes of its steps cannot run as a loop. */
+START_TEST(cycles_are_cut)
+{
+    enum { T = 20 };
+    roots all = {0};
+    ur_tape *tape = new_tape(UR_F64);
+    ur_var x[T], a[T], between = UR_ZERO;
+    ur_inputs(tape, "x", UR_SHAPE(M, B), T, x);
+    for (int64_t t = 0; t < T; t++) {
+        if (t == T / 2 && _i == 0) {
+            ur_step(tape, 0);
+            between = ur_exp(a[t - 1]);
+        }
+        ur_step(tape, t + 1);
+        a[t] = ur_tanh(ur_linear(tape, "W", M, ur_add(x[t], t ? t < T / 2 + _i ? a[t - 1] : between : x[t])));
+        if (t == T / 2 && _i == 1)
+            between = ur_scale(a[t], 2);
+    }
+    ur_var b[T];
+    for (int64_t t = 0; t < T; t++) { /* a loop over what both made */
+        ur_step(tape, t + 1);
+        b[t] = ur_mul(a[t], t ? b[t - 1] : x[0]);
+    }
+    add_root(&all, b[T - 1]);
+    size s = roll_tape("cycle", tape, &all, T);
+    ck_assert_uint_le(s.statements, 20);
+    ur_tape_free(tape);
+}
+END_TEST
+
+/* Each step reads what code outside of the steps makes of the step before: nothing is a loop. */
+START_TEST(steps_through_other_code)
+{
+    enum { T = 12 };
+    roots all = {0};
+    ur_tape *tape = new_tape(UR_F64);
+    ur_var x[T], c = UR_ZERO, d = UR_ZERO;
+    ur_inputs(tape, "x", UR_SHAPE(M, B), T, x);
+    c = d = x[0];
+    for (int64_t t = 0; t < T; t++) {
+        ur_step(tape, 2 * t + 1);
+        c = ur_tanh(ur_add(ur_exp(d), x[t]));
+        ur_step(tape, 0);
+        d = ur_sigmoid(ur_mul(c, d));
+    }
+    add_root(&all, d);
+    size s = roll_tape("each other", tape, &all, T);
+    ck_assert_uint_eq(s.loops, 0);
+    ur_tape_free(tape);
+}
+END_TEST
+
+START_TEST(states_are_roots)
+{
+    roots all = {0};
+    ur_net_options o = options_of("lstm");
+    o.start = UR_START_GIVEN;
+    ur_net *net = new_net(&o, 17, &all);
+    all.count = 0;
+    add_root(&all, net->loss);
+    ck_assert(ur_state(net->state[0].start, net->state[0].final));
+    ur__program program;
+    assert_rolls("states", net->tape, all.count, all.root, &program);
+    ck_assert_uint_ne(program.place[net->state[0].final.index].line, UR_NONE);
+    ur__program_free(net->tape, &program);
+    ur_tape_free(net->tape);
+}
+END_TEST
+
+/* ---- memory and time */
+
+typedef struct heap {
+    long long bytes, calls, fails;
+} heap;
+
+static void *heap_resize(void *user, void *block, size_t old_bytes, size_t new_bytes)
+{
+    heap *h = (heap *)user;
+    if (new_bytes && ++h->calls == h->fails)
+        return NULL;
+    h->bytes += (long long)new_bytes - (long long)old_bytes;
+    if (!new_bytes) {
+        free(block);
+        return NULL;
+    }
+    return realloc(block, new_bytes);
+}
+
+START_TEST(every_allocation_fails_once)
+{
+    heap h = {0};
+    ur_tape *tape = ur_tape_new(&(ur_tape_options){.allocator = {.resize = heap_resize, .user = &h}});
+    loop_options o = {.marked = _i == 0, .every = true, .delay = true};
+    roots all = {0};
+    ur_var states[128], loss = record_loop(tape, &o, 17, states);
+    add_gradients(&all, tape, loss);
+    assert_good(tape, "memory");
+    uint32_t root = all.root[0].index;
+    long long before = h.bytes;
+    bool done = false;
+    long long n = 1;
+    for (; !done; n++) {
+        ur__program program;
+        h.calls = 0;
+        h.fails = n;
+        bool good = ur__roll(tape, 1, &root, &program);
+        done = h.calls < n;
+        ck_assert(good == done);
+        ck_assert(done || strstr(ur_tape_error(tape), "no memory"));
+        tape->error.text[0] = 0;
+        ur__program_free(tape, &program);
+        ck_assert_int_eq(h.bytes, before);
+    }
+    ck_assert_int_gt(n, 12);
+    h.fails = 0;
+    ur_tape_free(tape);
+    ck_assert_int_eq(h.bytes, 0);
+}
+END_TEST
+
+/* A chain of many nodes of straight code overflows no stack and takes no time. */
+START_TEST(long_straight_code)
+{
+    enum { N = 1000000 };
+    ur_tape *tape = new_tape(UR_F32);
+    ur_var a = ur_input(tape, "a", UR_SCALAR), first = a;
+    for (int i = 0; i < N; i++)
+        a = i % 7 == i % 11 ? ur_tanh(a) : i % 5 ? ur_add(a, first) : ur_exp(a);
+    ur__program program;
+    ck_assert(ur__roll(tape, 1, &a.index, &program));
+    ck_assert_uint_eq(program.loops, 1);
+    ck_assert_uint_eq(program.statements, N);
+    ur__program_free(tape, &program);
+    ur_tape_free(tape);
+}
+END_TEST
+
+START_TEST(nodes_take_nanoseconds)
+{
+    roots all = {0};
+    ur_net_options o = options_of(cells[_i]);
+    ur_net *net = new_net(&o, 100, &all);
+    uint32_t root[MOST_ROOTS];
+    for (size_t i = 0; i < all.count; i++)
+        root[i] = all.root[i].index;
+    double best = INFINITY;
+    for (int run = 0; run < 10; run++) {
+        struct timespec begin, end;
+        ur__program program;
+        clock_gettime(CLOCK_MONOTONIC, &begin);
+        ck_assert(ur__roll(net->tape, all.count, root, &program));
+        clock_gettime(CLOCK_MONOTONIC, &end);
+        ur__program_free(net->tape, &program);
+        best = fmin(best, (double)(end.tv_sec - begin.tv_sec) * 1e9 + (double)(end.tv_nsec - begin.tv_nsec));
+    }
+    if (getenv("UR_TEST_SIZES"))
+        printf("%s: %zu nodes, %.1f ns each\n", cells[_i], ur_tape_nodes(net->tape),
+               best / (double)ur_tape_nodes(net->tape));
+    ck_assert_double_lt(best / (double)ur_tape_nodes(net->tape), 20000); /* not quadratic, whatever the machine */
+    ur_tape_free(net->tape);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("roll");
     TCase *all = tcase_create("programs");
     tcase_set_timeout(all, 120);
     tcase_add_loop_test(all, every_cell, 0, CELLS * LENGTHS);
+    tcase_add_loop_test(all, long_sequences_are_few_loops, 0, CELLS);
+    tcase_add_loop_test(all, stacked_layers, 0, 4 * CELLS);
+    tcase_add_test(all, dropout_between_layers);
+    tcase_add_loop_test(all, normalised_layers, 0, 4);
+    tcase_add_loop_test(all, chunks, 0, 4);
+    tcase_add_loop_test(all, truncated_gradients, 0, 2 * CELLS);
+    tcase_add_loop_test(all, loops_by_hand, 0, 32);
+    tcase_add_loop_test(all, second_order, 0, 8);
+    tcase_add_loop_test(all, any_wrt, 0, 8);
+    tcase_add_loop_test(all, cycles_are_cut, 0, 2);
+    tcase_add_test(all, steps_through_other_code);
+    tcase_add_test(all, states_are_roots);
+    tcase_add_loop_test(all, every_allocation_fails_once, 0, 2);
+    tcase_add_test(all, long_straight_code);
+    tcase_add_loop_test(all, nodes_take_nanoseconds, 0, CELLS);
     suite_add_tcase(suite, all);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);

@@ -1,0 +1,363 @@
+/* period.c - finds the steps of a tape that has no step marks, a user's plain loop.
+ *
+ * A statement looks like another when it has the same operation, shape and constants, reads the same parameters, and
+ * finds its other operands as near before it. A loop is a row of looks that repeats with a period P: the rarest look
+ * that reads a parameter stands in each step once, so the distance from one to the next is P, and the row grows to both
+ * sides of them while look i equals look i + P. A step begins where the fewest values cross: those of the states.
+ *
+ * Adjoints need no search: their steps end where those of the nodes end that they belong to. */
+#include "roll.h"
+
+#include <string.h>
+
+enum {
+    LEAST = 4,     /* periods */
+    SHORTEST = 12, /* statements that are worth a search */
+    NEAR = 64,     /* how far back an operand's distance counts */
+    EFFORT = 64    /* steps of the search for each statement of the tape, at most */
+};
+
+typedef struct search {
+    ur__roller *r;
+    uint32_t *list;  /* the statements of a run without steps and marks */
+    uint32_t *where; /* of each node: its place in the list */
+    uint32_t *look;  /* of each in the list: the first that looks alike */
+    uint32_t *count; /* of each look, within the part that is searched */
+    uint32_t *slot;  /* hash table of looks, by place + 1 */
+    uint64_t *hash;
+    size_t length, slots;
+    uint64_t effort;
+} search;
+
+/* ---- looks */
+
+static uint64_t mix(uint64_t h, uint64_t x)
+{
+    h = (h ^ x) * UINT64_C(0x9e3779b97f4a7c15);
+    return h ^ h >> 29;
+}
+
+static bool reads_param(const search *s, uint32_t i)
+{
+    const ur_tape *tape = s->r->tape;
+    const ur__node *n = &tape->node[s->list[i]];
+    for (uint32_t k = 0; k < n->inputs; k++)
+        if (tape->node[ur__in(tape, n, k)].op == &ur_op_param)
+            return true;
+    return false;
+}
+
+static uint64_t hash_of(const search *s, uint32_t i)
+{
+    const ur_tape *tape = s->r->tape;
+    const ur__node *n = &tape->node[s->list[i]];
+    uint64_t h = mix(mix((uint64_t)(uintptr_t)n->op, n->scope), (uint64_t)n->shape << 32 | n->inputs);
+    for (int k = 0; k < n->op->attrs; k++) {
+        uint64_t bits;
+        memcpy(&bits, tape->attr + n->attr + k, sizeof bits);
+        h = mix(h, bits);
+    }
+    for (uint32_t k = 0; k < n->inputs; k++) {
+        uint32_t u = ur__operand_of(tape, n, k);
+        const ur_op *op = tape->node[u].op;
+        uint64_t own = op == &ur_op_input ? 1 : 2;
+        if (op == &ur_op_param || op == &ur_op_const)
+            own = UINT64_C(0x100000000) + s->r->program->place[u].line;
+        else if (op != &ur_op_input && u >= s->list[0] && i - s->where[u] < NEAR)
+            own = 3 + i - s->where[u];
+        h = mix(h, own);
+    }
+    return h;
+}
+
+static void find_looks(search *s)
+{
+    memset(s->slot, 0, s->slots * sizeof *s->slot);
+    for (uint32_t i = 0; i < s->length; i++) {
+        s->hash[i] = hash_of(s, i);
+        size_t at = (size_t)(s->hash[i] ^ s->hash[i] >> 32) & (s->slots - 1);
+        while (s->slot[at] && s->hash[s->slot[at] - 1] != s->hash[i])
+            at = (at + 1) & (s->slots - 1);
+        if (!s->slot[at])
+            s->slot[at] = i + 1;
+        s->look[i] = s->slot[at] - 1;
+    }
+}
+
+/* ---- periods */
+
+/* A row of looks from `begin` to `end` that repeats. */
+typedef struct row {
+    uint32_t begin, end, period;
+} row;
+
+/* The rarest look of the part that occurs at least LEAST times; UR_NONE: there is none. */
+static uint32_t rarest(const search *s, uint32_t begin, uint32_t end)
+{
+    uint32_t best = UR_NONE;
+    for (uint32_t i = begin; i < end; i++) {
+        uint32_t look = s->look[i];
+        if (s->count[look] >= LEAST && (best == UR_NONE || s->count[look] < s->count[best]) && reads_param(s, i))
+            best = look;
+    }
+    return best;
+}
+
+/* The distance that most places of a look have to the next one (the majority vote of Boyer and Moore), and the first
+ * place that has it. */
+static uint32_t period_of(const search *s, uint32_t begin, uint32_t end, uint32_t look, uint32_t *at)
+{
+    uint32_t period = 0, votes = 0, last = UR_NONE;
+    for (uint32_t i = begin; i < end; i++) {
+        if (s->look[i] != look)
+            continue;
+        uint32_t gap = last == UR_NONE ? 0 : i - last;
+        last = i;
+        if (gap && votes == 0)
+            period = gap;
+        if (gap && gap == period)
+            votes++;
+        else if (gap)
+            votes--;
+    }
+    last = UR_NONE;
+    for (uint32_t i = begin; i < end; i++) {
+        if (s->look[i] != look)
+            continue;
+        if (last != UR_NONE && i - last == period) {
+            *at = last;
+            return period;
+        }
+        last = i;
+    }
+    return 0;
+}
+
+static bool find_row(search *s, uint32_t begin, uint32_t end, row *found)
+{
+    for (uint32_t i = begin; i < end; i++)
+        s->count[s->look[i]] = 0;
+    for (uint32_t i = begin; i < end; i++)
+        s->count[s->look[i]]++;
+    for (;;) {
+        uint32_t look = rarest(s, begin, end), at = 0;
+        if (look == UR_NONE || s->effort < 4 * (uint64_t)(end - begin))
+            return false;
+        s->effort -= 4 * (uint64_t)(end - begin);
+        uint32_t P = period_of(s, begin, end, look, &at), low = at, high = at;
+        while (P && low > begin && s->look[low - 1] == s->look[low - 1 + P])
+            low--;
+        while (P && high + P < end && s->look[high] == s->look[high + P])
+            high++;
+        if (P && high - low >= (LEAST - 2) * P) {
+            *found = (row){.begin = low, .end = high + P, .period = P};
+            return true;
+        }
+        s->count[look] = 0; /* not this one */
+    }
+}
+
+/* Does a step begin with this node? It reads nothing of the steps before, `x` say. */
+static bool reads_nothing_local(const search *s, uint32_t i)
+{
+    const ur_tape *tape = s->r->tape;
+    const ur__node *n = &tape->node[s->list[i]];
+    for (uint32_t k = 0; k < n->inputs; k++)
+        if (ur__in(tape, n, k) >= s->list[0] && ur__is_code(&tape->node[ur__in(tape, n, k)]))
+            return false;
+    return true;
+}
+
+/* The last reader of each value of places begin..end-1 in `count`, itself when there is none, and how many values have
+ * their last reader at a place in `hash`. */
+static void find_readers(search *s, uint32_t begin, uint32_t end)
+{
+    const ur_tape *tape = s->r->tape;
+    for (uint32_t i = begin; i < end; i++) {
+        const ur__node *n = &tape->node[s->list[i]];
+        s->count[i] = i;
+        s->hash[i] = 0;
+        for (uint32_t k = 0; k < n->inputs; k++) {
+            uint32_t u = ur__operand_of(tape, n, k);
+            if (u >= s->list[begin] && ur__is_code(&tape->node[u]))
+                s->count[s->where[u]] = i;
+        }
+    }
+    for (uint32_t i = begin; i < end; i++)
+        s->hash[s->count[i]] += s->count[i] > i;
+}
+
+/* Where a step begins in the row's second period: where the fewest values cross; of such places, one that is as far into
+ * its period as the searched part's begin, which may be the first step's; or one whose node reads x alone. */
+static uint32_t beginning(search *s, const row *w, uint32_t begin)
+{
+    uint32_t P = w->period, best = w->begin + P, fewest = UR_NONE, crossing = 0;
+    find_readers(s, w->begin, w->end - w->begin < 3 * P ? w->end : w->begin + 3 * P);
+    for (uint32_t c = w->begin + 1; c < w->begin + 2 * P; c++) {
+        crossing += s->count[c - 1] > c - 1;
+        crossing -= (uint32_t)s->hash[c - 1];
+        uint32_t now = 4 * crossing + ((c - begin) % P ? 2u : 0u) + (reads_nothing_local(s, c) ? 0u : 1u);
+        if (c >= w->begin + P && now < fewest) {
+            fewest = now;
+            best = c;
+        }
+    }
+    return best;
+}
+
+static bool add_segment(ur__roller *r, ur__segment segment)
+{
+    if (!ur__room(r->tape, &r->segment, &r->segment_room, r->segments, sizeof segment))
+        return false;
+    r->segment[r->segments++] = segment;
+    return true;
+}
+
+/* Leaves in the row what became loops of its segments, from `first` on. */
+static void trim(const search *s, row *w, uint32_t first)
+{
+    const ur__roller *r = s->r;
+    while (first < r->segments && r->program->place[r->segment[first].begin].line == UR_NONE)
+        first++;
+    size_t last = r->segments;
+    while (last > first && r->program->place[r->segment[last - 1].begin].line == UR_NONE)
+        last--;
+    if (first == last)
+        return;
+    w->begin = s->where[r->segment[first].begin];
+    w->end = s->where[r->segment[last - 1].end - 1] + 1;
+}
+
+/* Makes loops of a row, with the two steps before it, whose operands may still be others, and the one after it. Leaves
+ * in the row what it took. */
+static bool roll_row(search *s, row *w, uint32_t begin, uint32_t end)
+{
+    ur__roller *r = s->r;
+    uint32_t first = (uint32_t)r->segments, P = w->period, from = beginning(s, w, begin), to;
+    while (from >= begin + P && from + P > w->begin)
+        from -= P;
+    int32_t step = 1;
+    for (; from < w->end; from = to) {
+        to = from + P < end ? from + P : end;
+        ur__segment one = {
+            .begin = s->list[from], .end = s->list[to - 1] + 1, .step = step++, .nodes = to - from, .marked = false};
+        if (!add_segment(r, one))
+            return false;
+    }
+    if (!ur__roll_chain(r, first, (uint32_t)r->segments))
+        return false;
+    trim(s, w, first);
+    return true;
+}
+
+static bool roll_part(search *s, uint32_t begin, uint32_t end)
+{
+    row w;
+    while (end - begin >= SHORTEST && find_row(s, begin, end, &w)) {
+        if (!roll_row(s, &w, begin, end) || (w.begin > begin && !roll_part(s, begin, w.begin)))
+            return false;
+        begin = w.end;
+    }
+    return true;
+}
+
+/* ---- adjoints */
+
+/* The segment of a loop that v is the adjoint of a node of; UR_NONE: none. */
+static uint32_t segment_of(const ur__roller *r, uint32_t v)
+{
+    uint32_t o = r->origin[v], line = o ? r->program->place[o].line : UR_NONE;
+    return line == UR_NONE || r->program->line[line].loop == UR_NONE ? UR_NONE : r->program->place[o].value;
+}
+
+/* Segments of adjoints end where those of the nodes end that they belong to, and have their numbers for steps. */
+static bool roll_adjoints(search *s)
+{
+    ur__roller *r = s->r;
+    uint32_t first = (uint32_t)r->segments, last = UR_NONE;
+    for (uint32_t i = 0; i < s->length; i++) {
+        uint32_t v = s->list[i], own = segment_of(r, v);
+        if (r->origin[v] && own != last) {
+            last = own;
+            if (own != UR_NONE && !add_segment(r, (ur__segment){.begin = v, .step = (int32_t)own, .marked = false}))
+                return false;
+        }
+        if (last == UR_NONE)
+            continue;
+        r->segment[r->segments - 1].end = v + 1;
+        r->segment[r->segments - 1].nodes++;
+    }
+    return ur__roll_steps(r, first);
+}
+
+/* ---- runs */
+
+static bool roll_run(search *s)
+{
+    if (s->length < SHORTEST)
+        return true;
+    bool adjoints = false;
+    for (uint32_t i = 0; i < s->length && !adjoints; i++)
+        adjoints = segment_of(s->r, s->list[i]) != UR_NONE;
+    if (adjoints)
+        return roll_adjoints(s);
+    s->slots = 64;
+    while (s->slots < 2 * s->length)
+        s->slots *= 2;
+    find_looks(s);
+    return roll_part(s, 0, (uint32_t)s->length);
+}
+
+static bool roll_runs(search *s)
+{
+    const ur_tape *tape = s->r->tape;
+    size_t mark = 0;
+    for (uint32_t v = 0; v < s->r->nodes; v++) {
+        const ur__node *n = &tape->node[v];
+        bool ends = false;
+        for (; mark < tape->marks && tape->mark[mark] <= v; mark++)
+            ends = true;
+        ends |= ur__is_code(n) && n->step;
+        if (ends && !roll_run(s))
+            return false;
+        s->length = ends ? 0 : s->length;
+        if (!ur__is_code(n) || n->step)
+            continue;
+        s->where[v] = (uint32_t)s->length;
+        s->list[s->length++] = v;
+    }
+    return roll_run(s);
+}
+
+/* The longest run of code without steps, as far as it is worth a search. */
+static size_t longest_run(const ur__roller *r)
+{
+    size_t longest = 0, now = 0;
+    for (size_t v = 0; v < r->nodes; v++) {
+        const ur__node *n = &r->tape->node[v];
+        now = !ur__is_code(n) ? now : n->step ? 0 : now + 1;
+        longest = now > longest ? now : longest;
+    }
+    return longest < SHORTEST ? 0 : longest;
+}
+
+bool ur__roll_periods(ur__roller *r)
+{
+    size_t n = longest_run(r), slots = 64;
+    if (!n)
+        return true;
+    while (slots < 2 * n)
+        slots *= 2;
+    size_t words = 3 * n + r->nodes + slots, bytes = n * sizeof(uint64_t) + words * sizeof(uint32_t);
+    uint64_t *block = (uint64_t *)ur__take(r->tape, bytes);
+    if (!block)
+        return false;
+    search s = {.r = r, .hash = block, .list = (uint32_t *)(block + n), .effort = EFFORT * (uint64_t)r->nodes};
+    s.look = s.list + n;
+    s.count = s.look + n;
+    s.slot = s.count + n;
+    s.where = s.slot + slots;
+    bool good = roll_runs(&s);
+    ur__give(r->tape, block, bytes);
+    return good;
+}
