@@ -1,27 +1,426 @@
-/* contract.h - gradients of weights: sums of A B^T over steps and columns. */
+/* contract.h - gradients of weights: out[i,j] = sum over steps and columns of A[i] B[j], rows of A and B along the columns.
+ *
+ * Two ways. Small results: dot products, the sums of a block of rows of A by rows of B being vectors that stay lanes
+ * until the very end; between chunks they lie in the room. Large results: the transpose of one operand is written to
+ * panels, chunk by chunk, and its rows are scaled by single elements of the other, which is read as it lies.
+ * A chunk is columns of several steps, or of a part of one: so many that the sums, loaded and stored once a chunk, cost
+ * little; for outer products so few that a transposed panel stays in L2 (384 x 64 floats are 96 KiB). */
+
+enum { DOT_CHUNK = 4096, OUTER_CHUNK = 384 };
+
+#if UR_VECTOR == 64
+enum { DOT_A = 4, DOT_B = 6, OUTER_ROWS = 6, OUTER_VECTORS = 4 };
+#else
+enum { DOT_A = 3, DOT_B = 3, OUTER_ROWS = 6, OUTER_VECTORS = 2 };
+#endif
+
+/* A chunk of a stretch: steps first..end-1, of each the columns from..to-1 as far as they are active. */
+typedef struct chunk {
+    const ur__stretch *stretch;
+    size_t first, end, from, to;
+} chunk;
+
+/* The active columns of step s in a chunk, 0 if there are none. */
+static inline size_t chunk_columns(const chunk *c, size_t s)
+{
+    size_t active = c->stretch->columns ? c->stretch->columns[s] : c->to;
+    active = active < c->to ? active : c->to;
+    return active > c->from ? active - c->from : 0;
+}
+
+/* Element 0 of step s of an operand that lies at `at` with a distance of `step`. */
+static inline const real *chunk_at(const chunk *c, const void *at, ptrdiff_t step, size_t s)
+{
+    return (const real *)at + (ptrdiff_t)s * step + c->from;
+}
+
+/* The next chunk of all, of `most` columns or a few more; false after the last. A new chunk has stretch NULL. */
+static bool chunk_next(const ur__contraction *c, size_t most, chunk *k)
+{
+    size_t parts = (c->n + most - 1) / most, width = parts > 1 ? (c->n + parts - 1) / parts : c->n;
+    width = (width + LANES - 1) / LANES * LANES;
+    size_t steps = width < most ? most / width : 1;
+    if (!k->stretch)
+        *k = (chunk){.stretch = c->stretch};
+    else if (k->to < c->n)
+        k->from = k->to;
+    else {
+        k->from = 0;
+        k->first = k->end;
+    }
+    while (k->stretch < c->stretch + c->stretches && k->first == k->stretch->steps) {
+        k->stretch++;
+        k->first = 0;
+    }
+    if (k->stretch == c->stretch + c->stretches)
+        return false;
+    k->end = k->first + steps < k->stretch->steps ? k->first + steps : k->stretch->steps;
+    k->to = k->from + width < c->n ? k->from + width : c->n;
+    return true;
+}
+
+/* ---- small results: dot products */
+
+/* sum[r][s] += A[i+r] B[j+s] over a chunk, for the lanes of vectors; the sums have rows of `sum_stride` vectors. */
+INLINE void dot_block(size_t rows, size_t others, const chunk *k, const ur__contraction *c, size_t g, size_t i,
+                      size_t j, real *sums, size_t sum_stride)
+{
+    const size_t a_stride = c->a_stride, b_stride = c->b_stride;
+    vec sum[DOT_A][DOT_B];
+    UNROLL
+    for (size_t r = 0; r < rows; r++)
+        UNROLL
+    for (size_t s = 0; s < others; s++)
+        sum[r][s] = load(sums + (r * sum_stride + s) * LANES);
+    for (size_t t = k->first; t < k->end; t++) {
+        size_t count = chunk_columns(k, t);
+        const real *a = chunk_at(k, k->stretch->a, k->stretch->a_step, t) + i * a_stride;
+        const real *b = chunk_at(k, k->stretch->b[g], k->stretch->b_step[g], t) + j * b_stride;
+        for (; count >= LANES; count -= LANES, a += LANES, b += LANES) {
+            vec column[DOT_B];
+            UNROLL
+            for (size_t s = 0; s < others; s++)
+                column[s] = load(b + s * b_stride);
+            UNROLL
+            for (size_t r = 0; r < rows; r++) {
+                vec row = load(a + r * a_stride);
+                UNROLL
+                for (size_t s = 0; s < others; s++)
+                    sum[r][s] += row * column[s];
+            }
+        }
+        if (count) {
+            vec column[DOT_B];
+            UNROLL
+            for (size_t s = 0; s < others; s++)
+                column[s] = load_part(b + s * b_stride, count);
+            UNROLL
+            for (size_t r = 0; r < rows; r++) {
+                vec row = load_part(a + r * a_stride, count);
+                UNROLL
+                for (size_t s = 0; s < others; s++)
+                    sum[r][s] += row * column[s];
+            }
+        }
+    }
+    UNROLL
+    for (size_t r = 0; r < rows; r++)
+        UNROLL
+    for (size_t s = 0; s < others; s++)
+        store(sums + (r * sum_stride + s) * LANES, sum[r][s]);
+}
+
+typedef void dot_kernel(const chunk *k, const ur__contraction *c, size_t g, size_t i, size_t j, real *sums,
+                        size_t sum_stride);
+
+#define DOT(rows, others)                                                                                              \
+    static void dot_##rows##x##others(const chunk *k, const ur__contraction *c, size_t g, size_t i, size_t j,          \
+                                      real *sums, size_t sum_stride)                                                   \
+    {                                                                                                                  \
+        dot_block(rows, others, k, c, g, i, j, sums, sum_stride);                                                      \
+    }
+DOT(1, 1)
+DOT(1, 2)
+DOT(1, 3)
+DOT(2, 1)
+DOT(2, 2)
+DOT(2, 3)
+DOT(3, 1)
+DOT(3, 2)
+DOT(3, 3)
+#if UR_VECTOR == 64
+DOT(1, 4)
+DOT(1, 5)
+DOT(1, 6)
+DOT(2, 4)
+DOT(2, 5)
+DOT(2, 6)
+DOT(3, 4)
+DOT(3, 5)
+DOT(3, 6)
+DOT(4, 1)
+DOT(4, 2)
+DOT(4, 3)
+DOT(4, 4)
+DOT(4, 5)
+DOT(4, 6)
+static dot_kernel *const dot_kernels[DOT_A + 1][DOT_B + 1] = {
+    [1] = {NULL, dot_1x1, dot_1x2, dot_1x3, dot_1x4, dot_1x5, dot_1x6},
+    [2] = {NULL, dot_2x1, dot_2x2, dot_2x3, dot_2x4, dot_2x5, dot_2x6},
+    [3] = {NULL, dot_3x1, dot_3x2, dot_3x3, dot_3x4, dot_3x5, dot_3x6},
+    [4] = {NULL, dot_4x1, dot_4x2, dot_4x3, dot_4x4, dot_4x5, dot_4x6},
+};
+#else
+static dot_kernel *const dot_kernels[DOT_A + 1][DOT_B + 1] = {
+    [1] = {NULL, dot_1x1, dot_1x2, dot_1x3},
+    [2] = {NULL, dot_2x1, dot_2x2, dot_2x3},
+    [3] = {NULL, dot_3x1, dot_3x2, dot_3x3},
+};
+#endif
+
+/* The parts of a length, equal but for one, that are at most `most`. */
+static inline size_t part_of(size_t left, size_t most)
+{
+    size_t parts = (left + most - 1) / most;
+    return (left + parts - 1) / parts;
+}
+
+static void contract_by_dots(const ur__contraction *c, real *room)
+{
+    size_t elements = c->rows * c->m;
+    memset(room, 0, c->matrices * elements * LANES * sizeof(real));
+    for (chunk k = {0}; chunk_next(c, DOT_CHUNK, &k);)
+        for (size_t g = 0; g < c->matrices; g++)
+            for (size_t j = 0, others; j < c->m; j += others) {
+                others = part_of(c->m - j, DOT_B);
+                for (size_t i = 0, rows; i < c->rows; i += rows) {
+                    rows = part_of(c->rows - i, DOT_A);
+                    dot_kernels[rows][others](&k, c, g, i, j, room + (g * elements + i * c->m + j) * LANES, c->m);
+                }
+            }
+    for (size_t g = 0; g < c->matrices; g++)
+        for (size_t i = 0; i < elements; i++)
+            ((real *)c->out[g])[i] = sum_lanes(load(room + (g * elements + i) * LANES));
+}
+
+/* ---- row sums: A is a row of ones */
+
+static void contract_rows(const ur__contraction *c)
+{
+    for (size_t g = 0; g < c->matrices; g++)
+        for (size_t j = 0; j < c->m; j++) {
+            vec sum[2] = {{0}, {0}};
+            for (chunk k = {0}; chunk_next(c, DOT_CHUNK, &k);)
+                for (size_t s = k.first; s < k.end; s++) {
+                    const real *b = chunk_at(&k, k.stretch->b[g], k.stretch->b_step[g], s) + j * c->b_stride;
+                    size_t count = chunk_columns(&k, s);
+                    for (; count >= 2 * LANES; count -= 2 * LANES, b += 2 * LANES) {
+                        sum[0] += load(b);
+                        sum[1] += load(b + LANES);
+                    }
+                    if (count >= LANES) {
+                        sum[0] += load(b);
+                        b += LANES;
+                        count -= LANES;
+                    }
+                    if (count)
+                        sum[1] += load_part(b, count);
+                }
+            ((real *)c->out[g])[j] = sum_lanes(sum[0] + sum[1]);
+        }
+}
+
+/* ---- large results: outer products with a transposed operand */
+
+/* One operand: rows of `stride` elements, those of step s at `at` + s `step`. */
+typedef struct side {
+    size_t rows, stride, step_count;
+    const void *at;
+    ptrdiff_t step;
+} side;
+
+enum { OUTER_WIDTH = OUTER_VECTORS * LANES };
+
+/* The transpose of rows 0..rows-1 of a chunk: panels of OUTER_WIDTH of its rows, the last of as many vectors as it needs,
+ * [panel][column][row]. Columns of all steps follow each other, `columns` in all. What is missing to a vector is 0. */
+static void outer_transpose(const chunk *k, const side *b, size_t columns, real *to)
+{
+    for (size_t j = 0; j < b->rows; j += OUTER_WIDTH) {
+        size_t left = b->rows - j < OUTER_WIDTH ? b->rows - j : OUTER_WIDTH, width = (left + LANES - 1) / LANES * LANES;
+        real *column = to + j * columns;
+        for (size_t s = k->first; s < k->end; s++) {
+            const real *from = chunk_at(k, b->at, b->step, s) + j * b->stride;
+            for (size_t count = chunk_columns(k, s), part; count; count -= part, from += part, column += part * width) {
+                part = count < LANES ? count : LANES;
+                for (size_t v = 0; v < width; v += LANES) {
+                    vec row[LANES];
+                    for (size_t l = 0; l < LANES; l++)
+                        if (v + l >= left)
+                            row[l] = (vec){0};
+                        else if (part == LANES)
+                            row[l] = load(from + (v + l) * b->stride);
+                        else
+                            row[l] = load_part(from + (v + l) * b->stride, part);
+                    transpose(row);
+                    for (size_t l = 0; l < part; l++)
+                        store(column + l * width + v, row[l]);
+                }
+            }
+        }
+    }
+}
+
+/* sums[r][v] += A[i+r] times the transposed panel, over a chunk; the sums have rows of `vectors` vectors. */
+INLINE void outer_block(size_t rows, size_t vectors, const chunk *k, const side *a, size_t i, const real *panel,
+                        real *sums)
+{
+    const size_t stride = a->stride;
+    vec sum[OUTER_ROWS][OUTER_VECTORS];
+    UNROLL
+    for (size_t r = 0; r < rows; r++)
+        UNROLL
+    for (size_t v = 0; v < vectors; v++)
+        sum[r][v] = load(sums + (r * vectors + v) * LANES);
+    for (size_t s = k->first; s < k->end; s++) {
+        size_t count = chunk_columns(k, s);
+        for (const real *row = chunk_at(k, a->at, a->step, s) + i * stride; count; count--, row++) {
+            vec column[OUTER_VECTORS];
+            UNROLL
+            for (size_t v = 0; v < vectors; v++)
+                column[v] = load(panel + v * LANES);
+            panel += vectors * LANES;
+            UNROLL
+            for (size_t r = 0; r < rows; r++) {
+                real w = row[r * stride];
+                UNROLL
+                for (size_t v = 0; v < vectors; v++)
+                    sum[r][v] += w * column[v];
+            }
+        }
+    }
+    UNROLL
+    for (size_t r = 0; r < rows; r++)
+        UNROLL
+    for (size_t v = 0; v < vectors; v++)
+        store(sums + (r * vectors + v) * LANES, sum[r][v]);
+}
+
+typedef void outer_kernel(const chunk *k, const side *a, size_t i, const real *panel, real *sums);
+
+#define OUTER(rows, vectors)                                                                                           \
+    static void outer_##rows##x##vectors(const chunk *k, const side *a, size_t i, const real *panel, real *sums)       \
+    {                                                                                                                  \
+        outer_block(rows, vectors, k, a, i, panel, sums);                                                              \
+    }
+#define OUTERS(vectors)                                                                                                \
+    OUTER(1, vectors)                                                                                                  \
+    OUTER(2, vectors)                                                                                                  \
+    OUTER(3, vectors)                                                                                                  \
+    OUTER(4, vectors)                                                                                                  \
+    OUTER(5, vectors)                                                                                                  \
+    OUTER(6, vectors)
+OUTERS(1)
+OUTERS(2)
+#if UR_VECTOR == 64
+OUTERS(3)
+OUTERS(4)
+#define OUTER_ENTRY(rows)                                                                                              \
+    {                                                                                                                  \
+        NULL, outer_##rows##x1, outer_##rows##x2, outer_##rows##x3, outer_##rows##x4                                   \
+    }
+#else
+#define OUTER_ENTRY(rows)                                                                                              \
+    {                                                                                                                  \
+        NULL, outer_##rows##x1, outer_##rows##x2                                                                       \
+    }
+#endif
+static outer_kernel *const outer_kernels[OUTER_ROWS + 1][OUTER_VECTORS + 1] = {
+    {NULL}, OUTER_ENTRY(1), OUTER_ENTRY(2), OUTER_ENTRY(3), OUTER_ENTRY(4), OUTER_ENTRY(5), OUTER_ENTRY(6),
+};
+
+static size_t whole_vectors(size_t n)
+{
+    return (n + LANES - 1) / LANES * LANES;
+}
+
+/* sums += A B^T over a chunk, for the transposed B. The sums lie as [panel][row of A][row of B in the panel]. Blocks of rows
+ * of A stay in L2 while the panels go by. */
+static void outer_chunk(const chunk *k, const side *a, size_t b_rows, size_t columns, const real *transposed,
+                        real *sums)
+{
+    enum { BLOCK = 32 * OUTER_ROWS };
+    for (size_t first = 0; first < a->rows; first += BLOCK) {
+        size_t end = first + BLOCK < a->rows ? first + BLOCK : a->rows;
+        for (size_t j = 0; j < b_rows; j += OUTER_WIDTH) {
+            size_t vectors = whole_vectors(b_rows - j < OUTER_WIDTH ? b_rows - j : OUTER_WIDTH) / LANES;
+            for (size_t i = first, rows; i < end; i += rows) {
+                rows = part_of(end - i, OUTER_ROWS);
+                outer_kernels[rows][vectors](k, a, i, transposed + j * columns,
+                                             sums + j * a->rows + i * vectors * LANES);
+            }
+        }
+    }
+}
+
+/* out = the sums, whose rows are rows of `out`, or its columns where `swapped`. */
+static void outer_out(const real *sums, size_t a_rows, size_t b_rows, bool swapped, real *out)
+{
+    for (size_t j = 0; j < b_rows; j += OUTER_WIDTH) {
+        size_t left = b_rows - j < OUTER_WIDTH ? b_rows - j : OUTER_WIDTH, width = whole_vectors(left);
+        for (size_t i = 0; i < a_rows; i++) {
+            const real *row = sums + j * a_rows + i * width;
+            if (swapped)
+                for (size_t l = 0; l < left; l++)
+                    out[(j + l) * a_rows + i] = row[l];
+            else
+                memcpy(out + i * b_rows + j, row, left * sizeof(real));
+        }
+    }
+}
+
+/* The transposed operand is the one of which less is to be transposed: A, once for all matrices, or every B. */
+static bool transposes_a(const ur__contraction *c)
+{
+    return c->rows < c->matrices * c->m;
+}
+
+static size_t outer_sums(const ur__contraction *c)
+{
+    return transposes_a(c) ? whole_vectors(c->rows) * c->m : whole_vectors(c->m) * c->rows;
+}
+
+static void contract_by_outer(const ur__contraction *c, real *room)
+{
+    const bool swapped = transposes_a(c);
+    const size_t each = outer_sums(c);
+    real *transposed = room + c->matrices * each;
+    memset(room, 0, c->matrices * each * sizeof(real));
+    for (chunk k = {0}; chunk_next(c, OUTER_CHUNK, &k);) {
+        size_t columns = 0;
+        for (size_t s = k.first; s < k.end; s++)
+            columns += chunk_columns(&k, s);
+        side a = {.rows = c->rows, .stride = c->a_stride, .at = k.stretch->a, .step = k.stretch->a_step};
+        if (swapped)
+            outer_transpose(&k, &a, columns, transposed);
+        for (size_t g = 0; g < c->matrices; g++) {
+            side b = {.rows = c->m, .stride = c->b_stride, .at = k.stretch->b[g], .step = k.stretch->b_step[g]};
+            if (!swapped)
+                outer_transpose(&k, &b, columns, transposed);
+            outer_chunk(&k, swapped ? &b : &a, swapped ? a.rows : b.rows, columns, transposed, room + g * each);
+        }
+    }
+    for (size_t g = 0; g < c->matrices; g++)
+        outer_out(room + g * each, swapped ? c->m : c->rows, swapped ? c->rows : c->m, swapped, (real *)c->out[g]);
+}
+
+/* ---- which way */
+
+/* Dot products where the sums by lanes fit L2, and where vectors along a side of the result would be half empty. */
+static bool by_dots(const ur__contraction *c)
+{
+    size_t least = c->rows < c->m ? c->rows : c->m;
+    return c->rows * c->m <= 6144 || least < 24;
+}
 
 static size_t contraction_room(const ur__contraction *c)
 {
-    (void)c;
-    return 0;
+    if (!c->stretches || !c->stretch->a)
+        return 0;
+    size_t elements = by_dots(c) ? c->matrices * c->rows * c->m * LANES
+                                 : c->matrices * outer_sums(c) +
+                                       whole_vectors(transposes_a(c) ? c->rows : c->m) * (OUTER_CHUNK + LANES);
+    return elements * sizeof(real);
 }
 
 static void contract(const ur__contraction *c, void *room)
 {
-    (void)room;
-    for (size_t g = 0; g < c->matrices; g++)
-        for (size_t i = 0; i < (c->stretch[0].a ? c->rows : 1); i++)
-            for (size_t j = 0; j < c->m; j++) {
-                real sum = 0;
-                for (size_t t = 0; t < c->stretches; t++)
-                    for (size_t s = 0; s < c->stretch[t].steps; s++) {
-                        const ur__stretch *at = &c->stretch[t];
-                        const real *b = (const real *)at->b[g] + (ptrdiff_t)s * at->b_step[g] + j * c->b_stride;
-                        const real *a =
-                            at->a ? (const real *)at->a + (ptrdiff_t)s * at->a_step + i * c->a_stride : NULL;
-                        for (size_t q = 0; q < (at->columns ? at->columns[s] : c->n); q++)
-                            sum += a ? a[q] * b[q] : b[q];
-                    }
-                ((real *)c->out[g])[i * c->m + j] = sum;
-            }
+    if (!c->stretches) {
+        for (size_t g = 0; g < c->matrices; g++)
+            memset(c->out[g], 0, c->rows * c->m * sizeof(real));
+    } else if (!c->stretch->a)
+        contract_rows(c);
+    else if (by_dots(c))
+        contract_by_dots(c, (real *)room);
+    else
+        contract_by_outer(c, (real *)room);
 }

@@ -1,0 +1,128 @@
+/* vector.h - vectors of UR_VECTOR bytes at any address, whole or in part. */
+
+#if defined(__AVX2__)
+#include <immintrin.h>
+#endif
+
+typedef real vec __attribute__((vector_size(UR_VECTOR), aligned(sizeof(real)), may_alias));
+
+/* Lanes of a vector, and whether they are floats, for the preprocessor too. */
+#define BYTES_float 4
+#define BYTES_double 8
+#define PASTE(a, b) a##b
+#define BYTES_OF(type) PASTE(BYTES_, type)
+#define LANES (UR_VECTOR / BYTES_OF(UR_REAL))
+#define IS_F32 (BYTES_OF(UR_REAL) == 4)
+
+#define INLINE static inline __attribute__((always_inline))
+
+/* Before a loop of constant length over an array that is to be registers. */
+#if defined(__clang__)
+#define UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define UNROLL _Pragma("GCC unroll 16")
+#endif
+
+INLINE vec load(const real *p)
+{
+    return *(const vec *)p;
+}
+
+INLINE void store(real *p, vec v)
+{
+    *(vec *)p = v;
+}
+
+#if IS_F32
+#define MM512(name) _mm512_##name##_ps
+#define MM256(name) _mm256_##name##_ps
+#define VECTOR512 __m512
+#define VECTOR256 __m256
+#define MASK __mmask16
+#else
+#define MM512(name) _mm512_##name##_pd
+#define MM256(name) _mm256_##name##_pd
+#define VECTOR512 __m512d
+#define VECTOR256 __m256d
+#define MASK __mmask8
+#endif
+
+#if defined(__AVX2__) && !defined(__AVX512F__)
+/* All bits set in the lanes below `count`. */
+INLINE __m256i mask_of(size_t count)
+{
+    static const int32_t ones[16] = {-1, -1, -1, -1, -1, -1, -1, -1};
+    return _mm256_loadu_si256((const __m256i_u *)(const void *)(ones + 8 - count * (BYTES_OF(UR_REAL) / 4)));
+}
+#endif
+
+/* The lanes below `count` of what lies at p, 0 in the others, which are not read; 0 < count <= LANES. */
+INLINE vec load_part(const real *p, size_t count)
+{
+#if defined(__AVX512F__)
+    return (vec)MM512(maskz_loadu)((MASK)((1u << count) - 1), p);
+#elif defined(__AVX2__)
+    return (vec)MM256(maskload)(p, mask_of(count));
+#else
+    vec v = {0};
+    for (size_t l = 0; l < LANES; l++)
+        v[l] = l < count ? p[l] : 0;
+    return v;
+#endif
+}
+
+/* Writes the lanes below `count` of v, and nothing else; 0 < count <= LANES. */
+INLINE void store_part(real *p, vec v, size_t count)
+{
+#if defined(__AVX512F__)
+    MM512(mask_storeu)(p, (MASK)((1u << count) - 1), (VECTOR512)v);
+#elif defined(__AVX2__)
+    MM256(maskstore)(p, mask_of(count), (VECTOR256)v);
+#else
+    for (size_t l = 0; l < count; l++)
+        p[l] = v[l];
+#endif
+}
+
+/* v[0] + v[1] + ..., by halves */
+INLINE real sum_lanes(vec v)
+{
+    real part[LANES];
+    store(part, v);
+    for (size_t half = LANES / 2; half; half /= 2)
+        for (size_t l = 0; l < half; l++)
+            part[l] += part[l + half];
+    return part[0];
+}
+
+/* Two vectors lane by lane in turn: a0 b0 a1 b1 ... of their first halves, and of their second halves. */
+INLINE void zip(vec a, vec b, vec *low, vec *high)
+{
+#define ZIP(...) __builtin_shufflevector(a, b, __VA_ARGS__)
+#if LANES == 16
+    *low = ZIP(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+    *high = ZIP(8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
+#elif LANES == 8
+    *low = ZIP(0, 8, 1, 9, 2, 10, 3, 11);
+    *high = ZIP(4, 12, 5, 13, 6, 14, 7, 15);
+#elif LANES == 4
+    *low = ZIP(0, 4, 1, 5);
+    *high = ZIP(2, 6, 3, 7);
+#else
+    *low = ZIP(0, 2);
+    *high = ZIP(1, 3);
+#endif
+#undef ZIP
+}
+
+/* The transpose of LANES rows of LANES elements: log2 LANES times the zips of row i and row i + LANES/2. */
+INLINE void transpose(vec row[LANES])
+{
+    for (int stage = 1; stage < LANES; stage *= 2) {
+        vec zipped[LANES];
+        for (size_t i = 0; i < LANES / 2; i++)
+            zip(row[i], row[i + LANES / 2], &zipped[2 * i], &zipped[2 * i + 1]);
+        for (size_t i = 0; i < LANES; i++)
+            row[i] = zipped[i];
+    }
+}
