@@ -90,8 +90,8 @@ for which in loss_first loss_third flops; do
 done
 
 # the same training by `unroll train`
-json W1-lengths --batch 12
-"$UNROLL" train rnn --task reber --count 12 --max-length 52 --hidden 4 --reduce sum --lr 1e-4 --epochs 3 --quiet \
+json W1-lengths --batch 60
+"$UNROLL" train rnn --task reber --count 60 --max-length 52 --hidden 4 --reduce sum --lr 1e-4 --epochs 3 --quiet \
     --log train.csv >positions || fail 'unroll train failed'
 close_to 'W1-lengths: first loss' "$(member W1-lengths loss_first)" "$(awk -F, '$1 == 1 { print $2 }' train.csv)"
 close_to 'W1-lengths: third loss' "$(member W1-lengths loss_third)" "$(awk -F, '$1 == 3 { print $2 }' train.csv)"
