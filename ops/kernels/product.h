@@ -102,14 +102,12 @@ INLINE void product_block(size_t height, size_t vectors, bool part, bool add, co
     }
     UNROLL
     for (size_t r = 0; r < height; r++) {
-        if (r >= rows)
-            break;
         UNROLL
         for (size_t v = 0; v < vectors; v++) {
             real *to = c + r * c_stride + v * LANES;
-            if (part && v + 1 == vectors)
+            if (r < rows && part && v + 1 == vectors)
                 store_part(to, sum[r][v], last);
-            else
+            else if (r < rows)
                 store(to, sum[r][v]);
         }
     }

@@ -1,0 +1,389 @@
+/* test_kernels.c - the fast kernels of every instruction set that the processor has, in both types, against plain loops
+ * in double: products, contractions and maps; what lies outside of the results stays, and what lies outside of the
+ * operands, NaN here, is not read. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "../graph/kernels.h"
+#include "support.h"
+
+extern const ur__kernels ur__kernels_f32_portable, ur__kernels_f64_portable;
+#if defined(__x86_64__)
+extern const ur__kernels ur__kernels_f32_avx2, ur__kernels_f64_avx2, ur__kernels_f32_avx512, ur__kernels_f64_avx512;
+#endif
+
+typedef struct table {
+    const ur__kernels *kernels;
+    const char *name;
+    ur_dtype dtype;
+} table;
+
+enum { TABLES = 6 };
+
+/* Table i; its kernels are NULL where the processor lacks the instruction set. */
+static table table_of(int i)
+{
+    table none = {NULL, "", UR_F32};
+    if (i < 2)
+        return i == 0 ? (table){&ur__kernels_f32_portable, "f32 portable", UR_F32}
+                      : (table){&ur__kernels_f64_portable, "f64 portable", UR_F64};
+#if defined(__x86_64__)
+    if (i < 4 && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
+        return i == 2 ? (table){&ur__kernels_f32_avx2, "f32 avx2", UR_F32}
+                      : (table){&ur__kernels_f64_avx2, "f64 avx2", UR_F64};
+    if (i >= 4 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
+        __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("fma"))
+        return i == 4 ? (table){&ur__kernels_f32_avx512, "f32 avx512", UR_F32}
+                      : (table){&ur__kernels_f64_avx512, "f64 avx512", UR_F64};
+#endif
+    return none;
+}
+
+/* ---- arrays of either type */
+
+/* ck_assert_msg, but quick where the condition holds: Check writes to a file at each of its own. */
+#define EXPECT(condition, ...)                                                                                         \
+    do                                                                                                                 \
+        if (!(condition))                                                                                              \
+            ck_abort_msg(__VA_ARGS__);                                                                                 \
+    while (0)
+
+typedef struct array {
+    ur_dtype dtype;
+    size_t n;
+    void *data;
+} array;
+
+static double get(array a, size_t i)
+{
+    EXPECT(i < a.n, "element %zu of %zu", i, a.n);
+    return a.dtype == UR_F32 ? (double)((float *)a.data)[i] : ((double *)a.data)[i];
+}
+
+static void put(array a, size_t i, double v)
+{
+    EXPECT(i < a.n, "element %zu of %zu", i, a.n);
+    if (a.dtype == UR_F32)
+        ((float *)a.data)[i] = (float)v;
+    else
+        ((double *)a.data)[i] = v;
+}
+
+static const void *at(array a, size_t i)
+{
+    return (const char *)a.data + i * ur_dtype_bytes(a.dtype);
+}
+
+static array array_of(ur_dtype dtype, size_t n, double v)
+{
+    array a = {dtype, n, malloc((n + 1) * ur_dtype_bytes(dtype))};
+    ck_assert_ptr_nonnull(a.data);
+    for (size_t i = 0; i < n; i++)
+        put(a, i, v);
+    return a;
+}
+
+static double random_value(void)
+{
+    static uint64_t count;
+    return 2 * ur_random(3, "kernels", count++) - 1;
+}
+
+/* A matrix [rows,n] of random values with rows of `stride` elements; between the rows there is NaN. */
+static array matrix_of(ur_dtype dtype, size_t rows, size_t n, size_t stride)
+{
+    array a = array_of(dtype, rows * stride + 1, NAN);
+    for (size_t i = 0; i < rows; i++)
+        for (size_t j = 0; j < n; j++)
+            put(a, i * stride + j, random_value());
+    return a;
+}
+
+static double epsilon(ur_dtype dtype)
+{
+    return dtype == UR_F32 ? 0x1p-23 : 0x1p-52;
+}
+
+/* |y - sum| is at most eps (terms + 2) times the sum of sizes. */
+static void assert_sum(table t, double y, double sum, double size, size_t terms, const char *what)
+{
+    double bound = epsilon(t.dtype) * (double)(terms + 2) * size;
+    EXPECT(fabs(y - sum) <= bound, "%s, %s: %.9g instead of %.9g", t.name, what, y, sum);
+}
+
+/* ---- products */
+
+enum { TERMS = 3 };
+static const double guard = 12345;
+
+typedef struct product_case {
+    size_t m, n, terms, k[TERMS], gap;
+    bool transposed[TERMS], bias, add;
+} product_case;
+
+static void one_product(table t, const product_case *p, bool narrow)
+{
+    size_t stride = p->n + p->gap, panel = narrow ? 1 : t.kernels->panel(p->m, p->n), depth = 0;
+    array a[TERMS], x[TERMS], packed[TERMS], bias = matrix_of(t.dtype, 1, p->m, p->m);
+    array c = array_of(t.dtype, p->m * stride + 64, guard), before = array_of(t.dtype, p->m * stride, 0);
+    ur__term term[TERMS];
+    for (size_t q = 0; q < p->terms; q++) {
+        size_t k = p->k[q], rows = p->transposed[q] ? k : p->m, width = p->transposed[q] ? p->m : k;
+        depth += k;
+        a[q] = matrix_of(t.dtype, rows, width, width + p->gap);
+        x[q] = matrix_of(t.dtype, k, p->n, stride);
+        packed[q] = array_of(t.dtype, t.kernels->packed_elements(panel, p->m, k), 0);
+        if (!narrow) { /* in two parts, as stacked matrices are */
+            size_t first = p->m / 3, skip = p->transposed[q] ? first : first * (width + p->gap);
+            t.kernels->pack(panel, 0, first, k, a[q].data, width + p->gap, p->transposed[q], packed[q].data);
+            t.kernels->pack(panel, first, p->m - first, k, at(a[q], skip), width + p->gap, p->transposed[q],
+                            packed[q].data);
+        }
+        term[q] = (ur__term){.a = narrow ? a[q].data : packed[q].data,
+                             .x = x[q].data,
+                             .k = k,
+                             .x_stride = stride,
+                             .a_stride = width + p->gap,
+                             .a_transposed = p->transposed[q]};
+    }
+    for (size_t i = 0; i < p->m; i++)
+        for (size_t j = 0; j < p->n; j++) {
+            put(c, i * stride + j, p->add ? random_value() : NAN);
+            put(before, i * stride + j, get(c, i * stride + j));
+        }
+    const void *start = p->bias ? bias.data : NULL;
+    if (narrow)
+        t.kernels->product_narrow(p->m, p->n, p->terms, term, start, p->add, c.data, stride);
+    else
+        t.kernels->product(panel, p->m, p->n, p->terms, term, start, p->add, c.data, stride);
+    char what[128];
+    snprintf(what, sizeof what, "%s [%zu,%zu] of %zu terms, k %zu", narrow ? "narrow product" : "product", p->m, p->n,
+             p->terms, p->k[0]);
+    for (size_t i = 0; i < p->m; i++)
+        for (size_t j = 0; j < stride; j++) {
+            if (j >= p->n) {
+                EXPECT(get(c, i * stride + j) == guard, "%s, %s: wrote past its row", t.name, what);
+                continue;
+            }
+            double sum = p->add ? get(before, i * stride + j) : p->bias ? get(bias, i) : 0, size = fabs(sum);
+            for (size_t q = 0; q < p->terms; q++)
+                for (size_t l = 0; l < p->k[q]; l++) {
+                    double w = get(a[q], p->transposed[q] ? l * term[q].a_stride + i : i * term[q].a_stride + l);
+                    sum += w * get(x[q], l * stride + j);
+                    size += fabs(w * get(x[q], l * stride + j));
+                }
+            assert_sum(t, get(c, i * stride + j), sum, size, depth, what);
+        }
+    for (size_t i = p->m * stride; i < c.n; i++)
+        EXPECT(get(c, i) == guard, "%s, %s: wrote past its end", t.name, what);
+    if (!narrow && p->n > 8) { /* the same columns by two calls: the same bits */
+        array again = array_of(t.dtype, p->m * stride, 0);
+        memcpy(again.data, before.data, before.n * ur_dtype_bytes(t.dtype));
+        size_t n1 = p->n / 2;
+        t.kernels->product(panel, p->m, n1, p->terms, term, start, p->add, again.data, stride);
+        ur__term right[TERMS];
+        for (size_t q = 0; q < p->terms; q++) {
+            right[q] = term[q];
+            right[q].x = at(x[q], n1);
+        }
+        t.kernels->product(panel, p->m, p->n - n1, p->terms, right, start, p->add,
+                           (char *)again.data + n1 * ur_dtype_bytes(t.dtype), stride);
+        for (size_t i = 0; i < p->m; i++)
+            EXPECT(memcmp(at(again, i * stride), at(c, i * stride), p->n * ur_dtype_bytes(t.dtype)) == 0,
+                   "%s, %s: other bits by other columns", t.name, what);
+        free(again.data);
+    }
+    for (size_t q = 0; q < p->terms; q++) {
+        free(a[q].data);
+        free(x[q].data);
+        free(packed[q].data);
+    }
+    free(bias.data);
+    free(c.data);
+    free(before.data);
+}
+
+static const size_t sizes[] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 13, 16, 17, 20, 31, 37, 64, 65, 130};
+enum { SIZES = sizeof sizes / sizeof sizes[0] };
+
+/* The case number `v` of sizes m and n: what else there is varies with it. */
+static product_case case_of(size_t m, size_t n, size_t v)
+{
+    return (product_case){.m = m,
+                          .n = n,
+                          .terms = 1 + v % TERMS,
+                          .k = {sizes[v * 7 % SIZES], sizes[v * 5 % SIZES], sizes[v * 11 % SIZES]},
+                          .gap = v % 2 * 5,
+                          .transposed = {v % 3 == 0, v % 5 < 2, v % 7 < 3},
+                          .bias = v % 4 == 1 || v % 4 == 3,
+                          .add = v % 4 == 2};
+}
+
+START_TEST(products)
+{
+    table t = table_of(_i);
+    if (!t.kernels)
+        return;
+    size_t v = 0;
+    for (size_t i = 0; i < SIZES; i++)
+        for (size_t j = 0; j < SIZES; j++, v++) {
+            product_case p = case_of(sizes[i], sizes[j] + 7, v);
+            one_product(t, &p, false);
+        }
+    one_product(t, &(product_case){.m = 13, .n = 49, .terms = 3, .k = {300, 700, 513}, .bias = true}, false);
+    one_product(t, &(product_case){.m = 5, .n = 80, .terms = 1, .k = {1024}, .add = true, .gap = 3}, false);
+    one_product(t, &(product_case){.m = 17, .n = 33, .terms = 2, .k = {512, 1}}, false);
+}
+END_TEST
+
+START_TEST(narrow_products)
+{
+    table t = table_of(_i);
+    if (!t.kernels)
+        return;
+    size_t v = 0;
+    for (size_t i = 0; i < SIZES; i++)
+        for (size_t n = 1; n < UR__NARROW; n++, v++) {
+            product_case p = case_of(sizes[i], n, v);
+            one_product(t, &p, true);
+        }
+    one_product(t, &(product_case){.m = 300, .n = 1, .terms = 2, .k = {257, 64}, .bias = true}, true);
+    one_product(t, &(product_case){.m = 300, .n = 1, .terms = 2, .k = {257, 64}, .transposed = {true, true}}, true);
+}
+END_TEST
+
+/* ---- contractions */
+
+enum { MATRICES = 2, STRETCHES = 3 };
+
+typedef struct contraction_case {
+    size_t rows, m, n, matrices, steps[STRETCHES];
+    bool unequal, ones;
+} contraction_case;
+
+static void one_contraction(table t, const contraction_case *q)
+{
+    size_t stride = q->n + 3, steps = 0, rows = q->ones ? 1 : q->rows;
+    for (size_t s = 0; s < STRETCHES; s++)
+        steps += q->steps[s];
+    size_t a_size = q->rows * stride + 5, b_size = q->m * stride + 2;
+    array a = matrix_of(t.dtype, 1, 0, steps * a_size), b[MATRICES], out[MATRICES];
+    uint32_t *columns = (uint32_t *)malloc((steps + 1) * sizeof *columns);
+    for (size_t s = 0; s < steps; s++)
+        columns[s] = q->unequal ? (uint32_t)(q->n - q->n * s / steps) : (uint32_t)q->n;
+    for (size_t g = 0; g < q->matrices; g++) {
+        b[g] = matrix_of(t.dtype, 1, 0, steps * b_size);
+        out[g] = array_of(t.dtype, rows * q->m + 8, guard);
+    }
+    for (size_t s = 0; s < steps; s++)
+        for (size_t j = 0; j < columns[s]; j++) {
+            for (size_t i = 0; i < q->rows; i++)
+                put(a, s * a_size + i * stride + j, random_value());
+            for (size_t g = 0; g < q->matrices; g++)
+                for (size_t i = 0; i < q->m; i++)
+                    put(b[g], s * b_size + i * stride + j, random_value());
+        }
+    /* the second stretch goes backwards */
+    ur__stretch stretch[STRETCHES];
+    const void *bs[STRETCHES][MATRICES];
+    ptrdiff_t b_step[STRETCHES][MATRICES];
+    uint32_t *turned = (uint32_t *)malloc((steps + 1) * sizeof *turned);
+    for (size_t s = 0, first = 0; s < STRETCHES; first += q->steps[s++]) {
+        bool back = s == 1 && q->steps[s] > 0;
+        size_t start = back ? first + q->steps[s] - 1 : first;
+        for (size_t l = 0; l < q->steps[s]; l++)
+            turned[first + l] = columns[back ? start - l : start + l];
+        for (size_t g = 0; g < q->matrices; g++) {
+            bs[s][g] = at(b[g], start * b_size);
+            b_step[s][g] = back ? -(ptrdiff_t)b_size : (ptrdiff_t)b_size;
+        }
+        stretch[s] = (ur__stretch){.steps = q->steps[s],
+                                   .columns = q->unequal ? turned + first : NULL,
+                                   .a = q->ones ? NULL : at(a, start * a_size),
+                                   .a_step = back ? -(ptrdiff_t)a_size : (ptrdiff_t)a_size,
+                                   .b = bs[s],
+                                   .b_step = b_step[s]};
+    }
+    void *outs[MATRICES];
+    for (size_t g = 0; g < q->matrices; g++)
+        outs[g] = out[g].data;
+    ur__contraction c = {.rows = rows,
+                         .m = q->m,
+                         .n = q->n,
+                         .a_stride = stride,
+                         .b_stride = stride,
+                         .matrices = q->matrices,
+                         .stretches = STRETCHES,
+                         .stretch = stretch,
+                         .out = outs};
+    size_t room_bytes = (t.kernels->contraction_room(&c) + 63) / 64 * 64 + 64;
+    unsigned char *room = (unsigned char *)aligned_alloc(64, room_bytes);
+    memset(room, 0xff, room_bytes);
+    t.kernels->contract(&c, room);
+    for (size_t i = t.kernels->contraction_room(&c); i < room_bytes; i++)
+        EXPECT(room[i] == 0xff, "%s: a contraction wrote past its room", t.name);
+    char what[128];
+    snprintf(what, sizeof what, "contraction [%zu,%zu] over %zu columns", rows, q->m, q->n);
+    for (size_t g = 0; g < q->matrices; g++) {
+        for (size_t i = 0; i < rows; i++)
+            for (size_t j = 0; j < q->m; j++) {
+                double sum = 0, size = 0;
+                size_t terms = 0;
+                for (size_t s = 0; s < steps; s++)
+                    for (size_t l = 0; l < columns[s]; l++, terms++) {
+                        double v = (q->ones ? 1 : get(a, s * a_size + i * stride + l)) *
+                                   get(b[g], s * b_size + j * stride + l);
+                        sum += v;
+                        size += fabs(v);
+                    }
+                assert_sum(t, get(out[g], i * q->m + j), sum, size, terms, what);
+            }
+        for (size_t i = rows * q->m; i < out[g].n; i++)
+            EXPECT(get(out[g], i) == guard, "%s, %s: wrote past its end", t.name, what);
+        free(b[g].data);
+        free(out[g].data);
+    }
+    free(a.data);
+    free(columns);
+    free(turned);
+    free(room);
+}
+
+START_TEST(contractions)
+{
+    table t = table_of(_i);
+    if (!t.kernels)
+        return;
+    size_t v = 0;
+    for (size_t i = 0; i < SIZES; i += 2)
+        for (size_t j = 0; j < SIZES; j++, v++)
+            one_contraction(t, &(contraction_case){.rows = sizes[i],
+                                                   .m = sizes[j],
+                                                   .n = sizes[v * 5 % SIZES],
+                                                   .matrices = 1 + v % MATRICES,
+                                                   .steps = {v % 4, v % 3, v % 5},
+                                                   .unequal = v % 2,
+                                                   .ones = v % 7 == 0});
+    one_contraction(t, &(contraction_case){130, 65, 33, 2, {12, 7, 9}, true, false}); /* outer products */
+    one_contraction(t, &(contraction_case){65, 130, 20, 1, {30, 0, 19}, true, false});
+    one_contraction(t, &(contraction_case){70, 100, 900, 2, {1, 0, 1}, false, false}); /* steps in parts */
+    one_contraction(t, &(contraction_case){3, 5, 9000, 1, {1, 1, 0}, true, false});
+    one_contraction(t, &(contraction_case){1, 40, 5000, 2, {2, 1, 0}, true, true});
+}
+END_TEST
+
+int main(void)
+{
+    TCase *tests = tcase_create("kernels");
+    tcase_set_timeout(tests, 120);
+    tcase_add_loop_test(tests, products, 0, TABLES);
+    tcase_add_loop_test(tests, narrow_products, 0, TABLES);
+    tcase_add_loop_test(tests, contractions, 0, TABLES);
+    Suite *suite = suite_create("kernels");
+    suite_add_tcase(suite, tests);
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_NORMAL);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
