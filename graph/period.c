@@ -196,7 +196,7 @@ static uint32_t beginning(search *s, const row *w, uint32_t begin)
     for (uint32_t c = w->begin + 1; c < w->begin + 2 * P; c++) {
         crossing += s->count[c - 1] > c - 1;
         crossing -= (uint32_t)s->hash[c - 1];
-        uint32_t now = 4 * crossing + ((c - begin) % P ? 2u : 0u) + (reads_nothing_local(s, c) ? 0u : 1u);
+        uint32_t now = 4 * crossing + ((c - begin) % P == 0 ? 0u : 2u) + (reads_nothing_local(s, c) ? 0u : 1u);
         if (c >= w->begin + P && now < fewest) {
             fewest = now;
             best = c;
@@ -237,10 +237,10 @@ static bool roll_row(search *s, row *w, uint32_t begin, uint32_t end)
     while (from >= begin + P && from + P > w->begin)
         from -= P;
     int32_t step = 1;
-    for (; from < w->end; from = to) {
+    for (; from < w->end; from = to, step++) {
         to = from + P < end ? from + P : end;
         ur__segment one = {
-            .begin = s->list[from], .end = s->list[to - 1] + 1, .step = step++, .nodes = to - from, .marked = false};
+            .begin = s->list[from], .end = s->list[to - 1] + 1, .step = step, .nodes = to - from, .marked = false};
         if (!add_segment(r, one))
             return false;
     }
