@@ -327,7 +327,7 @@ enum { UR_SAMPLES = 4, UR_ANY_INPUTS = -1, UR_ATTRS = 16 };
 typedef enum ur_kind {
     UR_LEAF,    /* no computation */
     UR_MAP,     /* elementwise, inputs broadcast */
-    UR_COLUMNS, /* each column of the batch by itself */
+    UR_COLUMNS, /* each column of the batch, the last dimension, by itself, if the shape rule keeps that dimension */
     UR_WHOLE    /* anything else */
 } ur_kind;
 

@@ -1,182 +1,311 @@
-/* layout.c - where a plan's values lie in its one block of memory.
+/* layout.c - where the values of the lines lie, and how wide a block of the batch is.
  *
- * The roots come first, one behind another. Then every value gets a slot in the order of the launches, and the slot is
- * free again behind the launch that reads the value last: the next value of that size takes it, the newest free one
- * first, while it is still in the cache. What the caller may read, and what states carry over, keeps its slot. A sum of
- * one and a value under another shape lie where their input lies. */
-#include <string.h>
-
+ * A line that is read within its iteration only has one slot, which lines of other loops use too. A line that another
+ * iteration or loop reads, forward values that the adjoint needs, has a slot for each value; slots are an odd number of
+ * cache lines apart, so that the values of many steps do not compete for the same places of the cache. Roots lie one
+ * behind another in the plan's memory, and the lines that compute them write them there where all values of a line are
+ * roots at one distance. */
 #include "plan.h"
 
-enum { SIZES = 64 };
+#include <stdlib.h>
 
-/* What one placement works with; arrays have an element for each node. */
-typedef struct placement {
-    ur_plan *plan;
-    uint32_t *owner; /* whose slot a value lies in */
-    uint32_t *last;  /* by owner: the last launch that reads the slot */
-    uint8_t *pinned; /* by owner: the slot is never free */
-    uint32_t *next;  /* by owner: the slot below it on its stack, counted from 1 */
-    size_t size[SIZES];
-    uint32_t top[SIZES]; /* stacks of free slots, by size */
-    size_t sizes;
-} placement;
-
-static size_t node_bytes(const ur_plan *plan, uint32_t v)
+static size_t round_up(size_t bytes, size_t unit)
 {
-    return ur__times(ur_shape_count(ur__shape(plan->tape, v)), ur_dtype_bytes(plan->tape->dtype));
+    return bytes > SIZE_MAX / 2 ? SIZE_MAX : (bytes + unit - 1) / unit * unit;
 }
 
-static size_t round_up(size_t bytes)
+/* Adds to a total that may not exceed what can be addressed. */
+static size_t place(size_t *total, size_t bytes)
 {
-    return bytes > SIZE_MAX - UR__LINE ? SIZE_MAX : (bytes + UR__LINE - 1) / UR__LINE * UR__LINE;
+    size_t at = *total;
+    *total = bytes > SIZE_MAX / 4 || at > SIZE_MAX / 4 ? SIZE_MAX / 2 : at + bytes;
+    return at;
 }
 
-static bool add_bytes(size_t *total, size_t bytes)
+static size_t element_bytes(const ur_plan *plan)
 {
-    if (bytes > SIZE_MAX / 4 - *total)
+    return ur_dtype_bytes(plan->tape->dtype);
+}
+
+static size_t value_bytes(const ur_plan *plan, uint32_t line)
+{
+    return ur__times(ur_shape_count(ur__line_shape(plan, line)), element_bytes(plan));
+}
+
+/* Small values lie side by side, larger ones begin on a cache line. */
+static size_t aligned(size_t bytes)
+{
+    return bytes < UR__LINE ? round_up(bytes, sizeof(double)) : round_up(bytes, UR__LINE);
+}
+
+/* ---- blocks */
+
+/* The largest width, in whole cache lines, whose saved values take at most 0.7 MiB; more where launches would be on few
+ * elements or the weights are large. From shapes alone, so that results do not depend on the machine. */
+static void choose_blocks(ur_plan *plan)
+{
+    const size_t budget = 700 * 1024, heavy = 512 * 1024, elements = 2048;
+    size_t e = element_bytes(plan), unit = UR__LINE / e, batch = plan->batch > 0 ? (size_t)plan->batch : 1;
+    size_t saved = 0, rows = 1, lines = 0;
+    for (size_t l = 0; l < plan->program.lines; l++) {
+        const ur__line_plan *line = &plan->line[l];
+        if (line->class != UR__BATCH || plan->program.line[l].loop == UR_NONE || !line->stored)
+            continue;
+        saved += line->rows * (line->carried ? plan->program.line[l].values : 1) * e;
+        rows = rows < line->rows ? line->rows : rows;
+    }
+    size_t least = plan->tape->theta_count * e > heavy ? 4 : 2;
+    lines = saved ? budget / saved / unit : batch;
+    lines = lines < least ? least : lines;
+    lines = lines * unit * rows < elements ? (elements / rows + unit - 1) / unit : lines;
+    plan->blocks = plan->one_block ? 1 : (batch + lines * unit - 1) / (lines * unit);
+    plan->width = plan->blocks == 1 ? batch : round_up((batch + plan->blocks - 1) / plan->blocks, unit);
+    plan->blocks = (batch + plan->width - 1) / plan->width;
+}
+
+/* ---- what the caller reads */
+
+/* Does the line lie where its exports are: are all its values exported, at one distance? */
+static bool place_at_exports(ur_plan *plan, uint32_t l, ur__export *const *of, size_t n)
+{
+    ur__line_plan *line = &plan->line[l];
+    if (n != plan->program.line[l].values || line->class == UR__REDUCED)
         return false;
-    *total += bytes;
+    ptrdiff_t distance = n > 1 ? (ptrdiff_t)of[1]->offset - (ptrdiff_t)of[0]->offset : 0;
+    for (size_t v = 0; v < n; v++)
+        if (of[v]->value != v || (ptrdiff_t)of[v]->offset != (ptrdiff_t)of[0]->offset + (ptrdiff_t)v * distance)
+            return false;
+    line->home = UR__IN_PLAN;
+    line->offset = of[0]->offset;
+    line->slot_bytes = distance;
+    line->slots = (uint32_t)n;
+    for (size_t v = 0; v < n; v++)
+        of[v]->direct = true;
     return true;
 }
 
-/* ---- lifetimes */
+typedef struct sorted_export {
+    ur__export *export;
+} sorted_export;
 
-/* Does v show its one input's memory? */
-static bool is_alias(const ur_plan *plan, uint32_t v)
+static int by_line(const void *a, const void *b)
 {
-    const ur_tape *tape = plan->tape;
-    const ur__node *n = &tape->node[v];
-    bool same = n->op->kernel == UR__ALIAS || (n->op->kernel == UR__SUM_OF && n->inputs == 1);
-    return same && !plan->reference && plan->offset[v] == UR__NOWHERE && !ur__is_leaf(&tape->node[ur__in(tape, n, 0)]);
+    const ur__export *x = ((const sorted_export *)a)->export, *y = ((const sorted_export *)b)->export;
+    if (x->line != y->line)
+        return x->line < y->line ? -1 : 1;
+    if (x->value != y->value)
+        return x->value < y->value ? -1 : 1;
+    return x < y ? -1 : x > y;
 }
 
-static void find_lifetimes(const placement *p, const uint8_t *wanted)
+/* Places the exports, and the lines that can lie there. */
+static bool place_exports(ur_plan *plan)
 {
-    const ur_plan *plan = p->plan;
-    const ur_tape *tape = plan->tape;
-    for (uint32_t v = 0; v < plan->nodes; v++) {
-        const ur__node *n = &tape->node[v];
-        p->owner[v] = wanted[v] && is_alias(plan, v) ? p->owner[ur__in(tape, n, 0)] : v;
-        p->pinned[p->owner[v]] |= plan->readable[v] || n->op->kind == UR_LEAF || plan->offset[v] != UR__NOWHERE;
-        for (uint32_t k = 0; wanted[v] && k < n->inputs; k++)
-            p->last[p->owner[ur__in(tape, n, k)]] = v;
+    ur_tape *tape = plan->tape;
+    size_t n = plan->exports, bytes = n * sizeof(sorted_export);
+    sorted_export *sorted = (sorted_export *)ur__take(tape, bytes);
+    if (!sorted)
+        return false;
+    for (size_t i = 0; i < n; i++) {
+        ur__export *e = &plan->export[i];
+        size_t count = ur__times(ur_shape_count(ur__shape(tape, e->node)), element_bytes(plan));
+        e->offset = place(&plan->memory_bytes, i < plan->roots ? count : aligned(count));
+        sorted[i].export = e;
+        if (i + 1 == plan->roots) {
+            plan->root_bytes = plan->memory_bytes;
+            plan->memory_bytes = round_up(plan->memory_bytes, UR__LINE);
+        }
     }
-    for (size_t i = 0; i < plan->states; i++)
-        p->pinned[p->owner[plan->state[i].value]] = 1;
-}
-
-/* ---- slots */
-
-/* The stack for this size, or SIZES when there are too many sizes. */
-static size_t stack_of(placement *p, size_t bytes)
-{
-    for (size_t i = 0; i < p->sizes; i++)
-        if (p->size[i] == bytes)
-            return i;
-    if (p->sizes < SIZES)
-        p->size[p->sizes++] = bytes;
-    return p->sizes < SIZES ? p->sizes - 1 : SIZES;
-}
-
-static bool take_slot(placement *p, uint32_t v)
-{
-    ur_plan *plan = p->plan;
-    size_t bytes = round_up(node_bytes(plan, v)), stack = stack_of(p, bytes);
-    bool fixed = plan->tape->node[v].op->kind == UR_LEAF; /* a constant is there before the first launch */
-    if (!fixed && stack < SIZES && p->top[stack]) {
-        uint32_t free = p->top[stack] - 1;
-        p->top[stack] = p->next[free];
-        plan->offset[v] = plan->offset[free];
-        return true;
+    qsort(sorted, n, sizeof *sorted, by_line);
+    for (size_t i = 0, end; i < n; i = end) {
+        uint32_t line = sorted[i].export->line;
+        for (end = i + 1; end < n && sorted[end].export->line == line; end++)
+            ;
+        if (line != UR_NONE && plan->program.line[line].loop != UR_NONE)
+            place_at_exports(plan, line, (ur__export *const *)&sorted[i], end - i);
     }
-    plan->offset[v] = plan->bytes;
-    return add_bytes(&plan->bytes, bytes);
+    ur__give(tape, sorted, bytes);
+    return true;
 }
 
-static void free_slot(placement *p, uint32_t owner)
+/* ---- lines */
+
+static bool is_temporary(const ur_plan *plan, uint32_t l)
 {
-    size_t stack = stack_of(p, round_up(node_bytes(p->plan, owner)));
-    if (stack == SIZES)
-        return;
-    p->next[owner] = p->top[stack];
-    p->top[stack] = owner + 1;
+    const ur__line_plan *line = &plan->line[l];
+    return line->stored && !line->carried && line->home == UR__HOMELESS && line->time == UR__WITHIN &&
+           line->class != UR__REDUCED;
 }
 
-/* Frees the slots that launch v reads last; an operand that stands twice is freed once. */
-static void free_operands(placement *p, uint32_t v)
+static size_t block_value_bytes(const ur_plan *plan, const ur__line_plan *line)
 {
-    const ur_tape *tape = p->plan->tape;
-    const ur__node *n = &tape->node[v];
-    for (uint32_t k = 0; k < n->inputs; k++) {
-        uint32_t owner = p->owner[ur__in(tape, n, k)];
-        if (p->last[owner] == v && !p->pinned[owner]) {
-            p->pinned[owner] = 1;
-            free_slot(p, owner);
+    size_t columns = line->class == UR__BATCH ? plan->width : 1;
+    return ur__times(ur__times(line->rows, columns), element_bytes(plan));
+}
+
+/* A line and those stacked below it. */
+static void place_stack(ur_plan *plan, uint32_t l, size_t *total)
+{
+    size_t bytes = 0, at = *total;
+    for (uint32_t k = l; k != UR_NONE; k = plan->line[k].below) {
+        ur__line_plan *line = &plan->line[k];
+        line->home = UR__IN_BLOCK;
+        line->slots = 1;
+        line->offset = at + bytes;
+        bytes += block_value_bytes(plan, line);
+    }
+    place(total, aligned(bytes));
+}
+
+/* The temporaries of each loop, over those of the others. */
+static bool place_temporaries(ur_plan *plan)
+{
+    const ur__program *p = &plan->program;
+    size_t bytes = p->loops * sizeof(size_t), most = plan->block_bytes;
+    size_t *total = (size_t *)ur__take(plan->tape, bytes);
+    if (!total)
+        return false;
+    for (size_t l = 0; l < p->loops; l++)
+        total[l] = plan->block_bytes;
+    for (uint32_t l = 0; l < p->lines; l++)
+        if (is_temporary(plan, l) && plan->line[l].above == UR_NONE) {
+            place_stack(plan, l, &total[p->line[l].loop]);
+            most = most < total[p->line[l].loop] ? total[p->line[l].loop] : most;
+        }
+    plan->block_bytes = most;
+    ur__give(plan->tape, total, bytes);
+    return true;
+}
+
+static void place_line(ur_plan *plan, uint32_t l)
+{
+    ur__line_plan *line = &plan->line[l];
+    const ur_op *op = ur__node_of(plan, l)->op;
+    uint32_t values = plan->program.line[l].values;
+    if (op == &ur_op_input || op == &ur_op_param) {
+        line->home = UR__IN_LEAF;
+    } else if (op == &ur_op_const) {
+        line->home = line->stored ? UR__IN_PLAN : UR__IN_CONST;
+        line->slots = 1;
+        line->offset = line->stored ? place(&plan->memory_bytes, aligned(value_bytes(plan, l))) : 0;
+    } else if (line->stored && line->home == UR__HOMELESS) {
+        bool block = line->time == UR__WITHIN && line->class != UR__REDUCED;
+        size_t bytes = aligned(block ? block_value_bytes(plan, line) : value_bytes(plan, l));
+        if (bytes >= UR__LINE && values > 1 && bytes / UR__LINE % 2 == 0)
+            bytes += UR__LINE;
+        line->slots = line->carried || line->class == UR__REDUCED ? values : 1;
+        line->slot_bytes = (ptrdiff_t)bytes;
+        line->home = block ? UR__IN_BLOCK : UR__IN_PLAN;
+        line->offset = place(block ? &plan->block_bytes : &plan->memory_bytes, ur__times(bytes, line->slots));
+    }
+}
+
+/* The distance of rows: of a value with the batch it is that of the batch or of the block. */
+static void find_row(ur_plan *plan, uint32_t l)
+{
+    ur__line_plan *line = &plan->line[l];
+    ur_shape shape = ur__line_shape(plan, l);
+    line->row = shape.rank > 1 ? (size_t)shape.size[shape.rank - 1] : 1;
+    line->wide = shape.rank > 1 && shape.size[shape.rank - 1] == plan->batch;
+    if (line->class == UR__BATCH && line->home == UR__IN_BLOCK)
+        line->row = plan->width;
+}
+
+/* Where the parts of sums over the batch are; `plan` has launches, `owner` the memory. */
+static void place_parts(ur_plan *plan, ur_plan *owner)
+{
+    for (size_t i = 0; i < plan->launches; i++) {
+        const ur__launch *l = &plan->launch[i];
+        for (uint32_t k = 0; k < l->outputs && (l->kind == UR__ADD_UP || l->kind == UR__CONTRACT); k++) {
+            uint32_t line = plan->argument[l->operand + k].ref.line;
+            size_t *part = &owner->line[line].part;
+            if (*part == UR__NOWHERE)
+                *part = place(&owner->parts_bytes,
+                              aligned(ur__times(value_bytes(plan, line), plan->program.line[line].values)));
+            plan->line[line].part = *part;
         }
     }
 }
 
-/* ---- the placement */
-
-/* A root that is a leaf, or comes twice, gets a copy. */
-static bool place_roots(ur_plan *plan)
+static void place_lines(ur_plan *plan)
 {
-    bool fits = true;
-    for (size_t i = 0; i < plan->roots; i++) {
-        uint32_t v = plan->root[i];
-        plan->root_offset[i] = plan->bytes;
-        if (!ur__is_leaf(&plan->tape->node[v]) && plan->offset[v] == UR__NOWHERE)
-            plan->offset[v] = plan->bytes;
-        fits = fits && add_bytes(&plan->bytes, node_bytes(plan, v));
-    }
-    plan->root_bytes = plan->bytes;
-    plan->bytes = round_up(plan->bytes);
-    return fits;
+    for (uint32_t l = 0; l < plan->program.lines; l++)
+        if (!is_temporary(plan, l))
+            place_line(plan, l);
+    plan->block_bytes = round_up(plan->block_bytes, UR__LINE);
 }
 
-static bool place_values(placement *p, const uint8_t *wanted)
+/* Lines of the block lie where they like, the others where they lie for the plan itself. */
+static bool layout_alive(ur_plan *alive, const ur_plan *plan)
 {
-    ur_plan *plan = p->plan;
-    bool fits = true;
-    find_lifetimes(p, wanted);
-    for (uint32_t v = 0; v < plan->nodes && fits; v++) {
-        if (!wanted[v] || ur__is_leaf(&plan->tape->node[v]))
+    for (uint32_t l = 0; l < plan->program.lines; l++) {
+        ur__line_plan *line = &alive->line[l];
+        const ur__line_plan *own = &plan->line[l];
+        if (own->home == UR__HOMELESS || own->home == UR__IN_BLOCK)
             continue;
-        if (p->owner[v] != v)
-            plan->offset[v] = plan->offset[p->owner[v]];
-        else if (plan->offset[v] == UR__NOWHERE)
-            fits = take_slot(p, v);
-        free_operands(p, v);
+        line->home = own->home;
+        line->offset = own->offset;
+        line->slots = own->slots;
+        line->slot_bytes = own->slot_bytes;
     }
-    return fits;
+    for (uint32_t l = 0; l < plan->program.lines; l++)
+        if (!is_temporary(alive, l) && alive->line[l].home == UR__HOMELESS && alive->line[l].stored)
+            place_line(alive, l);
+    alive->block_bytes = round_up(alive->block_bytes, UR__LINE);
+    return place_temporaries(alive);
 }
 
-bool ur__layout(ur_plan *plan, const uint8_t *wanted)
+/* What either plan reads from the plan's memory lies there for both. */
+static void share_stored(ur_plan *a, ur_plan *b)
 {
-    ur_tape *tape = plan->tape;
-    placement p = {.plan = plan};
-    size_t n = plan->nodes, table = n * sizeof(uint32_t);
-    bool fits = place_roots(plan);
-    p.owner = (uint32_t *)ur__take(tape, table);
-    p.last = (uint32_t *)ur__take(tape, table);
-    p.next = (uint32_t *)ur__take(tape, table);
-    p.pinned = (uint8_t *)ur__take(tape, n);
-    bool good = p.owner && p.last && p.next && p.pinned;
-    if (good && fits) {
-        memset(p.last, 0, table);
-        memset(p.pinned, 0, n);
-        fits = place_values(&p, wanted);
+    for (uint32_t l = 0; l < a->program.lines; l++)
+        if (a->line[l].time != UR__WITHIN || a->program.line[l].loop == UR_NONE || a->line[l].class == UR__REDUCED) {
+            a->line[l].stored |= b->line[l].stored;
+            a->line[l].carried |= b->line[l].carried;
+        }
+}
+
+static void place_masks(ur_plan *plan)
+{
+    for (uint32_t l = 0; l < plan->program.lines; l++)
+        if (plan->line[l].mask)
+            plan->line[l].full = place(&plan->full_bytes, plan->program.line[l].values);
+    plan->full_bytes = round_up(plan->full_bytes, UR__LINE);
+}
+
+bool ur__layout(ur_plan *plan)
+{
+    ur_plan *alive = plan->alive;
+    if (alive)
+        share_stored(plan, alive);
+    choose_blocks(alive ? alive : plan);
+    if (alive) {
+        plan->width = alive->width;
+        plan->blocks = alive->blocks;
     }
-    ur__give(tape, p.owner, table);
-    ur__give(tape, p.last, table);
-    ur__give(tape, p.next, table);
-    ur__give(tape, p.pinned, n);
-    for (size_t i = 0; i < plan->states; i++) {
-        plan->state[i].offset = plan->bytes;
-        fits = fits && add_bytes(&plan->bytes, round_up(node_bytes(plan, plan->state[i].leaf)));
+    ur__place_packed(plan);
+    if (!place_exports(plan))
+        return false;
+    place_lines(plan);
+    if (!place_temporaries(plan))
+        return false;
+    place_parts(plan, plan);
+    place_masks(plan);
+    if (alive) {
+        ur__place_packed(alive);
+        if (!layout_alive(alive, plan))
+            return false;
+        place_parts(alive, plan);
+        plan->block_bytes = plan->block_bytes < alive->block_bytes ? alive->block_bytes : plan->block_bytes;
     }
-    if (good && !fits)
-        ur__fail(&tape->error, "ur_plan_new: the values take more memory than can be addressed");
-    return good && fits;
+    for (uint32_t l = 0; l < plan->program.lines; l++) {
+        find_row(plan, l);
+        if (alive)
+            find_row(alive, l);
+    }
+    plan->parts_bytes = round_up(plan->parts_bytes, UR__LINE);
+    plan->memory_bytes = round_up(plan->memory_bytes, UR__LINE);
+    plan->block_bytes = round_up(plan->block_bytes, UR__LINE);
+    return (plan->memory_bytes < SIZE_MAX / 4 && plan->block_bytes < SIZE_MAX / 4) ||
+           ur__fail(&plan->tape->error, "ur_plan_new: the values take more memory than can be addressed");
 }

@@ -1,197 +1,278 @@
-/* plan.c - decides what is computed, in which order and where.
+/* plan.c - a plan's life: what is asked of it, its memory, its runs, and what the caller reads.
  *
- * The plan keeps the nodes that lead to a root, in the tape's order, and gives each a place in one block of memory
- * (layout.c). Constants are computed now, everything else in every run (run.c). */
+ * The way of the data is that of plan.h: the tape is rolled, its lines are classified and folded, statements become
+ * launches, lines get their places; then ur_plan_run walks the launches. */
 #include "plan.h"
 
 #include <string.h>
 
-/* ---- what is computed */
+/* ---- what is asked */
 
-/* Lists the roots: those asked for, or every kept value. */
-static bool list_roots(ur_plan *plan, const ur_plan_options *o)
+static bool add_export(ur_plan *plan, uint32_t node)
+{
+    plan->export[plan->exports++] = (ur__export){.node = node, .line = UR_NONE};
+    return true;
+}
+
+/* Lists the roots, every kept value if none are given; then kept values and the states' next values. */
+static bool list_exports(ur_plan *plan, const ur_plan_options *o)
 {
     ur_tape *tape = plan->tape;
-    plan->roots = o && o->roots ? o->roots : tape->keeps;
+    plan->given_roots = o && o->roots;
+    plan->roots = plan->given_roots ? o->roots : tape->keeps;
+    plan->states = tape->states;
     if (!plan->roots && !tape->states)
         return ur__fail(&tape->error, "ur_plan_new: nothing to compute, mark values with ur_keep");
-    plan->root = (uint32_t *)ur__take(tape, plan->roots * sizeof *plan->root);
-    if (!plan->root)
+    plan->export_room = plan->roots + (plan->given_roots ? tape->keeps : 0) + tape->states;
+    plan->export = (ur__export *)ur__take(tape, plan->export_room * sizeof *plan->export);
+    plan->state = (ur__carry *)ur__take(tape, plan->states * sizeof *plan->state);
+    if (!plan->export || !plan->state)
         return false;
     for (size_t i = 0; i < plan->roots; i++) {
-        if (o && o->roots && !ur__valid(tape, o->root[i], "ur_plan_new"))
+        if (plan->given_roots && !ur__valid(tape, o->root[i], "ur_plan_new"))
             return false;
-        plan->root[i] = o && o->roots ? o->root[i].index : tape->kept[i];
+        add_export(plan, plan->given_roots ? o->root[i].index : tape->kept[i]);
+    }
+    for (size_t i = 0; i < plan->states; i++) {
+        const ur__node *n = &tape->node[tape->state[i]];
+        plan->state[i] = (ur__carry){.leaf = ur__in(tape, n, 0), .value = (uint32_t)plan->exports};
+        add_export(plan, ur__in(tape, n, 1));
     }
     return true;
 }
 
-/* Marks what leads to a root or a state's next value; returns the number of launches needed. */
-static size_t prune(const ur_plan *plan, uint8_t *wanted)
+/* Kept values can be read where they are computed on the way. */
+static void export_kept(ur_plan *plan)
 {
     const ur_tape *tape = plan->tape;
-    for (size_t i = 0; i < plan->roots; i++)
-        wanted[plan->root[i]] = 1;
-    for (size_t i = 0; i < tape->states; i++)
-        wanted[ur__in(tape, &tape->node[tape->state[i]], 1)] = 1;
-    size_t launches = 0;
-    for (size_t v = plan->nodes; v-- > 0;) {
-        const ur__node *n = &tape->node[v];
-        for (uint32_t k = 0; wanted[v] && k < n->inputs; k++)
-            wanted[ur__in(tape, n, k)] = 1;
-        launches += wanted[v] && n->op->kind != UR_LEAF;
-    }
-    return launches;
+    for (size_t i = 0; i < tape->keeps && plan->given_roots; i++)
+        if (plan->program.place[tape->kept[i]].line != UR_NONE)
+            add_export(plan, tape->kept[i]);
 }
 
-/* ---- how it runs */
+/* ---- the program */
 
-/* Nothing is broadcast: one row of all elements. */
-static bool is_flat(const ur_tape *tape, const ur__node *node)
+static bool roll(ur_plan *plan)
 {
-    for (uint32_t k = 0; k < node->inputs; k++)
-        if (tape->node[ur__in(tape, node, k)].shape != node->shape)
-            return false;
+    ur_tape *tape = plan->tape;
+    size_t n = plan->exports, bytes = n * sizeof(uint32_t);
+    uint32_t *root = (uint32_t *)ur__take(tape, bytes);
+    if (!root)
+        return false;
+    for (size_t i = 0; i < n; i++)
+        root[i] = plan->export[i].node;
+    bool good = ur__roll(tape, n, root, &plan->program);
+    ur__give(tape, root, bytes);
+    return good;
+}
+
+static bool take_lines(ur_plan *plan)
+{
+    ur_tape *tape = plan->tape;
+    const ur__program *p = &plan->program;
+    plan->line = (ur__line_plan *)ur__take(tape, p->lines * sizeof *plan->line);
+    plan->span = (ur__span *)ur__take(tape, UR__TIMES * p->phases * sizeof *plan->span);
+    if (!plan->line || !plan->span)
+        return false;
+    for (size_t l = 0; l < p->lines; l++)
+        plan->line[l] = (ur__line_plan){
+            .reader = UR_NONE, .above = UR_NONE, .below = UR_NONE, .statement = UR_NONE, .part = UR__NOWHERE};
+    for (size_t i = p->statements; i-- > 0;)
+        plan->line[p->statement[i].line].statement = (uint32_t)i;
+    for (size_t i = 0; i < plan->exports; i++) {
+        plan->line[plan->export[i].line].root = true;
+        plan->line[plan->export[i].line].stored = true;
+    }
     return true;
 }
 
-/* Merges the dimensions that all operands run through alike, and splits off the innermost: rows of n elements. */
-static void rows_of(const ur_plan *plan, ur__launch *l)
+static void find_exports(ur_plan *plan)
 {
-    const ur_tape *tape = plan->tape;
-    const ur__node *node = &tape->node[l->node];
-    ur_shape out = ur__shape(tape, l->node);
-    size_t stride[UR__OPERANDS][UR_RANK];
-    if (is_flat(tape, node)) {
-        l->n = ur_shape_count(out);
-        for (uint32_t k = 0; k < node->inputs; k++)
-            l->inner[k] = 1;
-        return;
+    export_kept(plan);
+    for (size_t i = 0; i < plan->exports; i++) {
+        ur__export *x = &plan->export[i];
+        x->line = plan->program.place[x->node].line;
+        x->value = plan->program.place[x->node].value;
     }
-    for (uint32_t k = 0; k < node->inputs; k++)
-        ur__strides(ur__shape(tape, ur__in(tape, node, k)), out, stride[k]);
-    size_t size[UR_RANK], dims = 0;
-    for (int i = 0; i < UR_RANK; i++) {
-        size_t n = i < out.rank ? (size_t)out.size[i] : 1;
-        bool merge = dims > 0;
-        for (uint32_t k = 0; k < node->inputs && merge; k++)
-            merge = l->stride[k][dims - 1] == stride[k][i] * n;
-        if (n == 1)
-            continue;
-        if (!merge)
-            size[dims++] = 1;
-        size[dims - 1] *= n;
-        for (uint32_t k = 0; k < node->inputs; k++)
-            l->stride[k][dims - 1] = stride[k][i];
+}
+
+/* From the program to the launches. */
+static bool compile(ur_plan *plan)
+{
+    if (!take_lines(plan) || !ur__columns(plan))
+        return false;
+    ur__fold(plan);
+    return ur__group(plan);
+}
+
+/* The same once more for blocks in which every column is alive in every step, if there are masks. */
+static bool compile_alive(ur_plan *plan)
+{
+    bool masked = false;
+    for (size_t l = 0; l < plan->program.lines; l++)
+        masked |= plan->line[l].mask;
+    if (!masked)
+        return true;
+    plan->alive = (ur_plan *)ur__take(plan->tape, sizeof *plan->alive);
+    if (!plan->alive)
+        return false;
+    *plan->alive = (ur_plan){.tape = plan->tape,
+                             .kernels = plan->kernels,
+                             .assumes_alive = true,
+                             .program = plan->program,
+                             .export = plan->export,
+                             .exports = plan->exports,
+                             .roots = plan->roots};
+    return compile(plan->alive);
+}
+
+/* ---- memory */
+
+static void most(size_t *total, size_t value)
+{
+    *total = *total < value ? value : *total;
+}
+
+/* Elements of all operands of a launch, and their number. */
+static size_t count_operands(const ur_plan *plan, const ur__launch *l, size_t *operands)
+{
+    size_t elements = 0;
+    *operands = 0;
+    for (uint32_t k = 0; k < l->operands; k++) {
+        const ur__ref *r = &plan->argument[l->operand + k].ref;
+        size_t times = r->count > 1 ? r->count : 1;
+        elements += times * (ur_shape_count(ur__line_shape(plan, r->line)) + UR__LINE);
+        *operands += times;
     }
-    l->dims = dims ? dims - 1 : 0;
-    l->n = dims ? size[dims - 1] : 1;
-    for (size_t i = 0; i < l->dims; i++)
-        l->size[i] = size[i];
-    for (uint32_t k = 0; k < node->inputs; k++)
-        l->inner[k] = dims ? l->stride[k][dims - 1] : 1;
+    return elements;
 }
 
-static void describe(ur_plan *plan, ur__launch *l, uint32_t v)
+static size_t contraction_bytes(const ur_plan *plan, const ur__launch *l)
 {
-    const ur_tape *tape = plan->tape;
-    const ur__node *n = &tape->node[v];
-    *l = (ur__launch){.node = v, .kernel = plan->reference ? UR__SPECIFICATION : n->op->kernel};
-    if (n->op->kind == UR_MAP && n->inputs > UR__OPERANDS)
-        l->kernel = UR__SPECIFICATION;
-    if (l->kernel > UR__SPECIFICATION && l->kernel < UR__MAPS)
-        rows_of(plan, l);
-    size_t doubles = ur_shape_count(ur__shape(tape, v));
-    for (uint32_t k = 0; k < n->inputs; k++)
-        doubles += ur_shape_count(ur__shape(tape, ur__in(tape, n, k)));
-    if (l->kernel == UR__SPECIFICATION && doubles > plan->scratch_count)
-        plan->scratch_count = doubles;
-    if (n->inputs > plan->most_inputs)
-        plan->most_inputs = n->inputs;
+    size_t e = ur_dtype_bytes(plan->tape->dtype), matrices = l->outputs, stretches = l->count;
+    ur__stretch any = {.steps = 1, .a = l->ones ? NULL : plan};
+    ur__contraction c = {.rows = l->rows,
+                         .m = l->m,
+                         .n = plan->width,
+                         .matrices = matrices,
+                         .stretches = stretches > 0,
+                         .stretch = &any};
+    return matrices * ((size_t)l->rows * l->m * e + UR__LINE) + (matrices + 2 * matrices * stretches) * sizeof(void *) +
+           stretches * sizeof(ur__stretch) + plan->kernels->contraction_room(&c) + 2 * (size_t)UR__LINE;
 }
 
-/* Does v lie where its input does? Then there is nothing to run. */
-static bool is_shared(const ur_plan *plan, uint32_t v)
+/* What the launches need beside the lines: addresses and shapes of operands, tiles, dense copies. */
+static void measure_scratch(ur_plan *plan)
 {
-    const ur__node *n = &plan->tape->node[v];
-    return n->inputs == 1 && plan->offset[v] == plan->offset[ur__in(plan->tape, n, 0)];
+    size_t e = ur_dtype_bytes(plan->tape->dtype), bytes = 0, records = 0;
+    for (size_t i = 0; i < plan->launches; i++) {
+        const ur__launch *l = &plan->launch[i];
+        size_t operands, elements = count_operands(plan, l, &operands), spread = l->buffers;
+        if (l->kind == UR__POINTWISE) {
+            for (uint32_t k = 0; k < l->operands; k++)
+                spread += plan->argument[l->operand + k].spread >= UR__COLUMN;
+            most(&bytes, spread * UR__TILE * e);
+            most(&records, operands * 2 * sizeof(void *));
+        } else if (l->kind == UR__CONTRACT) {
+            most(&bytes, contraction_bytes(plan, l));
+        } else if (l->kind != UR__PRODUCT) {
+            elements += ur_shape_count(ur__line_shape(plan, l->line));
+            most(&bytes, elements * (e + sizeof(double)) + 2 * (size_t)UR__LINE);
+            most(&records, (operands + 1) * sizeof(ur_shape));
+        }
+        most(&plan->most_operands, operands + l->buffers + 1);
+    }
+    plan->addresses_bytes = (plan->most_operands * sizeof(char *) + records + UR__LINE) / UR__LINE * UR__LINE;
+    plan->scratch_bytes = plan->addresses_bytes + (bytes + UR__LINE - 1) / UR__LINE * UR__LINE;
 }
 
-static void schedule(ur_plan *plan, const uint8_t *wanted)
+/* One allocation for all; its parts begin on cache lines. */
+static bool take_memory(ur_plan *plan)
 {
-    const ur_tape *tape = plan->tape;
-    for (uint32_t v = 0; v < plan->nodes; v++)
-        if (wanted[v] && tape->node[v].op->kind != UR_LEAF && !is_shared(plan, v))
-            describe(plan, &plan->launch[plan->launches++], v);
-    for (size_t i = 0; i < plan->roots; i++)
-        if (ur__is_leaf(&tape->node[plan->root[i]]) || plan->offset[plan->root[i]] != plan->root_offset[i])
-            plan->copies = true;
+    size_t e = ur_dtype_bytes(plan->tape->dtype), sums = plan->blocks * plan->parts_bytes, packed;
+    size_t own = (plan->packed_elements * e + UR__LINE - 1) / UR__LINE * UR__LINE;
+    packed = own + (plan->alive ? (plan->alive->packed_elements * e + UR__LINE - 1) / UR__LINE * UR__LINE : 0);
+    plan->allocation_bytes =
+        plan->memory_bytes + sums + packed + plan->block_bytes + plan->full_bytes + plan->scratch_bytes + UR__LINE;
+    plan->allocation = (char *)ur__take(plan->tape, plan->allocation_bytes);
+    if (!plan->allocation)
+        return false;
+    memset(plan->allocation, 0, plan->allocation_bytes);
+    plan->memory = plan->allocation + (UR__LINE - (size_t)((uintptr_t)plan->allocation % UR__LINE)) % UR__LINE;
+    plan->sums = plan->memory + plan->memory_bytes;
+    plan->packed = plan->sums + sums;
+    plan->block = plan->packed + packed;
+    plan->full = plan->block + plan->block_bytes;
+    plan->scratch = plan->full + plan->full_bytes;
+    if (plan->alive) {
+        plan->alive->memory = plan->memory;
+        plan->alive->sums = plan->sums;
+        plan->alive->parts_bytes = plan->parts_bytes;
+        plan->alive->packed = plan->packed + own;
+        plan->alive->block = plan->block;
+        plan->alive->full = plan->full;
+        plan->alive->scratch = plan->scratch;
+    }
+    return true;
 }
 
-/* Constants are as if they had run. */
-static void compute_constants(ur_plan *plan, const uint8_t *wanted)
+static void fill_constants(ur_plan *plan)
 {
-    const ur_tape *tape = plan->tape;
-    for (uint32_t v = 0; v < plan->nodes; v++) {
-        if (!wanted[v] || tape->node[v].op != &ur_op_const)
-            continue;
+    for (uint32_t l = 0; l < plan->program.lines; l++) {
+        const ur__node *n = ur__node_of(plan, l);
         char element[sizeof(double)];
-        plan->kernels->from_f64(1, element, ur__attr(tape, &tape->node[v]));
-        plan->kernels->fill(ur_shape_count(ur__shape(tape, v)), plan->memory + plan->offset[v], element);
+        if (n->op != &ur_op_const || plan->line[l].home != UR__IN_PLAN)
+            continue;
+        plan->kernels->from_f64(1, element, ur__attr(plan->tape, n));
+        plan->kernels->fill(ur_shape_count(ur__line_shape(plan, l)), plan->memory + plan->line[l].offset, element);
     }
 }
 
 /* ---- life */
 
-static bool take_tables(ur_plan *plan, size_t launches)
+static void place_states(ur_plan *plan)
 {
-    ur_tape *tape = plan->tape;
-    plan->launch_room = launches;
-    plan->states = tape->states;
-    plan->launch = (ur__launch *)ur__take(tape, launches * sizeof *plan->launch);
-    plan->offset = (size_t *)ur__take(tape, plan->nodes * sizeof *plan->offset);
-    plan->readable = (uint8_t *)ur__take(tape, plan->nodes);
-    plan->root_offset = (size_t *)ur__take(tape, plan->roots * sizeof *plan->root_offset);
-    plan->state = (ur__carry *)ur__take(tape, plan->states * sizeof *plan->state);
-    if (!plan->launch || !plan->offset || !plan->readable || !plan->root_offset || !plan->state)
-        return false;
-    for (size_t v = 0; v < plan->nodes; v++) {
-        plan->offset[v] = UR__NOWHERE;
-        plan->readable[v] = tape->node[v].kept;
-    }
-    for (size_t i = 0; i < plan->roots; i++)
-        plan->readable[plan->root[i]] = 1;
     for (size_t i = 0; i < plan->states; i++) {
-        const ur__node *n = &tape->node[tape->state[i]];
-        plan->state[i] = (ur__carry){.leaf = ur__in(tape, n, 0), .value = ur__in(tape, n, 1)};
+        size_t count = ur_shape_count(ur__shape(plan->tape, plan->state[i].leaf));
+        plan->state[i].offset = plan->memory_bytes;
+        plan->memory_bytes += (count * ur_dtype_bytes(plan->tape->dtype) + UR__LINE - 1) / UR__LINE * UR__LINE;
     }
-    return true;
 }
 
-static bool take_memory(ur_plan *plan)
+static bool build_reference(ur_plan *plan)
 {
-    ur_tape *tape = plan->tape;
-    plan->scratch = (double *)ur__take(tape, plan->scratch_count * sizeof(double));
-    plan->operand = (const void **)ur__take(tape, plan->most_inputs * sizeof *plan->operand);
-    plan->shapes = (ur_shape *)ur__take(tape, plan->most_inputs * sizeof *plan->shapes);
-    plan->block = (char *)ur__take(tape, plan->bytes + UR__LINE);
-    if (!plan->scratch || !plan->operand || !plan->shapes || !plan->block)
-        return false;
-    plan->memory = plan->block + (UR__LINE - (size_t)((uintptr_t)plan->block % UR__LINE));
-    memset(plan->memory, 0, plan->bytes);
-    return true;
+    size_t e = ur_dtype_bytes(plan->tape->dtype);
+    for (size_t i = 0; i < plan->exports; i++) {
+        plan->export[i].offset = plan->memory_bytes;
+        plan->memory_bytes += ur_shape_count(ur__shape(plan->tape, plan->export[i].node)) * e;
+        if (i < plan->roots)
+            plan->root_bytes = plan->memory_bytes;
+    }
+    plan->memory_bytes = (plan->memory_bytes + UR__LINE - 1) / UR__LINE * UR__LINE;
+    place_states(plan);
+    return ur__reference_new(plan) && take_memory(plan);
 }
 
-static bool build(ur_plan *plan, const ur_plan_options *options, uint8_t *wanted)
+static bool build(ur_plan *plan, const ur_plan_options *o)
 {
-    if (!list_roots(plan, options) || !take_tables(plan, prune(plan, wanted)))
+    if (!list_exports(plan, o))
         return false;
-    if (!ur__layout(plan, wanted))
+    if (plan->finite || (o && o->reference))
+        return build_reference(plan);
+    if (!roll(plan))
         return false;
-    schedule(plan, wanted);
+    find_exports(plan);
+    if (!compile(plan) || !compile_alive(plan) || !ur__layout(plan))
+        return false;
+    place_states(plan);
+    measure_scratch(plan);
+    if (plan->alive) {
+        measure_scratch(plan->alive);
+        most(&plan->scratch_bytes, plan->alive->scratch_bytes);
+    }
     if (!take_memory(plan))
         return false;
-    compute_constants(plan, wanted);
+    fill_constants(plan);
     return true;
 }
 
@@ -204,27 +285,31 @@ ur_plan *ur_plan_new(ur_tape *tape, const ur_plan_options *options)
         return NULL;
     }
     ur_plan *plan = (ur_plan *)ur__take(tape, sizeof *plan);
-    uint8_t *wanted = (uint8_t *)ur__take(tape, tape->nodes);
-    bool good = plan && wanted;
-    if (good) {
-        memset(wanted, 0, tape->nodes);
-        *plan = (ur_plan){.tape = tape,
-                          .generation = tape->generation,
-                          .kernels = ur__kernels_of(tape->dtype),
-                          .nodes = tape->nodes,
-                          .reference = options && options->reference,
-                          .finite = options && options->finite};
-        good = build(plan, options, wanted);
-    } else if (plan) {
-        ur__give(tape, plan, sizeof *plan);
-        plan = NULL;
-    }
-    ur__give(tape, wanted, tape->nodes);
-    if (!good) {
-        ur_plan_free(plan);
+    if (!plan)
         return NULL;
-    }
-    return plan;
+    *plan = (ur_plan){.tape = tape,
+                      .generation = tape->generation,
+                      .kernels = ur__kernels_of(tape->dtype),
+                      .nodes = tape->nodes,
+                      .finite = options && options->finite};
+    if (build(plan, options))
+        return plan;
+    ur_plan_free(plan);
+    return NULL;
+}
+
+static void free_launches(ur_plan *plan)
+{
+    ur_tape *tape = plan->tape;
+    ur__give(tape, plan->line, plan->program.lines * sizeof *plan->line);
+    ur__give(tape, plan->span, UR__TIMES * plan->program.phases * sizeof *plan->span);
+    ur__give(tape, plan->launch, plan->launch_room * sizeof *plan->launch);
+    ur__give(tape, plan->argument, plan->argument_room * sizeof *plan->argument);
+    ur__give(tape, plan->instruction, plan->instruction_room * sizeof *plan->instruction);
+    ur__give(tape, plan->term, plan->term_room * sizeof *plan->term);
+    ur__give(tape, plan->packing, plan->packing_room * sizeof *plan->packing);
+    ur__give(tape, plan->part, plan->part_room * sizeof *plan->part);
+    ur__give(tape, plan->attr, plan->attr_room * sizeof *plan->attr);
 }
 
 void ur_plan_free(ur_plan *plan)
@@ -232,22 +317,21 @@ void ur_plan_free(ur_plan *plan)
     if (!plan)
         return;
     ur_tape *tape = plan->tape;
-    ur__give(tape, plan->root, plan->roots * sizeof *plan->root);
-    ur__give(tape, plan->root_offset, plan->roots * sizeof *plan->root_offset);
-    ur__give(tape, plan->launch, plan->launch_room * sizeof *plan->launch);
-    ur__give(tape, plan->offset, plan->nodes * sizeof *plan->offset);
-    ur__give(tape, plan->readable, plan->nodes);
+    ur__reference_free(plan);
+    free_launches(plan);
+    if (plan->alive)
+        free_launches(plan->alive);
+    ur__give(tape, plan->alive, sizeof *plan->alive);
+    ur__give(tape, plan->export, plan->export_room * sizeof *plan->export);
     ur__give(tape, plan->state, plan->states * sizeof *plan->state);
-    ur__give(tape, plan->scratch, plan->scratch_count * sizeof(double));
-    ur__give(tape, plan->operand, plan->most_inputs * sizeof *plan->operand);
-    ur__give(tape, plan->shapes, plan->most_inputs * sizeof *plan->shapes);
-    ur__give(tape, plan->block, plan->bytes + UR__LINE);
+    ur__program_free(tape, &plan->program);
+    ur__give(tape, plan->allocation, plan->allocation_bytes);
     ur__give(tape, plan, sizeof *plan);
 }
 
 size_t ur_plan_bytes(const ur_plan *plan)
 {
-    return plan ? plan->bytes + plan->scratch_count * sizeof(double) : 0;
+    return plan ? plan->allocation_bytes + (plan->reference ? ur__reference_bytes(plan) : 0) : 0;
 }
 
 ur_var ur_keep(ur_var value)
@@ -262,4 +346,111 @@ ur_var ur_keep(ur_var value)
     tape->kept[tape->keeps++] = value.index;
     tape->node[value.index].kept = 1;
     return value;
+}
+
+/* ---- running */
+
+static bool usable(const ur_plan *plan, const char *what)
+{
+    if (!plan || plan->tape->error.text[0])
+        return false;
+    return plan->generation == plan->tape->generation ||
+           ur__fail(&plan->tape->error, "%s: a stale plan, from before ur_tape_clear", what);
+}
+
+/* All next values are copied before the first leaf is overwritten. */
+static void carry_states(ur_plan *plan)
+{
+    const ur_tape *tape = plan->tape;
+    size_t e = ur_dtype_bytes(tape->dtype);
+    for (size_t i = 0; i < plan->states; i++) {
+        const ur__carry *s = &plan->state[i];
+        memcpy(plan->memory + s->offset, plan->memory + plan->export[s->value].offset,
+               ur_shape_count(ur__shape(tape, s->leaf)) * e);
+    }
+    for (size_t i = 0; i < plan->states; i++) {
+        const ur__carry *s = &plan->state[i];
+        memcpy(ur__leaf_data(tape, &tape->node[s->leaf]), plan->memory + s->offset,
+               ur_shape_count(ur__shape(tape, s->leaf)) * e);
+    }
+}
+
+bool ur_plan_run(ur_plan *plan)
+{
+    if (!usable(plan, "ur_plan_run"))
+        return false;
+    if (!plan->reference)
+        ur__run(plan);
+    else if (!ur__reference_run(plan))
+        return false;
+    carry_states(plan);
+    plan->has_run = true;
+    return true;
+}
+
+/* ---- reading */
+
+const void *ur_plan_roots(const ur_plan *plan, size_t *count)
+{
+    if (count)
+        *count = plan ? plan->root_bytes / ur_dtype_bytes(plan->tape->dtype) : 0;
+    return plan ? plan->memory : NULL;
+}
+
+/* What the caller may read of a node, or NULL. */
+static const ur__export *export_of(const ur_plan *plan, uint32_t node)
+{
+    for (size_t i = 0; i < plan->exports; i++)
+        if (plan->export[i].node == node)
+            return &plan->export[i];
+    return NULL;
+}
+
+/* Why the plan cannot show the node. */
+static const char *unreadable(const ur_plan *plan, uint32_t node)
+{
+    if (node >= plan->nodes)
+        return "was recorded after planning";
+    return plan->given_roots ? "is not computed by this plan, add it to the roots"
+                             : "is not kept, mark it with ur_keep before planning";
+}
+
+static const void *value_for(ur_plan *plan, ur_var value, const char *what)
+{
+    if (!usable(plan, what) || !ur__valid(plan->tape, value, what))
+        return NULL;
+    ur_tape *tape = plan->tape;
+    const ur__node *n = &tape->node[value.index];
+    if (ur__is_leaf(n))
+        return ur__leaf_data(tape, n);
+    const ur__export *x = export_of(plan, value.index);
+    if (x && plan->has_run)
+        return plan->memory + x->offset;
+    char operand[UR__OPERAND], place[UR__PLACE];
+    ur__fail(&tape->error, "%s: %s%s %s", what, ur__operand(tape, value.index, operand),
+             ur__place(tape, n->scope, n->step, place),
+             x ? "has no value before the first ur_plan_run" : unreadable(plan, value.index));
+    return NULL;
+}
+
+const void *ur_value(ur_plan *plan, ur_var value)
+{
+    return value_for(plan, value, "ur_value");
+}
+
+bool ur_read(ur_plan *plan, ur_var value, size_t count, double *out)
+{
+    const void *data = value_for(plan, value, "ur_read");
+    if (!data)
+        return false;
+    if (!out)
+        return ur__fail(&plan->tape->error, "ur_read: room for the values was expected, there is none");
+    size_t expected = ur_shape_count(ur__shape(plan->tape, value.index));
+    if (count != expected) {
+        char text[UR__OPERAND];
+        return ur__fail(&plan->tape->error, "ur_read: %s has %zu elements, room for %zu was given",
+                        ur__operand(plan->tape, value.index, text), expected, count);
+    }
+    plan->kernels->to_f64(count, out, data);
+    return true;
 }

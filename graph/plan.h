@@ -1,23 +1,145 @@
-/* plan.h - what plan.c and layout.c hand to run.c. */
+/* plan.h - a plan: what its makers hand to its runner.
+ *
+ *     roll.c      the tape as loops                                              program.h
+ *     columns.c   which lines have the batch, and what is done before, within and after its blocks
+ *     fold.c      lines that need no computation of their own: other names of values, products inside sums
+ *     group.c     statements -> launches: products, elementwise programs, contractions
+ *     layout.c    where the values of a line lie
+ *     run.c       walks the launches
+ *
+ * The batch is cut into blocks of columns. A block runs all loops, forward and backward, before the next one begins, so
+ * that what it saves stays in the cache; sums over the batch are kept for each block and added in the blocks' order. */
 #ifndef UR_PLAN_H
 #define UR_PLAN_H
 
-#include "internal.h"
 #include "kernels.h"
+#include "program.h"
 
-enum { UR__OPERANDS = 3 };
-#define UR__NOWHERE SIZE_MAX
 enum { UR__LINE = 64 }; /* bytes of a cache line: values begin on one */
+#define UR__NOWHERE SIZE_MAX
 
-/* One node to compute. Elementwise kernels run over rows of n elements; the rows are counted by up to three outer
- * dimensions. */
+/* ---- lines */
+
+typedef enum ur__class {
+    UR__ONCE,   /* without the batch */
+    UR__BATCH,  /* its last dimension is the batch, and its columns do not know of each other */
+    UR__REDUCED /* a sum over the batch: known when all blocks are through */
+} ur__class;
+
+typedef enum ur__time {
+    UR__BEFORE, /* once, before the blocks */
+    UR__WITHIN, /* in every block */
+    UR__AFTER,  /* once, from the blocks' sums */
+    UR__TIMES
+} ur__time;
+
+typedef enum ur__home {
+    UR__HOMELESS, /* never in memory */
+    UR__IN_LEAF,
+    UR__IN_CONST,
+    UR__IN_BLOCK, /* memory that one block after another uses */
+    UR__IN_PLAN   /* memory of the plan: the whole batch */
+} ur__home;
+
+/* What is decided for a line. */
+typedef struct ur__line_plan {
+    uint8_t class, time, home;
+    bool alias;            /* value k is value source.first + source.stride * k of source.line: nothing is computed */
+    bool inlined;          /* computed by its one reader, as a term of a sum of products */
+    bool absorbed;         /* computed by its one reader, in the same instruction */
+    bool stored;           /* lies in memory, at least for the rest of its iteration */
+    bool carried;          /* read in another iteration or loop than its own, or by the caller */
+    bool root;             /* the caller may read a value of it */
+    bool mask;             /* an input of one row that chooses which columns are alive */
+    bool wide;             /* its rows are as long as the batch: a block reads its own columns */
+    bool deferred;         /* a sum over the batch that only the sum `reader` adds up, over all its iterations */
+    bool contracted;       /* a sum over the batch that waits for the end of the block */
+    uint32_t above, below; /* the lines that it is stacked with in memory, UR_NONE: none */
+    uint32_t reader;       /* the one line that reads it, UR_NONE: none, UR__MANY: several */
+    uint32_t statement;    /* the first that computes it */
+    ur__ref source;
+    size_t rows;    /* elements of a value for one column; without the batch: all elements */
+    size_t row;     /* elements between two rows in memory */
+    uint32_t slots; /* value k lies in slot k mod slots */
+    size_t offset;  /* of slot 0 */
+    ptrdiff_t slot_bytes;
+    size_t full; /* of a mask: where its flags are, one for each value: all columns of the block are alive */
+    size_t part; /* of the sums of a block: where this line's are, UR__NOWHERE: it has none */
+} ur__line_plan;
+#define UR__MANY (UR_NONE - 1)
+
+/* ---- launches */
+
+/* How an operand fills [rows, columns]. */
+typedef enum ur__spread {
+    UR__FULL,
+    UR__ROW,    /* [1, columns]: every row is the same */
+    UR__COLUMN, /* [rows, 1] */
+    UR__ELEMENT /* one element */
+} ur__spread;
+
+typedef struct ur__argument {
+    ur__ref ref;
+    uint8_t spread;
+    bool mask;   /* not read where all columns of it are alive */
+    uint32_t as; /* the line whose shape it has: another name of the value */
+} ur__argument;
+
+/* y = kernel(a, b, c), on a tile: numbers of operands of the launch, and from `operands` on of tile buffers. */
+typedef struct ur__instruction {
+    uint32_t kernel;
+    uint32_t y, a, b, c;
+    uint32_t attr; /* first constant */
+} ur__instruction;
+
+/* A X, or A^T X: X is operand number x of the launch. */
+typedef struct ur__product_term {
+    ur__ref a;
+    uint32_t x;
+    bool transposed;
+    size_t k, packed; /* where A's part lies among the packed elements */
+} ur__product_term;
+
+/* Elements to be packed before the blocks: rows first.. of a packed matrix, or of a bias (k = 0). */
+typedef struct ur__packing {
+    ur__ref a;
+    bool transposed;
+    uint32_t panel, term;
+    size_t first, m, k, packed;
+} ur__packing;
+
+/* A stretch of a contraction: n iterations of one phase. The operands are A, then each matrix B. */
+typedef struct ur__contraction_part {
+    uint32_t operand, n;
+} ur__contraction_part;
+
+typedef enum ur__launch_kind {
+    UR__POINTWISE, /* instructions, tile by tile */
+    UR__PRODUCT,   /* rows of operand 0 = bias + sum of the terms; several lines, one below the other */
+    UR__STATEMENT, /* operand 0 = op(the other operands), as the tape has it */
+    UR__ADD_UP,    /* operand 0, the block's part, += op(the other operands) */
+    UR__CONTRACT,  /* operands 0 .. matrices-1, the block's parts, += contractions over time and batch */
+    UR__COLLECT    /* operand 0 = the sum of the blocks' parts, and of the other operands */
+} ur__launch_kind;
+
 typedef struct ur__launch {
-    uint32_t node;
-    int kernel;
-    size_t n, dims, size[UR_RANK - 1];
-    size_t stride[UR__OPERANDS][UR_RANK]; /* of each outer dimension, in elements */
-    size_t inner[UR__OPERANDS];           /* 0: the operand is one element for the whole row */
+    uint8_t kind;
+    bool batch, ones; /* on the columns of the block; a contraction of one matrix with ones */
+    uint32_t line;    /* what is computed */
+    uint32_t rows, m; /* of the result; contractions: of A and of each B */
+    uint32_t operand, operands, outputs;
+    uint32_t first, count;      /* instructions, terms or parts */
+    uint32_t alive;             /* instructions behind those, to be run instead where all columns are alive; 0: none */
+    uint32_t packing, packings; /* of a product */
+    bool packed;                /* it has them itself, no launch before it */
+    uint32_t buffers, panel;
+    size_t bias; /* its first packed element, UR__NOWHERE: none; narrow products: the number of an operand */
 } ur__launch;
+
+/* The launches of one time in one phase. */
+typedef struct ur__span {
+    uint32_t first, count;
+} ur__span;
 
 /* A state: after the run, value -> the plan's memory -> leaf, so that states may be exchanged. */
 typedef struct ur__carry {
@@ -25,28 +147,105 @@ typedef struct ur__carry {
     size_t offset;
 } ur__carry;
 
+/* Where the caller finds a node. */
+typedef struct ur__export {
+    uint32_t node, line, value;
+    size_t offset; /* in the plan's memory, the whole batch */
+    bool direct;   /* the line lies there; otherwise its value is copied */
+} ur__export;
+
 struct ur_plan {
     ur_tape *tape;
     uint32_t generation;
     const ur__kernels *kernels;
-    bool reference, finite, copies, has_run;
-    size_t nodes, roots, launches, launch_room, states;
-    uint32_t *root;
-    size_t *root_offset;
-    ur__launch *launch;
-    size_t *offset;    /* of each node in memory, or UR__NOWHERE */
-    uint8_t *readable; /* marked by ur_keep when the plan was made, or a root */
+    bool finite, has_run, one_block;
+    struct ur__reference *reference; /* instead of most that follows */
+    struct ur_plan *alive;           /* for blocks without a masked column: program and exports are this plan's */
+    bool assumes_alive;
+    bool given_roots;
+    ur__program program;
+    ur__line_plan *line;
+    int64_t batch;        /* 0: none */
+    size_t width, blocks; /* columns of a block, the last may have fewer */
+    size_t nodes;         /* of the tape when it was planned */
+    size_t roots, root_bytes;
+    ur__export *export; /* the roots in their order, then other values that the caller may read, then states */
+    size_t exports, export_room;
     ur__carry *state;
-    char *block, *memory;
-    size_t bytes, root_bytes;
-    double *scratch; /* for specifications */
-    size_t scratch_count;
-    const void **operand;
-    ur_shape *shapes;
-    size_t most_inputs;
+    size_t states;
+
+    ur__launch *launch;
+    ur__argument *argument;
+    ur__instruction *instruction;
+    ur__product_term *term;
+    ur__packing *packing;
+    ur__contraction_part *part;
+    double *attr;
+    ur__span *span;  /* [UR__TIMES][phases] */
+    ur__span finish; /* contractions, at a block's end */
+    size_t launches, arguments, instructions, terms, packings, parts, attrs;
+    size_t launch_room, argument_room, instruction_room, term_room, packing_room, part_room, attr_room;
+    size_t packed_elements;
+
+    /* One allocation: the plan's memory, the blocks' sums, the packed matrices, then a block's memory and scratch. */
+    size_t memory_bytes, parts_bytes, block_bytes, full_bytes, scratch_bytes;
+    char *allocation, *memory, *sums, *packed, *block, *full, *scratch;
+    size_t allocation_bytes, most_operands, addresses_bytes;
 };
 
-/* Gives every wanted node that is no leaf its offset, and the plan its bytes. False with the tape's error set. */
-bool ur__layout(ur_plan *plan, const uint8_t *wanted);
+/* ---- making one: each returns false with the tape's error set */
+
+bool ur__columns(ur_plan *plan);
+void ur__fold(ur_plan *plan);
+bool ur__group(ur_plan *plan);
+/* Gives the packed matrices their places, now that the width of a block is known. */
+void ur__place_packed(ur_plan *plan);
+bool ur__layout(ur_plan *plan);
+void ur__run(ur_plan *plan);
+
+/* The reference execution: node by node, with the operations' specifications in f64. */
+bool ur__reference_new(ur_plan *plan);
+void ur__reference_free(ur_plan *plan);
+bool ur__reference_run(ur_plan *plan);
+size_t ur__reference_bytes(const ur_plan *plan);
+/* Where a node's value is, NULL if the plan does not compute it. */
+void *ur__reference_value(const ur_plan *plan, uint32_t node);
+
+/* Is it select(mask, a, b) with an input of one row as mask? */
+bool ur__is_masked(const ur_plan *plan, const ur__statement *s);
+/* The value itself where it has another name. */
+ur__ref ur__resolve(const ur_plan *plan, ur__ref r);
+const ur__statement *ur__statement_of(const ur_plan *plan, const ur__phase *phase, uint32_t line);
+/* W X, the same W in all n values of r. */
+bool ur__product_of(const ur_plan *plan, ur__ref r, uint32_t n, ur__ref *a, ur__ref *x);
+/* Does the line add values of one shape? */
+bool ur__adds(const ur_plan *plan, uint32_t line);
+/* How an operand fills the result; false if it does so in no simple way. */
+bool ur__spread_of(const ur_plan *plan, ur__ref r, uint32_t line, uint8_t *spread);
+
+/* One operation on dense arrays. */
+typedef struct ur__dense {
+    const ur__kernels *kernels;
+    ur_dtype dtype;
+    const ur_op *op;
+    const double *attr;
+    uint32_t inputs;
+    ur_shape *shape; /* of each input, then of the result */
+    const void **in;
+    void *out;
+    double *scratch; /* for specifications in f32: room for all elements */
+} ur__dense;
+
+/* out = op(in...), on dense arrays. */
+void ur__run_dense(const ur__dense *d);
+
+static inline const ur__node *ur__node_of(const ur_plan *plan, uint32_t line)
+{
+    return &plan->tape->node[plan->program.line[line].node];
+}
+static inline ur_shape ur__line_shape(const ur_plan *plan, uint32_t line)
+{
+    return ur__shape(plan->tape, plan->program.line[line].node);
+}
 
 #endif

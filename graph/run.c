@@ -1,329 +1,494 @@
-/* run.c - runs a plan: launch by launch, with the fast kernels where an operation has one and with its specification
- * elsewhere. The reference execution is the same walk with specifications only. */
+/* run.c - walks the launches of a plan: once before the blocks, in every block, once after them. Nothing is allocated. */
 #include <string.h>
 
 #include "plan.h"
 
-static void *value_of(const ur_plan *plan, uint32_t v)
+/* The block at hand and the iteration of the phase. */
+typedef struct worker {
+    const ur_plan *plan;
+    size_t block, first, columns; /* the block's number, its first column and how many it has */
+    uint32_t i;
+    char *memory, *scratch;
+    char **at; /* addresses of a launch's operands and buffers */
+} worker;
+
+/* Where an operand lies: rows are `row` elements apart. */
+typedef struct view {
+    char *at;
+    size_t row;
+} view;
+
+static size_t element_bytes(const ur_plan *plan)
 {
-    const ur__node *n = &plan->tape->node[v];
-    return ur__is_leaf(n) ? ur__leaf_data(plan->tape, n) : plan->memory + plan->offset[v];
+    return ur_dtype_bytes(plan->tape->dtype);
 }
 
-/* ---- specifications */
-
-static void map_all(const ur_op *op, const ur_call *c)
+static char *leaf_at(const ur_plan *plan, const ur__line *line, int32_t value)
 {
-    size_t stride[UR__MAP_INPUTS][UR_RANK], at = 0;
-    int64_t n[UR_RANK];
-    for (int i = 0; i < UR_RANK; i++)
-        n[i] = i < c->out_shape.rank ? c->out_shape.size[i] : 1;
-    for (int k = 0; k < c->inputs; k++)
-        ur__strides(c->shape[k], c->out_shape, stride[k]);
-    for (int64_t i = 0; i < n[0]; i++)
-        for (int64_t j = 0; j < n[1]; j++)
-            for (int64_t k = 0; k < n[2]; k++)
-                for (int64_t l = 0; l < n[3]; l++) {
-                    double in[UR__MAP_INPUTS];
-                    for (int q = 0; q < c->inputs; q++)
-                        in[q] = c->in[q][(size_t)i * stride[q][0] + (size_t)j * stride[q][1] +
-                                         (size_t)k * stride[q][2] + (size_t)l * stride[q][3]];
-                    c->out[at++] = op->map(in, c->attr);
-                }
+    uint32_t node = plan->program.leaf[line->first + (uint32_t)value];
+    return (char *)ur__leaf_data(plan->tape, &plan->tape->node[node]);
 }
 
-void ur__specification(const ur_op *op, const ur_call *c)
+static view view_of(const worker *w, const ur__ref *r, bool batch)
 {
-    if (op->kind == UR_MAP)
-        map_all(op, c);
-    else
-        op->run(c);
+    const ur_plan *plan = w->plan;
+    const ur__line_plan *line = &plan->line[r->line];
+    int32_t value = r->first + r->stride * (int32_t)w->i;
+    ptrdiff_t slot = line->slots > 1 ? value * line->slot_bytes : 0;
+    char *at = line->home == UR__IN_LEAF    ? leaf_at(plan, &plan->program.line[r->line], value)
+               : line->home == UR__IN_BLOCK ? w->memory + line->offset + slot
+                                            : plan->memory + line->offset + slot;
+    if (batch && line->wide && line->home != UR__IN_BLOCK)
+        at += w->first * element_bytes(plan);
+    return (view){at, line->row};
 }
 
-static void run_specification(ur_plan *plan, const ur__launch *l)
+/* ---- elementwise programs */
+
+/* The constant, or the element that is in memory, n times. */
+static void spread_element(const worker *w, const ur__argument *a, size_t n, char *out)
 {
-    const ur_tape *tape = plan->tape;
-    const ur__node *n = &tape->node[l->node];
-    const ur__kernels *kernels = plan->kernels;
-    double *free_scratch = plan->scratch;
-    for (uint32_t k = 0; k < n->inputs; k++) {
-        uint32_t v = ur__in(tape, n, k);
-        plan->shapes[k] = ur__shape(tape, v);
-        plan->operand[k] = value_of(plan, v);
-        if (tape->dtype == UR_F64)
+    const ur_plan *plan = w->plan;
+    const ur__node *node = ur__node_of(plan, a->ref.line);
+    if (node->op == &ur_op_const) {
+        double element;
+        plan->kernels->from_f64(1, &element, ur__attr(plan->tape, node));
+        plan->kernels->fill(n, out, &element);
+    } else {
+        plan->kernels->fill(n, out, view_of(w, &a->ref, false).at);
+    }
+}
+
+static void run_tile(const ur_plan *plan, const ur__instruction *in, uint32_t count, size_t n, char *const *at)
+{
+    for (uint32_t k = 0; k < count; k++, in++)
+        plan->kernels->map[in->kernel](n, at[in->y], at[in->a], at[in->b], at[in->c], plan->attr + in->attr);
+}
+
+/* Are all columns of the block alive by this mask? */
+static bool is_full(const worker *w, const ur__ref *r)
+{
+    int32_t value = r->first + r->stride * (int32_t)w->i;
+    return w->plan->full[w->plan->line[r->line].full + (size_t)value] != 0;
+}
+
+static void run_pointwise(const worker *w, const ur__launch *l)
+{
+    const ur_plan *plan = w->plan;
+    const ur__argument *argument = &plan->argument[l->operand];
+    size_t e = element_bytes(plan), columns = l->batch ? w->columns : 1, rows = l->rows;
+    view views[64];
+    view *v = l->operands <= 64 ? views : (view *)(void *)(w->at + plan->most_operands);
+    char **at = w->at, *buffer = w->scratch;
+    bool flat = true, alive = l->alive > 0;
+    for (uint32_t k = 0; k < l->operands && alive; k++)
+        alive = !argument[k].mask || is_full(w, &argument[k].ref);
+    for (uint32_t k = 0; k < l->operands; k++) {
+        uint8_t spread = argument[k].spread;
+        if (alive && argument[k].mask)
             continue;
-        size_t count = ur_shape_count(plan->shapes[k]);
-        kernels->to_f64(count, free_scratch, plan->operand[k]);
-        plan->operand[k] = free_scratch;
-        free_scratch += count;
+        if (spread == UR__FULL || spread == UR__ROW)
+            v[k] = view_of(w, &argument[k].ref, l->batch);
+        else if (spread == UR__COLUMN)
+            v[k] = view_of(w, &argument[k].ref, false);
+        flat = flat && (spread == UR__ELEMENT || (spread == UR__FULL && (!l->batch || v[k].row == columns)));
     }
-    ur_shape shape = ur__shape(tape, l->node);
-    void *y = value_of(plan, l->node);
-    ur_call c = {.inputs = (int)n->inputs,
-                 .shape = plan->shapes,
-                 .in = (const double *const *)plan->operand,
-                 .out_shape = shape,
-                 .out = tape->dtype == UR_F64 ? (double *)y : free_scratch,
-                 .attr = ur__attr(tape, n)};
-    ur__specification(n->op, &c);
-    if (tape->dtype == UR_F32)
-        kernels->from_f64(ur_shape_count(shape), y, c.out);
-}
-
-/* ---- kernels */
-
-/* One row, tile by tile; an operand of one element is spread over a tile. */
-static void map_row(const ur__kernels *kernels, const ur__launch *l, uint32_t inputs, size_t element_bytes, char *y,
-                    const char *const in[UR__OPERANDS], const double *attr)
-{
-    double spread[UR__OPERANDS][UR__TILE];
-    const void *a[UR__OPERANDS] = {NULL};
-    size_t first = l->n < UR__TILE ? l->n : UR__TILE;
-    for (uint32_t k = 0; k < inputs; k++)
-        if (!l->inner[k] && l->n > 1) {
-            kernels->fill(first, spread[k], in[k]);
-            a[k] = spread[k];
+    if (flat || rows == 1) {
+        columns *= rows;
+        rows = 1;
+    }
+    const ur__instruction *instruction = &plan->instruction[l->first + (alive ? l->count : 0)];
+    uint32_t count = alive ? l->alive : l->count;
+    size_t tile = columns < UR__TILE ? columns : UR__TILE;
+    for (uint32_t k = 0; k < l->operands; k++) {
+        if (argument[k].spread == UR__ELEMENT)
+            spread_element(w, &argument[k], tile, buffer);
+        at[k] = buffer;
+        buffer += argument[k].spread == UR__ELEMENT || argument[k].spread == UR__COLUMN ? UR__TILE * e : 0;
+    }
+    for (uint32_t k = 0; k < l->buffers; k++, buffer += UR__TILE * e)
+        at[l->operands + k] = buffer;
+    for (size_t row = 0; row < rows; row++) {
+        for (uint32_t k = 0; k < l->operands; k++)
+            if (argument[k].spread == UR__COLUMN)
+                plan->kernels->fill(tile, at[k], v[k].at + row * e);
+        for (size_t c = 0; c < columns; c += tile) {
+            for (uint32_t k = 0; k < l->operands; k++)
+                if (alive && argument[k].mask)
+                    continue;
+                else if (argument[k].spread == UR__FULL)
+                    at[k] = v[k].at + (row * v[k].row + c) * e;
+                else if (argument[k].spread == UR__ROW)
+                    at[k] = v[k].at + c * e;
+            run_tile(plan, instruction, count, columns - c < tile ? columns - c : tile, at);
         }
-    for (size_t i = 0; i < l->n; i += UR__TILE) {
-        size_t n = l->n - i < UR__TILE ? l->n - i : UR__TILE;
-        for (uint32_t k = 0; k < inputs; k++)
-            if (a[k] != spread[k])
-                a[k] = in[k] + i * element_bytes;
-        kernels->map[l->kernel](n, y + i * element_bytes, a[0], a[1], a[2], attr);
     }
 }
 
-static void run_map(const ur_plan *plan, const ur__launch *l)
+/* ---- products */
+
+static void run_product(const worker *w, const ur__launch *l)
 {
-    const ur_tape *tape = plan->tape;
-    const ur__node *node = &tape->node[l->node];
-    const ur__kernels *kernels = plan->kernels;
-    const double *attr = ur__attr(tape, node);
-    size_t e = ur_dtype_bytes(tape->dtype), row = 0;
-    char *y = (char *)value_of(plan, l->node);
-    const char *base[UR__OPERANDS] = {NULL}, *in[UR__OPERANDS] = {NULL};
-    for (uint32_t k = 0; k < node->inputs; k++)
-        base[k] = (const char *)value_of(plan, ur__in(tape, node, k));
-    size_t n[UR_RANK - 1] = {1, 1, 1}, at[UR_RANK - 1];
-    for (size_t i = 0; i < l->dims; i++)
-        n[i] = l->size[i];
-    for (at[0] = 0; at[0] < n[0]; at[0]++)
-        for (at[1] = 0; at[1] < n[1]; at[1]++)
-            for (at[2] = 0; at[2] < n[2]; at[2]++, row++) {
-                for (uint32_t k = 0; k < node->inputs; k++) {
-                    size_t offset = 0;
-                    for (size_t i = 0; i < l->dims; i++)
-                        offset += at[i] * l->stride[k][i];
-                    in[k] = base[k] + offset * e;
-                }
-                map_row(kernels, l, node->inputs, e, y + row * l->n * e, in, attr);
-            }
+    enum { MOST = 16 };
+    const ur_plan *plan = w->plan;
+    size_t e = element_bytes(plan);
+    bool narrow = plan->batch < UR__NARROW, add = false;
+    view y = view_of(w, &plan->argument[l->operand].ref, true);
+    const char *bias = NULL;
+    if (l->bias != UR__NOWHERE)
+        bias = narrow ? view_of(w, &plan->argument[l->operand + l->bias].ref, false).at : plan->packed + l->bias * e;
+    for (uint32_t k = 0; k < l->count; k += MOST) {
+        ur__term terms[MOST];
+        uint32_t n = l->count - k < MOST ? l->count - k : MOST;
+        for (uint32_t q = 0; q < n; q++) {
+            const ur__product_term *t = &plan->term[l->first + k + q];
+            view x = view_of(w, &plan->argument[l->operand + t->x].ref, true);
+            view a = {plan->packed + t->packed * e, 0};
+            if (narrow)
+                a = view_of(w, &t->a, false);
+            terms[q] = (ur__term){
+                .a = a.at, .x = x.at, .k = t->k, .x_stride = x.row, .a_stride = a.row, .a_transposed = t->transposed};
+        }
+        if (narrow)
+            plan->kernels->product_narrow(l->rows, w->columns, n, terms, add ? NULL : bias, add, y.at, y.row);
+        else
+            plan->kernels->product(l->panel, l->rows, w->columns, n, terms, add ? NULL : bias, add, y.at, y.row);
+        add = true;
+    }
 }
 
-static void run_matmul(const ur_plan *plan, const ur__launch *l)
+static void run_packing(const worker *w, const ur__packing *p)
 {
-    const ur_tape *tape = plan->tape;
-    const ur__node *node = &tape->node[l->node];
-    const double *attr = ur__attr(tape, node);
-    ur_shape out = ur__shape(tape, l->node), a = ur__shape(tape, ur__in(tape, node, 0));
-    bool ta = attr[0] != 0, tb = attr[1] != 0;
-    int64_t k = ta ? a.size[0] : a.rank > 1 ? a.size[1] : 1;
-    plan->kernels->matmul((size_t)out.size[0], out.rank > 1 ? (size_t)out.size[1] : 1, (size_t)k,
-                          value_of(plan, ur__in(tape, node, 0)), ta, value_of(plan, ur__in(tape, node, 1)), tb,
-                          value_of(plan, l->node));
+    const ur_plan *plan = w->plan;
+    size_t e = element_bytes(plan);
+    view a = view_of(w, &p->a, false);
+    if (p->k)
+        plan->kernels->pack(p->panel, p->first, p->m, p->k, a.at, a.row, p->transposed, plan->packed + p->packed * e);
+    else
+        memcpy(plan->packed + (p->packed + p->first) * e, a.at, p->m * e);
 }
 
-/* Of one input it is a copy. */
-static void run_sum_of(const ur_plan *plan, const ur__launch *l)
+/* ---- single operations */
+
+static void copy_rows(size_t rows, size_t bytes, char *to, size_t to_row, const char *from, size_t from_row)
 {
-    const ur_tape *tape = plan->tape;
-    const ur__node *node = &tape->node[l->node];
-    size_t n = ur_shape_count(ur__shape(tape, l->node));
-    void *y = value_of(plan, l->node);
-    memcpy(y, value_of(plan, ur__in(tape, node, 0)), n * ur_dtype_bytes(tape->dtype));
-    for (uint32_t k = 1; k < node->inputs; k++)
-        plan->kernels->add_to(n, y, value_of(plan, ur__in(tape, node, k)));
+    for (size_t r = 0; r < rows; r++)
+        memcpy(to + r * to_row, from + r * from_row, bytes);
 }
 
-/* Walks the rows of `large`; `small` is repeated along its sizes of 1. */
-static void run_reduce_or_broadcast(const ur_plan *plan, const ur__launch *l, bool reduce)
+/* The number of rows of a value in memory; `columns`: of them, those of the block if it reads its own ones. */
+static size_t rows_in(const worker *w, uint32_t line, bool own, size_t *columns)
 {
-    const ur_tape *tape = plan->tape;
-    const ur__kernels *kernels = plan->kernels;
-    uint32_t a = ur__in(tape, &tape->node[l->node], 0);
-    ur_shape large = ur__shape(tape, reduce ? a : l->node), small = ur__shape(tape, reduce ? l->node : a);
-    size_t stride[UR_RANK], n[UR_RANK], e = ur_dtype_bytes(tape->dtype), at = 0;
-    ur__strides(small, large, stride);
-    for (int i = 0; i < UR_RANK; i++)
-        n[i] = i < large.rank ? (size_t)large.size[i] : 1;
-    int last = large.rank > 0 ? large.rank - 1 : 0;
-    size_t row = n[last], inner = stride[last];
-    n[last] = 1;
-    char *y = (char *)value_of(plan, l->node);
-    const char *x = (const char *)value_of(plan, a);
-    if (reduce)
-        memset(y, 0, ur_shape_count(small) * e);
-    for (size_t i = 0; i < n[0]; i++)
-        for (size_t j = 0; j < n[1]; j++)
-            for (size_t k = 0; k < n[2]; k++, at += row) {
-                size_t s = i * stride[0] + j * stride[1] + k * stride[2];
-                if (reduce && inner)
-                    kernels->add_to(row, y + s * e, x + at * e);
-                else if (reduce)
-                    kernels->sum_to(row, y + s * e, x + at * e);
-                else if (inner)
-                    memcpy(y + at * e, x + s * e, row * e);
-                else
-                    kernels->fill(row, y + at * e, x + s * e);
-            }
+    ur_shape shape = ur__line_shape(w->plan, line);
+    size_t last = shape.rank > 1 ? (size_t)shape.size[shape.rank - 1] : 1, rows = ur_shape_count(shape) / last;
+    *columns = own ? w->columns : last;
+    return rows;
 }
 
-static void run_launch(ur_plan *plan, const ur__launch *l)
+/* Does the launch read the columns of its block only? Without the batch a value is as wide by chance, unless it stands
+ * in an elementwise operation. */
+static bool reads_own(const worker *w, const ur__launch *l, uint32_t line)
 {
-    switch (l->kernel) {
-    case UR__SPECIFICATION:
-        run_specification(plan, l);
-        break;
-    case UR__MATMUL:
-        run_matmul(plan, l);
-        break;
-    case UR__ALIAS:
-    case UR__SUM_OF:
-        run_sum_of(plan, l);
-        break;
-    case UR__REDUCE:
-    case UR__BROADCAST:
-        run_reduce_or_broadcast(plan, l, l->kernel == UR__REDUCE);
-        break;
-    default:
-        run_map(plan, l);
+    const ur_op *op = ur__node_of(w->plan, l->line)->op;
+    const ur__line_plan *p = &w->plan->line[line];
+    return l->batch && p->wide && (p->class == UR__BATCH || op->kind == UR_MAP || op == &ur_op_sum_of);
+}
+
+/* An operand as a dense array, and its shape: where it lies, or copied to the scratch. */
+static const void *dense(const worker *w, ur__ref r, uint32_t as, bool own, ur_shape *shape, char **scratch)
+{
+    const ur_plan *plan = w->plan;
+    size_t e = element_bytes(plan), columns, rows = rows_in(w, r.line, own, &columns);
+    view v = view_of(w, &r, own);
+    *shape = ur__line_shape(plan, as);
+    if (own)
+        shape->size[shape->rank - 1] = (int64_t)columns;
+    if (rows * columns != ur_shape_count(*shape)) { /* a number that stands for a value of zeros */
+        char *zeros = *scratch;
+        memset(zeros, 0, ur_shape_count(*shape) * e);
+        *scratch += (ur_shape_count(*shape) * e + UR__LINE - 1) / UR__LINE * UR__LINE;
+        return zeros;
+    }
+    if (v.row == columns || rows == 1)
+        return v.at;
+    char *copy = *scratch;
+    copy_rows(rows, columns * e, copy, columns * e, v.at, v.row * e);
+    *scratch += (rows * columns * e + UR__LINE - 1) / UR__LINE * UR__LINE;
+    return copy;
+}
+
+/* out = op(operands 1 ...), a dense array. */
+static void run_operation(const worker *w, const ur__launch *l, void *out, ur_shape out_shape, char *scratch)
+{
+    const ur_plan *plan = w->plan;
+    const ur__node *n = ur__node_of(plan, l->line);
+    uint32_t inputs = 0;
+    ur_shape *shapes = (ur_shape *)(void *)(w->at + plan->most_operands);
+    const void **in = (const void **)(void *)w->at;
+    for (uint32_t k = 1; k < l->operands; k++) {
+        const ur__argument *a = &plan->argument[l->operand + k];
+        ur__ref r = a->ref;
+        bool own = reads_own(w, l, r.line);
+        for (uint32_t q = 0; q < (a->ref.count > 1 ? a->ref.count : 1); q++, inputs++) {
+            if (a->ref.count > 1)
+                r = (ur__ref){.line = r.line, .first = a->ref.first + a->ref.stride * (int32_t)q, .count = 1};
+            in[inputs] = dense(w, r, a->as, own, &shapes[inputs], &scratch);
+        }
+    }
+    shapes[inputs] = out_shape;
+    ur__run_dense(&(ur__dense){.kernels = plan->kernels,
+                               .dtype = plan->tape->dtype,
+                               .op = n->op,
+                               .attr = ur__attr(plan->tape, n),
+                               .inputs = inputs,
+                               .shape = shapes,
+                               .in = in,
+                               .out = out,
+                               .scratch = (double *)(void *)scratch});
+}
+
+static void run_statement(const worker *w, const ur__launch *l)
+{
+    const ur_plan *plan = w->plan;
+    const ur__ref *result = &plan->argument[l->operand].ref;
+    size_t e = element_bytes(plan), columns, rows = rows_in(w, l->line, l->batch, &columns);
+    view y = view_of(w, result, l->batch);
+    ur_shape shape = ur__line_shape(plan, l->line);
+    if (l->batch)
+        shape.size[shape.rank - 1] = (int64_t)columns;
+    bool direct = y.row == columns || rows == 1;
+    char *scratch = w->scratch, *out = direct ? y.at : scratch;
+    if (!direct)
+        scratch += (rows * columns * e + UR__LINE - 1) / UR__LINE * UR__LINE;
+    run_operation(w, l, out, shape, scratch);
+    if (!direct)
+        copy_rows(rows, columns * e, y.at, y.row * e, out, columns * e);
+}
+
+/* ---- sums over the batch */
+
+/* The part of a block in a sum over the batch. */
+static char *part_at(const ur_plan *plan, size_t block, uint32_t line, int32_t value)
+{
+    size_t bytes = plan->line[line].rows * element_bytes(plan);
+    return plan->sums + block * plan->parts_bytes + plan->line[line].part + (size_t)value * bytes;
+}
+
+static void run_add_up(const worker *w, const ur__launch *l)
+{
+    const ur_plan *plan = w->plan;
+    const ur__ref *part = &plan->argument[l->operand].ref;
+    size_t count = plan->line[part->line].rows;
+    char *scratch = w->scratch + (count * element_bytes(plan) + UR__LINE - 1) / UR__LINE * UR__LINE;
+    run_operation(w, l, w->scratch, ur__line_shape(plan, l->line), scratch);
+    plan->kernels->add_to(count, part_at(plan, w->block, part->line, part->first + part->stride * (int32_t)w->i),
+                          w->scratch);
+}
+
+static void run_collect(const worker *w, const ur__launch *l)
+{
+    const ur_plan *plan = w->plan;
+    const ur__ref *own = &plan->argument[l->operand].ref;
+    size_t count = plan->line[own->line].rows, e = element_bytes(plan);
+    view y = view_of(w, own, false);
+    bool begun = plan->line[own->line].part != UR__NOWHERE;
+    for (size_t b = 0; b < plan->blocks && begun; b++) {
+        const char *part = part_at(plan, b, own->line, own->first + own->stride * (int32_t)w->i);
+        if (b == 0)
+            memcpy(y.at, part, count * e);
+        else
+            plan->kernels->add_to(count, y.at, part);
+    }
+    for (uint32_t k = 1; k < l->operands; k++) {
+        ur__ref r = plan->argument[l->operand + k].ref;
+        for (uint32_t q = 0; q < (r.count > 1 ? r.count : 1); q++) {
+            ur__ref one = {.line = r.line, .first = r.first + r.stride * (int32_t)(r.count > 1 ? q : w->i)};
+            const char *x = view_of(w, &one, false).at;
+            if (begun)
+                plan->kernels->add_to(count, y.at, x);
+            else
+                memcpy(y.at, x, count * e);
+            begun = true;
+        }
+    }
+}
+
+/* Elements between the values of an operand in two iterations. */
+static ptrdiff_t step_of(const worker *w, const ur__ref *r)
+{
+    worker next = *w;
+    next.i = w->i + 1;
+    if (w->plan->line[r->line].slots <= 1 && w->plan->line[r->line].home != UR__IN_LEAF)
+        return 0;
+    return (view_of(&next, r, true).at - view_of(w, r, true).at) / (ptrdiff_t)element_bytes(w->plan);
+}
+
+static void run_contraction(const worker *w, const ur__launch *l)
+{
+    const ur_plan *plan = w->plan;
+    size_t e = element_bytes(plan), count = (size_t)l->rows * l->m,
+           lined = (count * e + UR__LINE - 1) / UR__LINE * UR__LINE;
+    char *scratch = w->scratch, *results = scratch;
+    scratch += l->outputs * lined;
+    void **out = (void **)(void *)scratch;
+    const void **b = (const void **)(void *)(out + l->outputs);
+    ptrdiff_t *steps = (ptrdiff_t *)(void *)(b + (size_t)l->outputs * l->count);
+    ur__stretch *stretch = (ur__stretch *)(void *)(steps + (size_t)l->outputs * l->count);
+    ur__contraction c = {.rows = l->rows,
+                         .m = l->m,
+                         .n = w->columns,
+                         .matrices = l->outputs,
+                         .stretches = l->count,
+                         .stretch = stretch,
+                         .out = out};
+    for (uint32_t k = 0; k < l->outputs; k++)
+        out[k] = results + k * lined;
+    for (uint32_t q = 0; q < l->count; q++) {
+        const ur__contraction_part *part = &plan->part[l->first + q];
+        const ur__argument *x = &plan->argument[part->operand];
+        stretch[q] = (ur__stretch){.steps = part->n, .b = b, .b_step = steps};
+        if (!l->ones) {
+            view a = view_of(w, &x->ref, true);
+            stretch[q].a = a.at;
+            stretch[q].a_step = part->n > 1 ? step_of(w, &x->ref) : 0;
+            c.a_stride = a.row;
+            x++;
+        }
+        for (uint32_t k = 0; k < l->outputs; k++, x++, b++, steps++) {
+            view v = view_of(w, &x->ref, true);
+            *b = v.at;
+            *steps = part->n > 1 ? step_of(w, &x->ref) : 0;
+            c.b_stride = v.row;
+        }
+    }
+    uintptr_t room = (uintptr_t)(stretch + l->count);
+    plan->kernels->contract(&c, (char *)(stretch + l->count) + (UR__LINE - room % UR__LINE) % UR__LINE);
+    for (uint32_t k = 0; k < l->outputs; k++) {
+        const ur__ref *r = &plan->argument[l->operand + k].ref;
+        plan->kernels->add_to(count, part_at(plan, w->block, r->line, 0), out[k]);
     }
 }
 
 /* ---- a run */
 
-/* "exp[4,2] in lstm/kappa, step 3: the first value that is not finite is inf, at row 1 of sequence 0" */
-static bool check_finite(ur_plan *plan, const ur__launch *l)
+static void run_launch(const worker *w, const ur__launch *l)
 {
-    ur_tape *tape = plan->tape;
-    ur_shape shape = ur__shape(tape, l->node);
-    size_t count = ur_shape_count(shape);
-    const void *y = value_of(plan, l->node);
-    size_t bad = plan->kernels->not_finite(count, y);
-    if (bad == count)
-        return true;
-    double value;
-    plan->kernels->to_f64(1, &value, (const char *)y + bad * ur_dtype_bytes(tape->dtype));
-    const ur__node *n = &tape->node[l->node];
-    char operand[UR__OPERAND], place[UR__PLACE];
-    size_t columns = shape.rank > 1 ? (size_t)shape.size[shape.rank - 1] : 1;
-    return ur__fail(&tape->error, "%s%s: the first value that is not finite is %g, at row %zu of sequence %zu",
-                    ur__operand(tape, l->node, operand), ur__place(tape, n->scope, n->step, place), value,
-                    bad / columns, bad % columns);
-}
-
-/* Roots that are leaves or come twice. */
-static void copy_roots(ur_plan *plan)
-{
-    size_t e = ur_dtype_bytes(plan->tape->dtype);
-    for (size_t i = 0; plan->copies && i < plan->roots; i++) {
-        void *to = plan->memory + plan->root_offset[i], *from = value_of(plan, plan->root[i]);
-        if (to != from)
-            memcpy(to, from, ur_shape_count(ur__shape(plan->tape, plan->root[i])) * e);
+    switch ((ur__launch_kind)l->kind) {
+    case UR__POINTWISE:
+        run_pointwise(w, l);
+        break;
+    case UR__PRODUCT:
+        run_product(w, l);
+        break;
+    case UR__STATEMENT:
+        run_statement(w, l);
+        break;
+    case UR__ADD_UP:
+        run_add_up(w, l);
+        break;
+    case UR__CONTRACT:
+        run_contraction(w, l);
+        break;
+    case UR__COLLECT:
+        run_collect(w, l);
     }
 }
 
-static void carry_states(ur_plan *plan)
+static void run_loops(worker *w, ur__time time)
 {
-    const ur_tape *tape = plan->tape;
-    size_t e = ur_dtype_bytes(tape->dtype);
-    for (size_t i = 0; i < plan->states; i++) {
-        const ur__carry *s = &plan->state[i];
-        memcpy(plan->memory + s->offset, value_of(plan, s->value), ur_shape_count(ur__shape(tape, s->leaf)) * e);
+    const ur_plan *plan = w->plan;
+    const ur__program *p = &plan->program;
+    for (size_t l = 0; l < p->loops; l++)
+        for (uint32_t f = p->loop[l].phase; f < p->loop[l].phase + p->loop[l].phases; f++) {
+            const ur__span *span = &plan->span[time * p->phases + f];
+            uint32_t n = span->count ? p->phase[f].end - p->phase[f].begin : 0;
+            for (w->i = 0; w->i < n; w->i++)
+                for (uint32_t k = 0; k < span->count; k++)
+                    run_launch(w, &plan->launch[span->first + k]);
+        }
+    w->i = 0;
+}
+
+/* Copies exports that are computed at this time and lie elsewhere. */
+static void copy_exports(const worker *w, bool within)
+{
+    const ur_plan *plan = w->plan;
+    size_t e = element_bytes(plan);
+    for (size_t i = 0; i < plan->exports; i++) {
+        const ur__export *x = &plan->export[i];
+        bool block = plan->line[x->line].home == UR__IN_BLOCK;
+        if (x->direct || block != within)
+            continue;
+        bool own = within && plan->line[x->line].class == UR__BATCH;
+        size_t columns, rows = rows_in(w, x->line, own, &columns);
+        view v = view_of(w, &(ur__ref){.line = x->line, .first = (int32_t)x->value}, own);
+        char *to = plan->memory + x->offset;
+        size_t row = own ? (size_t)plan->batch : columns;
+        copy_rows(rows, columns * e, to + (row == columns ? 0 : w->first * e), row * e, v.at, v.row * e);
     }
-    for (size_t i = 0; i < plan->states; i++) {
-        const ur__carry *s = &plan->state[i];
-        memcpy(value_of(plan, s->leaf), plan->memory + s->offset, ur_shape_count(ur__shape(tape, s->leaf)) * e);
-    }
 }
 
-static bool usable(const ur_plan *plan, const char *what)
+/* Flags the values of the masks that are 1 in all columns of the block; are all of them? */
+static bool find_full(const worker *w)
 {
-    if (!plan || plan->tape->error.text[0])
-        return false;
-    return plan->generation == plan->tape->generation ||
-           ur__fail(&plan->tape->error, "%s: a stale plan, from before ur_tape_clear", what);
+    const ur_plan *plan = w->plan;
+    bool all = true;
+    for (uint32_t l = 0; l < plan->program.lines && plan->full_bytes > 0; l++)
+        for (uint32_t v = 0; plan->line[l].mask && v < plan->program.line[l].values; v++) {
+            ur__ref r = {.line = l, .first = (int32_t)v};
+            bool full = !plan->kernels->has_zero(w->columns, view_of(w, &r, true).at);
+            plan->full[plan->line[l].full + v] = (char)full;
+            all = all && full;
+        }
+    return all;
 }
 
-bool ur_plan_run(ur_plan *plan)
+static worker worker_of(const ur_plan *plan)
 {
-    if (!usable(plan, "ur_plan_run"))
-        return false;
-    for (size_t i = 0; i < plan->launches; i++) {
-        run_launch(plan, &plan->launch[i]);
-        if (plan->finite && !check_finite(plan, &plan->launch[i]))
-            return false;
-    }
-    copy_roots(plan);
-    carry_states(plan);
-    plan->has_run = true;
-    return true;
+    return (worker){.plan = plan,
+                    .columns = plan->batch > 0 ? (size_t)plan->batch : 1,
+                    .memory = plan->block,
+                    .at = (char **)(void *)plan->scratch,
+                    .scratch = plan->scratch + plan->addresses_bytes};
 }
 
-/* ---- reading */
-
-const void *ur_plan_roots(const ur_plan *plan, size_t *count)
+static worker block_of(const ur_plan *plan, const ur_plan *of, size_t block)
 {
-    if (count)
-        *count = plan ? plan->root_bytes / ur_dtype_bytes(plan->tape->dtype) : 0;
-    return plan ? plan->memory : NULL;
+    worker w = worker_of(of);
+    w.block = block;
+    w.first = block * plan->width;
+    w.columns = w.columns - w.first < plan->width ? w.columns - w.first : plan->width;
+    return w;
 }
 
-/* Why the plan cannot show v, or NULL. */
-static const char *unreadable(const ur_plan *plan, uint32_t v)
+static void run_block(const ur_plan *plan, size_t block)
 {
-    if (v >= plan->nodes)
-        return "was recorded after planning";
-    if (plan->offset[v] == UR__NOWHERE)
-        return "is not computed by this plan, add it to the roots";
-    if (!plan->readable[v])
-        return "is not kept, mark it with ur_keep before planning";
-    return plan->has_run ? NULL : "has no value before the first ur_plan_run";
+    worker w = block_of(plan, plan, block);
+    if (find_full(&w) && plan->alive)
+        w = block_of(plan, plan->alive, block);
+    run_loops(&w, UR__WITHIN);
+    for (uint32_t k = 0; k < w.plan->finish.count; k++)
+        run_launch(&w, &w.plan->launch[w.plan->finish.first + k]);
+    copy_exports(&w, true);
 }
 
-static const void *value_for(ur_plan *plan, ur_var value, const char *what)
+static void pack(const ur_plan *plan)
 {
-    if (!usable(plan, what) || !ur__valid(plan->tape, value, what))
-        return NULL;
-    ur_tape *tape = plan->tape;
-    const ur__node *n = &tape->node[value.index];
-    const char *why = ur__is_leaf(n) ? NULL : unreadable(plan, value.index);
-    if (!why)
-        return value_of(plan, value.index);
-    char operand[UR__OPERAND], place[UR__PLACE];
-    ur__fail(&tape->error, "%s: %s%s %s", what, ur__operand(tape, value.index, operand),
-             ur__place(tape, n->scope, n->step, place), why);
-    return NULL;
+    worker w = worker_of(plan);
+    for (size_t i = 0; i < plan->packings; i++)
+        run_packing(&w, &plan->packing[i]);
 }
 
-const void *ur_value(ur_plan *plan, ur_var value)
+void ur__run(ur_plan *plan)
 {
-    return value_for(plan, value, "ur_value");
-}
-
-bool ur_read(ur_plan *plan, ur_var value, size_t count, double *out)
-{
-    const void *data = value_for(plan, value, "ur_read");
-    if (!data)
-        return false;
-    if (!out)
-        return ur__fail(&plan->tape->error, "ur_read: room for the values was expected, there is none");
-    size_t expected = ur_shape_count(ur__shape(plan->tape, value.index));
-    if (count != expected) {
-        char text[UR__OPERAND];
-        return ur__fail(&plan->tape->error, "ur_read: %s has %zu elements, room for %zu was given",
-                        ur__operand(plan->tape, value.index, text), expected, count);
-    }
-    plan->kernels->to_f64(count, out, data);
-    return true;
+    worker w = worker_of(plan);
+    run_loops(&w, UR__BEFORE);
+    pack(plan);
+    if (plan->alive)
+        pack(plan->alive);
+    memset(plan->sums, 0, plan->blocks * plan->parts_bytes);
+    for (size_t b = 0; b < plan->blocks; b++)
+        run_block(plan, b);
+    run_loops(&w, UR__AFTER);
+    copy_exports(&w, false);
 }

@@ -34,7 +34,7 @@ const ur_op ur_op_gather = {
     .formula = "the rows b of the table a, as columns",
     .derivative = "da = scatter(g, b)",
     .inputs = 2,
-    .kind = UR_WHOLE,
+    .kind = UR_COLUMNS,
     .shape = shape,
     .run = run,
     .derive = derive,

@@ -29,7 +29,7 @@ const ur_op ur_op_max_over = {
     .derivative = "g e / sum e, e = 1 where a = y",
     .inputs = 1,
     .attrs = 1,
-    .kind = UR_WHOLE,
+    .kind = UR_COLUMNS,
     .shape = ur__axis_shape,
     .run = run,
     .derive = derive,

@@ -216,9 +216,9 @@ typedef struct gradients {
 /* The lecture's net value: the argument of the outermost function where the unit is f(...), else the unit itself. */
 static ur_var net_value(ur_var unit)
 {
-    ur_node node;
+    ur_node node, argument;
     if (ur_look(unit, &node) && node.inputs == 1 && !node.op->print &&
-        (node.op->kind == UR_MAP || node.op->kind == UR_COLUMNS))
+        ur_look(ur_node_input(unit, 0), &argument) && ur_shape_equal(node.shape, argument.shape))
         return ur_node_input(unit, 0);
     return unit;
 }

@@ -208,6 +208,15 @@ static size_t not_finite(size_t n, const void *a_)
     return n;
 }
 
+static bool has_zero(size_t n, const void *a_)
+{
+    const real *a = (const real *)a_;
+    int zeros = 0;
+    for (size_t i = 0; i < n; i++)
+        zeros |= a[i] == 0;
+    return zeros != 0;
+}
+
 const ur__kernels UR_TABLE = {
     .map =
         {
@@ -253,4 +262,5 @@ const ur__kernels UR_TABLE = {
     .to_f64 = to_f64,
     .from_f64 = from_f64,
     .not_finite = not_finite,
+    .has_zero = has_zero,
 };

@@ -1,0 +1,227 @@
+/* columns.c - which lines have the batch, and when they are computed.
+ *
+ * The batch is the last dimension of the inputs. An operation keeps its columns apart if it is elementwise, or if its
+ * shape rule carries the dimension through: asked with another number of columns, it answers with that number. A sum
+ * over the batch (a sum, a product A B^T of two values with it) is made from the blocks' sums, unless something with the
+ * batch depends on it, as in batch normalisation: then the batch is one block. So is it where an operation mixes columns
+ * in any other way. */
+#include <string.h>
+
+#include "plan.h"
+
+static bool ends_with(ur_shape shape, int64_t batch)
+{
+    return shape.rank > 1 && shape.size[shape.rank - 1] == batch;
+}
+
+/* ---- the batch */
+
+/* The last dimension that most inputs have, 0 when there are none of two dimensions. */
+static int64_t find_batch(const ur_plan *plan)
+{
+    const ur__program *p = &plan->program;
+    int64_t batch = 0;
+    size_t most = 0;
+    for (size_t l = 0; l < p->lines; l++) {
+        ur_shape shape = ur__line_shape(plan, (uint32_t)l);
+        if (plan->tape->node[p->line[l].node].op != &ur_op_input || shape.rank < 2)
+            continue;
+        size_t votes = 0;
+        for (size_t k = 0; k < p->lines; k++)
+            if (plan->tape->node[p->line[k].node].op == &ur_op_input &&
+                ends_with(ur__line_shape(plan, (uint32_t)k), shape.size[shape.rank - 1]))
+                votes += p->line[k].values;
+        if (votes > most) {
+            most = votes;
+            batch = shape.size[shape.rank - 1];
+        }
+    }
+    return batch;
+}
+
+/* ---- what an operation does with the batch */
+
+typedef struct question {
+    ur_plan *plan;
+    const ur__statement *s;
+    const ur_op *op;
+    const double *attr;
+    ur_shape out;
+    bool any, all; /* operands that have the batch */
+} question;
+
+static bool has_batch(const ur_plan *plan, const ur__ref *r)
+{
+    return plan->line[r->line].class == UR__BATCH;
+}
+
+/* Elementwise: every operand has one column or as many as the batch, behind the same number of dimensions. */
+static bool map_keeps(const question *q)
+{
+    for (uint32_t k = 0; k < q->s->refs; k++) {
+        const ur__ref *r = &q->plan->program.ref[q->s->ref + k];
+        ur_shape in = ur__line_shape(q->plan, r->line);
+        bool wide = has_batch(q->plan, r) || (in.rank == q->out.rank && in.size[in.rank - 1] > 1);
+        if (wide && (in.rank != q->out.rank || !ends_with(in, q->plan->batch)))
+            return false;
+    }
+    return ends_with(q->out, q->plan->batch);
+}
+
+/* Does the shape rule carry another number of columns through? */
+static bool rule_keeps(const question *q)
+{
+    enum { FEW = 8 };
+    ur_shape shapes[FEW];
+    if (q->s->refs > FEW || !ends_with(q->out, q->plan->batch))
+        return false;
+    for (uint32_t k = 0; k < q->s->refs; k++) {
+        const ur__ref *r = &q->plan->program.ref[q->s->ref + k];
+        shapes[k] = ur__line_shape(q->plan, r->line);
+        if (has_batch(q->plan, r))
+            shapes[k].size[shapes[k].rank - 1]++;
+    }
+    ur_shaping s = {.inputs = (int)q->s->refs, .in = shapes, .attr = q->attr};
+    ur_shape expected = q->out;
+    expected.size[expected.rank - 1]++;
+    return q->op->shape(&s) && ur_shape_equal(s.out, expected);
+}
+
+static bool keeps(const question *q)
+{
+    if (q->op->kind == UR_MAP)
+        return map_keeps(q);
+    if (q->op == &ur_op_sum_of)
+        return true;
+    if (q->op->kernel == UR__ALIAS || q->op->kernel == UR__BROADCAST || q->op == &ur_op_reduce_to)
+        return ends_with(q->out, q->plan->batch); /* their constants are sizes */
+    return q->op->kind == UR_COLUMNS && rule_keeps(q);
+}
+
+/* A sum over the batch: of one value, or a product A B^T of two. */
+static bool reduces(const question *q)
+{
+    if (q->op->kernel == UR__REDUCE) {
+        int last = ur__line_shape(q->plan, q->plan->program.ref[q->s->ref].line).rank - 1;
+        return q->out.rank <= last || q->out.size[last] == 1;
+    }
+    return q->op->kernel == UR__MATMUL && q->all && q->attr[0] == 0 && q->attr[1] != 0;
+}
+
+static ur__class classify(const question *q, bool *mixes)
+{
+    bool made = q->op == &ur_op_broadcast && q->plan->batch > 1; /* from a number */
+    if (!q->any)
+        return made && ends_with(q->out, q->plan->batch) ? UR__BATCH : UR__ONCE;
+    if (keeps(q))
+        return UR__BATCH;
+    if (reduces(q))
+        return UR__REDUCED;
+    *mixes = true;
+    return UR__ONCE;
+}
+
+/* ---- lines */
+
+static void classify_leaves(ur_plan *plan)
+{
+    const ur__program *p = &plan->program;
+    for (size_t l = 0; l < p->lines; l++) {
+        const ur_op *op = plan->tape->node[p->line[l].node].op;
+        bool may = op == &ur_op_input || op == &ur_op_const;
+        plan->line[l].class =
+            may && plan->batch && ends_with(ur__line_shape(plan, (uint32_t)l), plan->batch) ? UR__BATCH : UR__ONCE;
+    }
+}
+
+static bool classify_statement(ur_plan *plan, const ur__statement *s, bool *mixes)
+{
+    const ur__node *node = &plan->tape->node[plan->program.line[s->line].node];
+    question q = {.plan = plan, .s = s, .op = node->op, .attr = ur__attr(plan->tape, node), .all = true};
+    q.out = ur__line_shape(plan, s->line);
+    for (uint32_t k = 0; k < s->refs; k++) {
+        bool has = has_batch(plan, &plan->program.ref[s->ref + k]);
+        q.any |= has;
+        q.all &= has;
+    }
+    uint8_t *class = &plan->line[s->line].class, was = *class;
+    if (was != UR__BATCH)
+        *class = (uint8_t)classify(&q, mixes);
+    return *class != was;
+}
+
+/* Marks what lines with the batch depend on; a sum over the batch among it must be known at once. */
+static bool need_at_once(ur_plan *plan, uint8_t *feeds)
+{
+    const ur__program *p = &plan->program;
+    bool found = false;
+    for (bool changed = true; changed;) {
+        changed = false;
+        for (size_t i = p->statements; i-- > 0;) {
+            const ur__statement *s = &p->statement[i];
+            if (plan->line[s->line].class != UR__BATCH && !feeds[s->line])
+                continue;
+            for (uint32_t k = 0; k < s->refs; k++) {
+                uint32_t from = p->ref[s->ref + k].line;
+                changed |= !feeds[from];
+                feeds[from] = 1;
+            }
+        }
+    }
+    for (size_t l = 0; l < p->lines; l++)
+        if (plan->line[l].class == UR__REDUCED && feeds[l]) {
+            plan->line[l].class = UR__ONCE;
+            plan->line[l].time = UR__WITHIN;
+            found = true;
+        }
+    return found;
+}
+
+static void find_times(ur_plan *plan)
+{
+    const ur__program *p = &plan->program;
+    for (size_t l = 0; l < p->lines; l++)
+        if (plan->line[l].class != UR__ONCE && p->line[l].loop != UR_NONE)
+            plan->line[l].time = UR__WITHIN;
+    for (bool changed = true; changed;) {
+        changed = false;
+        for (size_t i = 0; i < p->statements; i++) {
+            const ur__statement *s = &p->statement[i];
+            uint8_t *time = &plan->line[s->line].time, was = *time;
+            for (uint32_t k = 0; k < s->refs; k++) {
+                const ur__line_plan *from = &plan->line[p->ref[s->ref + k].line];
+                uint8_t earliest = from->class == UR__REDUCED ? UR__AFTER
+                                   : from->class == UR__BATCH ? UR__WITHIN
+                                                              : from->time;
+                *time = *time < earliest ? earliest : *time;
+            }
+            changed |= *time != was;
+        }
+    }
+}
+
+bool ur__columns(ur_plan *plan)
+{
+    const ur__program *p = &plan->program;
+    bool mixes = false;
+    plan->batch = find_batch(plan);
+    classify_leaves(plan);
+    for (bool changed = true; changed;) {
+        changed = false;
+        mixes = false;
+        for (size_t i = 0; i < p->statements; i++)
+            changed |= classify_statement(plan, &p->statement[i], &mixes);
+    }
+    uint8_t *feeds = (uint8_t *)ur__take(plan->tape, p->lines);
+    if (!feeds)
+        return false;
+    memset(feeds, 0, p->lines);
+    plan->one_block = need_at_once(plan, feeds) || mixes;
+    ur__give(plan->tape, feeds, p->lines);
+    find_times(plan);
+    for (size_t l = 0; l < p->lines; l++) {
+        size_t count = ur_shape_count(ur__line_shape(plan, (uint32_t)l));
+        plan->line[l].rows = plan->line[l].class == UR__BATCH ? count / (size_t)plan->batch : count;
+    }
+    return true;
+}

@@ -1,0 +1,289 @@
+/* fold.c - lines that need no launch of their own.
+ *
+ * An alias is another name of a value: a sum of one, a detached or reshaped value, a broadcast that elementwise readers
+ * do themselves. A product W X that only one sum reads, and such a sum that only another one reads, are inlined: the
+ * reader computes sum_s W_s X_s in one go. Both are followed through loops and iterations, wherever the values they stand
+ * for lie at a constant distance. */
+#include "plan.h"
+
+/* ---- following a value to what it is computed from */
+
+static const ur__phase *phase_at(const ur__program *p, uint32_t loop, uint32_t iteration)
+{
+    const ur__phase *phase = &p->phase[p->loop[loop].phase];
+    while (phase->end <= iteration)
+        phase++;
+    return phase;
+}
+
+const ur__statement *ur__statement_of(const ur_plan *plan, const ur__phase *phase, uint32_t line)
+{
+    const ur__program *p = &plan->program;
+    const ur__statement *s = &p->statement[plan->line[line].statement];
+    if (plan->line[line].statement >= phase->statement &&
+        plan->line[line].statement < phase->statement + phase->statements)
+        return s;
+    for (uint32_t i = 0; i < phase->statements; i++)
+        if (p->statement[phase->statement + i].line == line)
+            return &p->statement[phase->statement + i];
+    return NULL;
+}
+
+/* Operand k of the statements that compute the values r.first, r.first + r.stride, ... (n of them), as one reference;
+ * false where they do not lie on one line at a constant distance. */
+static bool follow(const ur_plan *plan, ur__ref r, uint32_t n, uint32_t k, ur__ref *out)
+{
+    const ur__program *p = &plan->program;
+    const ur__line *line = &p->line[r.line];
+    bool known = false, paced = n < 2;
+    for (uint32_t i = 0; i < n;) {
+        uint32_t iteration = line->begin + (uint32_t)(r.first + r.stride * (int32_t)i), last = i;
+        const ur__phase *phase = phase_at(p, line->loop, iteration);
+        const ur__statement *s = ur__statement_of(plan, phase, r.line);
+        bool sum = ur__node_of(plan, r.line)->op == &ur_op_sum_of;
+        if (!s || k >= s->refs || (sum && s->refs > 1) || p->ref[s->ref + k].count > 1)
+            return false;
+        const ur__ref *operand = &p->ref[s->ref + k];
+        if (r.stride > 0)
+            last = i + (phase->end - 1 - iteration) / (uint32_t)r.stride;
+        else if (r.stride < 0)
+            last = i + (iteration - phase->begin) / (uint32_t)-r.stride;
+        else
+            last = n - 1;
+        last = last < n ? last : n - 1;
+        int32_t value = operand->first + operand->stride * (int32_t)(iteration - phase->begin);
+        int32_t step = operand->stride * r.stride;
+        if (!known)
+            *out = (ur__ref){.line = operand->line, .first = value, .count = 1};
+        known = true;
+        if (operand->line != out->line)
+            return false;
+        if (!paced && (last > i || i > 0)) {
+            out->stride = i > 0 ? (value - out->first) / (int32_t)i : step;
+            paced = true;
+        }
+        if (value != out->first + out->stride * (int32_t)i ||
+            value + step * (int32_t)(last - i) != out->first + out->stride * (int32_t)last)
+            return false;
+        i = last + 1;
+    }
+    return known;
+}
+
+ur__ref ur__resolve(const ur_plan *plan, ur__ref r)
+{
+    while (plan->line[r.line].alias) {
+        const ur__ref *source = &plan->line[r.line].source;
+        r.first = source->first + source->stride * r.first;
+        r.stride *= source->stride;
+        r.line = source->line;
+    }
+    return r;
+}
+
+/* ---- aliases */
+
+bool ur__is_masked(const ur_plan *plan, const ur__statement *s)
+{
+    if (ur__node_of(plan, s->line)->op != &ur_op_select || plan->line[s->line].class != UR__BATCH)
+        return false;
+    uint32_t mask = ur__resolve(plan, plan->program.ref[s->ref]).line;
+    return ur__node_of(plan, mask)->op == &ur_op_input && plan->line[mask].class == UR__BATCH &&
+           plan->line[mask].rows == 1;
+}
+
+static bool is_zero(const ur_plan *plan, uint32_t line)
+{
+    const ur__node *n = ur__node_of(plan, line);
+    return n->op == &ur_op_const && ur__attr(plan->tape, n)[0] == 0;
+}
+
+/* The number of the operand that line is another name of; UR_NONE if it is computed. */
+static uint32_t named_operand(const ur_plan *plan, const ur__statement *s)
+{
+    const ur__ref *ref = &plan->program.ref[s->ref];
+    const ur_op *op = ur__node_of(plan, s->line)->op;
+    const ur__line_plan *line = &plan->line[s->line];
+    if (s->refs == 1 && ref->count <= 1 && (op->kernel == UR__ALIAS || op == &ur_op_sum_of) &&
+        (plan->line[ref->line].class == line->class || plan->line[ref->line].class == UR__REDUCED))
+        return 0;
+    if (!plan->assumes_alive || !ur__is_masked(plan, s))
+        return UR_NONE;
+    uint32_t a = ref[1].line;
+    bool same = plan->line[a].class == UR__BATCH && plan->line[a].rows == line->rows;
+    return same || is_zero(plan, a) ? 1 : UR_NONE;
+}
+
+/* Lines in the program's order: operands are decided before. */
+static void find_aliases(ur_plan *plan)
+{
+    const ur__program *p = &plan->program;
+    for (size_t i = 0; i < p->statements; i++) {
+        uint32_t l = p->statement[i].line;
+        ur__line_plan *line = &plan->line[l];
+        ur__ref all = {.line = l, .stride = 1, .count = 1};
+        uint32_t k = named_operand(plan, &p->statement[i]);
+        if (line->statement != i)
+            continue;
+        line->alias = !line->root && k != UR_NONE && follow(plan, all, p->line[l].values, k, &line->source);
+    }
+}
+
+/* ---- who reads a line, and where */
+
+static void read_by(ur_plan *plan, const ur__phase *phase, const ur__statement *s, ur__ref r)
+{
+    const ur__program *p = &plan->program;
+    const ur__line *from = &p->line[r.line], *to = &p->line[s->line];
+    ur__line_plan *line = &plan->line[r.line];
+    bool here = from->loop == to->loop && r.count == 1 && from->begin + (uint32_t)r.first == phase->begin &&
+                (r.stride == 1 || phase->end - phase->begin == 1);
+    line->carried |= !here;
+    line->reader = line->reader == UR_NONE || line->reader == s->line ? s->line : UR__MANY;
+}
+
+static void find_readers(ur_plan *plan)
+{
+    const ur__program *p = &plan->program;
+    for (size_t l = 0; l < p->lines; l++)
+        plan->line[l].reader = plan->line[l].root ? UR__MANY : UR_NONE;
+    for (size_t l = 0; l < p->loops; l++)
+        for (uint32_t f = 0; f < p->loop[l].phases; f++) {
+            const ur__phase *phase = &p->phase[p->loop[l].phase + f];
+            for (uint32_t i = 0; i < phase->statements; i++) {
+                const ur__statement *s = &p->statement[phase->statement + i];
+                for (uint32_t k = 0; k < s->refs && !plan->line[s->line].alias; k++)
+                    read_by(plan, phase, s, ur__resolve(plan, p->ref[s->ref + k]));
+            }
+        }
+}
+
+/* ---- sums of products */
+
+/* W X with a W that is there before the blocks, the same in all n values of r. */
+bool ur__product_of(const ur_plan *plan, ur__ref r, uint32_t n, ur__ref *a, ur__ref *x)
+{
+    const ur_op *op = ur__node_of(plan, r.line)->op;
+    const double *attr = ur__attr(plan->tape, ur__node_of(plan, r.line));
+    if (op->kernel != UR__MATMUL || plan->line[r.line].class != UR__BATCH || attr[1] != 0 || r.count > 1 ||
+        !follow(plan, r, n, 0, a) || !follow(plan, r, n, 1, x))
+        return false;
+    *a = ur__resolve(plan, *a);
+    *x = ur__resolve(plan, *x);
+    return a->stride == 0 && plan->line[a->line].class == UR__ONCE && plan->line[a->line].time == UR__BEFORE &&
+           plan->line[x->line].class == UR__BATCH;
+}
+
+/* Adds values of one shape: a sum of products may be inlined here. */
+bool ur__adds(const ur_plan *plan, uint32_t line)
+{
+    const ur__node *n = ur__node_of(plan, line);
+    return plan->line[line].class == UR__BATCH && (n->op->kernel == UR__ADD || n->op == &ur_op_sum_of);
+}
+
+/* Do all operands fill the result in a simple way, so that the statement can be split into terms? */
+static bool is_simple(const ur_plan *plan, const ur__statement *s)
+{
+    uint8_t spread;
+    for (uint32_t k = 0; k < s->refs; k++)
+        if (!ur__spread_of(plan, ur__resolve(plan, plan->program.ref[s->ref + k]), s->line, &spread))
+            return false;
+    return true;
+}
+
+/* May statement s compute operand r itself? */
+static bool inlines(const ur_plan *plan, const ur__phase *phase, const ur__statement *s, ur__ref r)
+{
+    ur__ref a, x;
+    const ur__line_plan *line = &plan->line[r.line];
+    if (line->reader != s->line || line->root || !ur__adds(plan, s->line) || line->class != UR__BATCH ||
+        line->rows != plan->line[s->line].rows || plan->line[s->line].time != line->time || !is_simple(plan, s))
+        return false;
+    return ur__product_of(plan, r, phase->end - phase->begin, &a, &x);
+}
+
+/* Assumes that products with one reader are inlined, then takes back those that some statement cannot inline. */
+static void find_inlined(ur_plan *plan)
+{
+    const ur__program *p = &plan->program;
+    for (size_t l = 0; l < p->lines; l++)
+        plan->line[l].inlined = p->line[l].loop != UR_NONE && plan->line[l].reader < UR__MANY && !plan->line[l].alias &&
+                                ur__node_of(plan, (uint32_t)l)->op->kernel == UR__MATMUL;
+    for (size_t l = 0; l < p->loops; l++)
+        for (uint32_t f = 0; f < p->loop[l].phases; f++) {
+            const ur__phase *phase = &p->phase[p->loop[l].phase + f];
+            for (uint32_t i = 0; i < phase->statements; i++) {
+                const ur__statement *s = &p->statement[phase->statement + i];
+                for (uint32_t k = 0; k < s->refs && !plan->line[s->line].alias; k++) {
+                    ur__ref r = ur__resolve(plan, p->ref[s->ref + k]);
+                    if (plan->line[r.line].inlined && !inlines(plan, phase, s, r))
+                        plan->line[r.line].inlined = false;
+                }
+            }
+        }
+}
+
+/* A sum that computes products itself and is read here by one sum: that one takes its terms. */
+static void join_sums(ur_plan *plan)
+{
+    const ur__program *p = &plan->program;
+    for (size_t i = 0; i < p->statements; i++) {
+        const ur__statement *s = &p->statement[i];
+        ur__line_plan *line = &plan->line[s->line];
+        bool has_product = false;
+        for (uint32_t k = 0; k < s->refs; k++)
+            has_product |= plan->line[ur__resolve(plan, p->ref[s->ref + k]).line].inlined;
+        line->inlined |= has_product && ur__adds(plan, s->line) && !line->carried && line->reader < UR__MANY &&
+                         ur__adds(plan, line->reader) && plan->line[line->reader].rows == line->rows && !line->alias &&
+                         !line->root;
+    }
+    for (size_t i = 0; i < p->statements; i++) { /* every reader must be able to take the terms */
+        const ur__statement *s = &p->statement[i];
+        for (uint32_t k = 0; k < s->refs && !is_simple(plan, s); k++) {
+            ur__line_plan *line = &plan->line[ur__resolve(plan, p->ref[s->ref + k]).line];
+            line->inlined &= line->reader != s->line;
+        }
+    }
+}
+
+/* ---- sums over the batch */
+
+/* Does the sum add up every value of line l? */
+static bool adds_all(const ur_plan *plan, const ur__statement *sum, uint32_t l)
+{
+    const ur__program *p = &plan->program;
+    uint32_t values = 0;
+    for (uint32_t k = 0; k < sum->refs; k++) {
+        const ur__ref *r = &p->ref[sum->ref + k];
+        values += ur__resolve(plan, *r).line == l ? (r->count ? r->count : 1) : 0;
+    }
+    return values == p->line[l].values;
+}
+
+/* A sum over time of sums over the batch is one sum over both; products and sums of rows wait for it. */
+static void find_deferred(ur_plan *plan)
+{
+    const ur__program *p = &plan->program;
+    for (uint32_t l = 0; l < p->lines; l++) {
+        ur__line_plan *line = &plan->line[l];
+        if (line->class != UR__REDUCED || line->alias)
+            continue;
+        const ur_op *reader = line->reader < UR__MANY ? ur__node_of(plan, line->reader)->op : NULL;
+        line->deferred = reader == &ur_op_sum_of && plan->line[line->reader].class == UR__ONCE &&
+                         p->line[line->reader].values == 1 &&
+                         adds_all(plan, &p->statement[plan->line[line->reader].statement], l);
+        const ur__statement *s = &p->statement[line->statement];
+        bool rows = plan->line[ur__resolve(plan, p->ref[s->ref]).line].rows == line->rows;
+        line->contracted =
+            (line->deferred || p->line[l].values == 1) && (ur__node_of(plan, l)->op->kernel == UR__MATMUL || rows);
+    }
+}
+
+void ur__fold(ur_plan *plan)
+{
+    find_aliases(plan);
+    find_readers(plan);
+    find_inlined(plan);
+    join_sums(plan);
+    find_deferred(plan);
+}

@@ -1,0 +1,57 @@
+/* group.h - what group.c hands to pointwise.c. */
+#ifndef UR_GROUP_H
+#define UR_GROUP_H
+
+#include "plan.h"
+
+/* A statement as the groups see it. */
+typedef enum ur__sort {
+    UR__NOTHING,     /* an alias, or inlined */
+    UR__MAP,         /* an instruction of an elementwise program */
+    UR__SUM_PRODUCT, /* a sum of products, a bias among them */
+    UR__MIXED,       /* a sum of products, to which a program adds other values */
+    UR__ALONE,       /* a launch of its own */
+    UR__REDUCTION    /* a sum over the batch */
+} ur__sort;
+
+/* W X, or W^T X. */
+typedef struct ur__product {
+    ur__ref a, x;
+    bool transposed;
+} ur__product;
+
+/* Marks and tables of the grouping: by statement for the whole program, by line for what is at hand. */
+typedef struct ur__maker {
+    ur_plan *plan;
+    const ur__phase *phase;
+    uint8_t time;
+    uint8_t *sort, *absorbed;       /* by statement */
+    uint32_t *level, *heavy;        /* by statement: when its elementwise part and its product run */
+    uint32_t *statement;            /* by line: the statement that computes it in the phase at hand */
+    uint32_t *stamp, *operand;      /* by line: the launch that last had it as operand, and its number there */
+    uint32_t *member, *reads;       /* by line: the program that computes it, and how often that one still reads it */
+    uint32_t *list, *same;          /* statements of one level, and of one program */
+    uint32_t *sorted[2], *begin[2]; /* the phase's statements by level: with launches of their own, elementwise */
+    void *tables;
+    size_t tables_bytes;
+    bool alive;           /* a program is written for columns that are all alive */
+    uint32_t launch;      /* number of the launch at hand, from 1 */
+    ur__ref *term;        /* terms of the sum at hand: what is not a product of its own ... */
+    ur__product *product; /* ... and its products */
+    size_t terms, products, term_room, product_room;
+} ur__maker;
+
+/* The operand of a statement at k, under its own name. */
+ur__ref ur__input_of(const ur__maker *m, const ur__statement *s, uint32_t k);
+/* The value of a line that this iteration computes. */
+ur__ref ur__this(const ur__maker *m, uint32_t line);
+/* Is it computed in the same iteration, at the same time? */
+bool ur__is_here(const ur__maker *m, ur__ref r);
+/* Lists in m->term what the elementwise part of a statement reads; a sum that has products reads their sum too. */
+size_t ur__terms_of(ur__maker *m, const ur__statement *s);
+/* The number of an operand of the launch at hand, added to it if it is new. */
+uint32_t ur__operand_for(ur__maker *m, ur__launch *l, ur__ref r, uint8_t spread);
+/* Writes the instructions of n statements, all of one level and with as many rows, to the launch. */
+bool ur__pointwise(ur__maker *m, ur__launch *l, size_t n, const uint32_t *statements);
+
+#endif

@@ -1,0 +1,436 @@
+/* pointwise.c - elementwise statements as one program, run tile by tile.
+ *
+ * A value that only this program reads lives in a tile buffer. What has one reader and fits into one of the kernels of
+ * several operations is absorbed by it: g (1 - y^2) is one instruction, as is a b + c. */
+#include "group.h"
+
+/* One instruction before its operands have numbers; `sum`: of all the statement's operands. */
+typedef struct form {
+    bool sum;
+    uint32_t kernel, count;
+    ur__ref in[3];
+} form;
+
+/* select(alive, a, b) where every column is alive is a: in the second form of a program such statements vanish. */
+static bool is_transparent(const ur__maker *m, const ur__statement *s)
+{
+    return m->alive && ur__is_masked(m->plan, s);
+}
+
+static uint32_t kernel_of(const ur__maker *m, const ur__statement *s)
+{
+    const ur_op *op = ur__node_of(m->plan, s->line)->op;
+    if (op == &ur_op_sum_of || op->kernel == UR__ADD)
+        return UR__ADD;
+    if (op->kernel == UR__ALIAS || op->kernel == UR__BROADCAST || is_transparent(m, s))
+        return UR__COPY;
+    return (uint32_t)op->kernel;
+}
+
+/* What is read where r is asked for. */
+static ur__ref seen(const ur__maker *m, ur__ref r)
+{
+    while (m->alive && m->member[r.line] == m->launch && ur__is_here(m, r) && !m->plan->line[r.line].stored) {
+        const ur__statement *s = &m->plan->program.statement[m->statement[r.line]];
+        if (!ur__is_masked(m->plan, s))
+            break;
+        r = ur__input_of(m, s, 1);
+    }
+    return r;
+}
+
+static ur__ref input(const ur__maker *m, const ur__statement *s, uint32_t k)
+{
+    return seen(m, ur__input_of(m, s, is_transparent(m, s) ? 1 : k));
+}
+
+static bool is_zero(const ur__maker *m, ur__ref r)
+{
+    const ur__node *n = ur__node_of(m->plan, r.line);
+    return n->op == &ur_op_const && ur__attr(m->plan->tape, n)[0] == 0;
+}
+
+/* The terms of a sum, without zeros as long as another one is left. */
+static size_t terms_of(ur__maker *m, const ur__statement *s)
+{
+    size_t all = ur__terms_of(m, s), n = 0;
+    for (size_t k = 0; k < all; k++) {
+        ur__ref r = seen(m, m->term[k]);
+        if (!is_zero(m, r) || (k + 1 == all && n == 0))
+            m->term[n++] = r;
+    }
+    m->terms = n;
+    return n;
+}
+
+/* The statement behind an operand, if it is this kernel's, in this program and read here only. */
+static const ur__statement *inner(const ur__maker *m, uint32_t reader, ur__ref r, uint32_t kernel)
+{
+    const ur__line_plan *line = &m->plan->line[r.line];
+    if (m->member[r.line] != m->launch || !ur__is_here(m, r) || line->stored || line->reader != reader ||
+        m->reads[r.line] != 1)
+        return NULL;
+    const ur__statement *s = &m->plan->program.statement[m->statement[r.line]];
+    return m->sort[s - m->plan->program.statement] == UR__MAP && kernel_of(m, s) == kernel ? s : NULL;
+}
+
+static void absorb(ur__maker *m, const ur__statement *s)
+{
+    m->absorbed[s - m->plan->program.statement] = 1;
+}
+
+static bool same(ur__ref a, ur__ref b)
+{
+    return a.line == b.line && a.first == b.first && a.stride == b.stride;
+}
+
+/* a * (a form of b), where b is read here only. */
+static bool match_product(ur__maker *m, const ur__statement *s, ur__ref a, ur__ref b, form *f)
+{
+    const ur__statement *product = inner(m, s->line, b, UR__MUL), *rest = inner(m, s->line, b, UR__ONE_MINUS);
+    f->in[0] = a;
+    if (product) {
+        absorb(m, product);
+        f->in[1] = input(m, product, 0);
+        f->in[2] = input(m, product, 1);
+        const ur__statement *complement = inner(m, product->line, f->in[2], UR__ONE_MINUS);
+        bool sigmoid = complement && same(input(m, complement, 0), f->in[1]);
+        if (sigmoid)
+            absorb(m, complement);
+        f->kernel = sigmoid ? UR__DERIVE_SIGMOID : UR__MUL_MUL;
+        f->count = sigmoid ? 2 : 3;
+        return true;
+    }
+    if (!rest)
+        return false;
+    absorb(m, rest);
+    f->in[1] = input(m, rest, 0);
+    f->kernel = UR__MUL_ONE_MINUS;
+    f->count = 2;
+    const ur__statement *square = inner(m, rest->line, f->in[1], UR__SQUARE);
+    if (square) {
+        absorb(m, square);
+        f->in[1] = input(m, square, 0);
+        f->kernel = UR__DERIVE_TANH;
+    }
+    return true;
+}
+
+/* a b + (1 - a) c, the two products being read here only. */
+static bool match_blend(ur__maker *m, const ur__statement *first, const ur__statement *second, form *f)
+{
+    for (uint32_t k = 0; k < 4; k++) {
+        ur__ref a = input(m, first, k & 1), rest = input(m, second, k >> 1);
+        const ur__statement *complement = inner(m, second->line, rest, UR__ONE_MINUS);
+        if (!complement || !same(input(m, complement, 0), a))
+            continue;
+        absorb(m, complement);
+        *f = (form){.kernel = UR__BLEND, .count = 3, .in = {a, input(m, first, !(k & 1)), input(m, second, !(k >> 1))}};
+        return true;
+    }
+    return false;
+}
+
+static bool match_sum(ur__maker *m, const ur__statement *s, form *f)
+{
+    const ur__statement *products[2] = {NULL, NULL};
+    size_t n = terms_of(m, s);
+    for (size_t k = 0; k < n; k++) {
+        const ur__statement *product = inner(m, s->line, m->term[k], UR__MUL);
+        if (product)
+            absorb(m, product);
+        if (k < 2)
+            products[k] = product;
+    }
+    f->sum = true;
+    return n == 2 && products[0] && products[1] &&
+           (match_blend(m, products[0], products[1], f) || match_blend(m, products[1], products[0], f));
+}
+
+static form match(ur__maker *m, const ur__statement *s)
+{
+    form f = {.kernel = kernel_of(m, s), .count = s->refs};
+    f.count = f.kernel == UR__COPY ? 1 : f.count;
+    if (m->sort[s - m->plan->program.statement] == UR__MIXED || f.kernel == UR__ADD) {
+        match_sum(m, s, &f);
+        return f;
+    }
+    for (uint32_t k = 0; k < s->refs && k < 3; k++)
+        f.in[k] = input(m, s, k);
+    if (f.kernel == UR__MUL && !match_product(m, s, f.in[0], f.in[1], &f))
+        match_product(m, s, f.in[1], f.in[0], &f);
+    if (f.kernel == UR__MUL) { /* nothing matched */
+        f.in[0] = input(m, s, 0);
+        f.in[1] = input(m, s, 1);
+    }
+    return f;
+}
+
+/* The product behind a term of a sum, if it is added as it is made. */
+static const ur__statement *inner_product(const ur__maker *m, const ur__statement *s, ur__ref term)
+{
+    const ur__line_plan *line = &m->plan->line[term.line];
+    if (m->member[term.line] != m->launch || !ur__is_here(m, term) || line->stored || line->reader != s->line)
+        return NULL;
+    uint32_t at = m->statement[term.line];
+    const ur__statement *product = &m->plan->program.statement[at];
+    return m->absorbed[at] && kernel_of(m, product) == UR__MUL ? product : NULL;
+}
+
+/* ---- instructions */
+
+static const uint32_t BUFFER = UINT32_C(1) << 31; /* marks a buffer's number until the operands are counted */
+
+typedef struct writer {
+    ur__maker *m;
+    ur__launch *l;
+    uint32_t *free; /* stack of free buffers */
+    size_t frees;
+    bool good;
+} writer;
+
+static uint32_t operand(writer *w, const ur__statement *s, ur__ref r)
+{
+    ur__maker *m = w->m;
+    uint8_t spread = UR__FULL;
+    if (m->member[r.line] == m->launch && ur__is_here(m, r) && !m->plan->line[r.line].stored)
+        return m->operand[r.line];
+    ur__spread_of(m->plan, r, s->line, &spread);
+    return ur__operand_for(m, w->l, r, spread);
+}
+
+/* After a read: a buffer that is not read again is free. */
+static void done(writer *w, ur__ref r)
+{
+    ur__maker *m = w->m;
+    if (m->member[r.line] != m->launch || !ur__is_here(m, r) || m->plan->line[r.line].stored)
+        return;
+    if (--m->reads[r.line] == 0)
+        w->free[w->frees++] = m->operand[r.line];
+}
+
+static uint32_t result(writer *w, const ur__statement *s)
+{
+    ur__maker *m = w->m;
+    ur__ref own = ur__this(m, s->line);
+    if (m->plan->line[s->line].stored)
+        return ur__operand_for(m, w->l, own, UR__FULL);
+    uint32_t buffer = w->frees ? w->free[--w->frees] : (w->l->buffers++ | BUFFER);
+    m->operand[s->line] = buffer;
+    return buffer;
+}
+
+/* The first constants are of operations that have none. */
+static uint32_t constants(writer *w, const ur__statement *s)
+{
+    ur_plan *plan = w->m->plan;
+    const ur__node *n = ur__node_of(plan, s->line);
+    uint32_t first = n->op->attrs > 0 ? (uint32_t)plan->attrs : 0;
+    for (int i = 0; i < n->op->attrs && w->good; i++) {
+        w->good = ur__room(plan->tape, &plan->attr, &plan->attr_room, plan->attrs, sizeof *plan->attr);
+        if (w->good)
+            plan->attr[plan->attrs++] = ur__attr(plan->tape, n)[i];
+    }
+    return first;
+}
+
+static void instruct(writer *w, ur__instruction i)
+{
+    ur_plan *plan = w->m->plan;
+    w->good = w->good && ur__room(plan->tape, &plan->instruction, &plan->instruction_room, plan->instructions,
+                                  sizeof *plan->instruction);
+    if (!w->good)
+        return;
+    plan->instruction[plan->instructions++] = i;
+    w->l->count++;
+}
+
+/* y = the sum of the terms: products that are absorbed are added as they are made. */
+static void write_sum(writer *w, const ur__statement *s)
+{
+    ur__maker *m = w->m;
+    size_t n = terms_of(m, s);
+    const ur__ref *term = m->term;
+    uint32_t y = result(w, s), sum = UR_NONE, waiting = UR_NONE;
+    for (size_t k = 0; k < n; k++) {
+        if (inner_product(m, s, term[k]))
+            continue;
+        uint32_t x = operand(w, s, term[k]);
+        if (sum == UR_NONE) {
+            sum = x;
+        } else if (waiting == UR_NONE) {
+            waiting = x;
+        } else {
+            instruct(w, (ur__instruction){UR__ADD_ADD, y, sum, waiting, x, 0});
+            sum = y;
+            waiting = UR_NONE;
+        }
+    }
+    if (waiting != UR_NONE) {
+        instruct(w, (ur__instruction){UR__ADD, y, sum, waiting, 0, 0});
+        sum = y;
+    }
+    for (size_t k = 0; k < n; k++) {
+        const ur__statement *product = inner_product(m, s, term[k]);
+        if (!product)
+            continue;
+        uint32_t a = operand(w, product, input(m, product, 0));
+        uint32_t b = operand(w, product, input(m, product, 1));
+        instruct(w, sum == UR_NONE ? (ur__instruction){UR__MUL, y, a, b, 0, 0}
+                                   : (ur__instruction){UR__MUL_ADD, y, a, b, sum, 0});
+        sum = y;
+    }
+    if (sum != y)
+        instruct(w, (ur__instruction){UR__COPY, y, sum, 0, 0, 0});
+}
+
+/* Visits what the instructions of a form read. */
+static void for_reads(ur__maker *m, const ur__statement *s, const form *f, void (*visit)(writer *w, ur__ref r),
+                      writer *w)
+{
+    for (uint32_t k = 0; k < f->count && !f->sum; k++)
+        visit(w, f->in[k]);
+    size_t n = f->sum ? terms_of(m, s) : 0;
+    for (size_t k = 0; k < n; k++) {
+        const ur__statement *product = inner_product(m, s, m->term[k]);
+        for (uint32_t q = 0; q < 2 && product; q++)
+            visit(w, input(m, product, q));
+        if (!product)
+            visit(w, m->term[k]);
+    }
+}
+
+static void write(writer *w, const ur__statement *s, const form *f)
+{
+    if (f->sum) {
+        write_sum(w, s);
+        for_reads(w->m, s, f, done, w);
+        return;
+    }
+    uint32_t in[3] = {0};
+    for (uint32_t k = 0; k < f->count; k++)
+        in[k] = operand(w, s, f->in[k]);
+    for_reads(w->m, s, f, done, w);
+    uint32_t y = result(w, s);
+    instruct(w, (ur__instruction){f->kernel, y, in[0], in[1], in[2], constants(w, s)});
+}
+
+/* ---- a program */
+
+static void count_read(writer *w, ur__ref r)
+{
+    w->m->reads[r.line]++;
+}
+
+static void uncount_read(writer *w, ur__ref r)
+{
+    w->m->reads[r.line]--;
+}
+
+/* Buffers are numbered behind the operands. */
+static void number_buffers(ur_plan *plan, ur__launch *l)
+{
+    for (uint32_t i = 0; i < l->count; i++) {
+        ur__instruction *in = &plan->instruction[l->first + i];
+        uint32_t *number[] = {&in->y, &in->a, &in->b, &in->c};
+        for (size_t k = 0; k < 4; k++)
+            if (*number[k] & BUFFER)
+                *number[k] = l->operands + (*number[k] & ~BUFFER);
+    }
+}
+
+/* A value that is not read any more needs no instruction; nor do, then, those that it alone reads. */
+static void drop_unread(writer *w, size_t n, const uint32_t *statements, const form *forms)
+{
+    ur__maker *m = w->m;
+    for (size_t i = n; i-- > 0;) {
+        const ur__statement *s = &m->plan->program.statement[statements[i]];
+        if (m->absorbed[statements[i]] || m->plan->line[s->line].stored || m->reads[s->line] > 0)
+            continue;
+        for_reads(m, s, &forms[i], uncount_read, w);
+        absorb(m, s);
+    }
+}
+
+static void count_statement_reads(ur__maker *m, const ur__statement *s)
+{
+    bool sum = m->sort[s - m->plan->program.statement] == UR__MIXED || kernel_of(m, s) == UR__ADD;
+    size_t terms = sum ? terms_of(m, s) : kernel_of(m, s) == UR__COPY ? 1 : s->refs;
+    for (uint32_t k = 0; k < terms; k++)
+        m->reads[sum ? m->term[k].line : input(m, s, k).line]++;
+}
+
+/* One form of the program: instructions plan->instruction[first..]. */
+static uint32_t write_form(writer *w, size_t n, const uint32_t *statements, form *forms)
+{
+    ur__maker *m = w->m;
+    const ur__statement *all = m->plan->program.statement;
+    uint32_t before = w->l->count;
+    w->frees = 0;
+    w->l->buffers = 0;
+    for (size_t i = 0; i < n; i++) {
+        m->absorbed[statements[i]] = 0;
+        m->reads[all[statements[i]].line] = 0;
+    }
+    for (size_t i = 0; i < n; i++)
+        count_statement_reads(m, &all[statements[i]]);
+    for (size_t i = n; i-- > 0;)
+        if (!m->absorbed[statements[i]])
+            forms[i] = match(m, &all[statements[i]]);
+    for (size_t i = 0; i < n; i++)
+        m->reads[all[statements[i]].line] = 0;
+    for (size_t i = 0; i < n; i++)
+        if (!m->absorbed[statements[i]])
+            for_reads(m, &all[statements[i]], &forms[i], count_read, w);
+    drop_unread(w, n, statements, forms);
+    for (size_t i = 0; i < n && w->good; i++)
+        if (!m->absorbed[statements[i]])
+            write(w, &all[statements[i]], &forms[i]);
+    return w->l->count - before;
+}
+
+/* The masks among the operands, which only the first form reads. */
+static bool mark_masks(ur__maker *m, ur__launch *l, size_t n, const uint32_t *statements)
+{
+    ur_plan *plan = m->plan;
+    bool masked = false;
+    for (size_t i = 0; i < n; i++) {
+        const ur__statement *s = &plan->program.statement[statements[i]];
+        if (!ur__is_masked(m->plan, s))
+            continue;
+        ur__ref mask = ur__input_of(m, s, 0);
+        uint8_t spread = UR__FULL;
+        ur__spread_of(plan, mask, s->line, &spread);
+        uint32_t k = ur__operand_for(m, l, mask, spread);
+        if (plan->tape->error.text[0])
+            return false;
+        plan->argument[l->operand + k].mask = masked = true;
+        plan->line[mask.line].mask = true;
+    }
+    return masked;
+}
+
+bool ur__pointwise(ur__maker *m, ur__launch *l, size_t n, const uint32_t *statements)
+{
+    ur_plan *plan = m->plan;
+    form *forms = (form *)ur__take(plan->tape, n * sizeof *forms);
+    uint32_t *free = (uint32_t *)ur__take(plan->tape, n * sizeof *free);
+    writer w = {.m = m, .l = l, .free = free, .good = forms && free};
+    l->first = (uint32_t)plan->instructions;
+    for (size_t i = 0; i < n; i++)
+        m->member[plan->program.statement[statements[i]].line] = m->launch;
+    if (w.good) {
+        m->alive = plan->assumes_alive;
+        uint32_t count = write_form(&w, n, statements, forms), buffers = l->buffers;
+        if (!plan->assumes_alive && mark_masks(m, l, n, statements)) {
+            m->alive = true;
+            l->alive = write_form(&w, n, statements, forms);
+            l->buffers = l->buffers < buffers ? buffers : l->buffers;
+        }
+        number_buffers(plan, l);
+        l->count = count;
+    }
+    ur__give(plan->tape, forms, n * sizeof *forms);
+    ur__give(plan->tape, free, n * sizeof *free);
+    return w.good && !plan->tape->error.text[0];
+}
