@@ -1,8 +1,10 @@
 /* order.c - makes the program of a tape whose loops are known: what is needed, in an order in which it can run.
  *
  * A line is needed when a root lies on it or a statement of another one reads it. Loops and nodes of straight code are
- * put in order by depth-first search, each behind what it reads. No two need each other: the segments of a loop stand in
- * a row on the tape, and roll.c makes no loop of steps that read what came, outside of the steps, from one of them. */
+ * put in order by depth-first search, each behind what it reads. Two can still need each other, though no node leads to
+ * itself: a loop that was recorded between two steps of another one, of which one iteration reads an earlier step and
+ * another is read by a later step. Then a loop becomes straight code, which always has an order, the tape's.
+ */
 #include "roll.h"
 
 #include <string.h>
@@ -197,7 +199,7 @@ static bool emit_loop(ur__roller *r, uint32_t loop)
                                   .direction = marked ? s[1].step - s->step : 0}))
         return false;
     f->number = (uint32_t)r->program->loops - 1;
-    f->done = true;
+    f->state = UR__DONE;
     for (uint32_t g = f->begin; g < f->end; g++)
         if (!emit_iteration(r, loop, g))
             return false;
@@ -216,13 +218,20 @@ typedef struct search {
     ur__roller *r;
     frame *stack;
     size_t depth, room;
+    bool unrolled;
 } search;
+
+enum { NEEDED = 1, OPEN = 2 }; /* of roller.wanted */
 
 static bool push(search *s, frame f)
 {
     if (!ur__room(s->r->tape, &s->stack, &s->room, s->depth, sizeof f))
         return false;
     s->stack[s->depth++] = f;
+    if (f.loop == UR_NONE)
+        s->r->wanted[f.node] = OPEN;
+    else
+        s->r->found[f.loop].state = UR__OPEN;
     return true;
 }
 
@@ -248,7 +257,7 @@ static bool push_item(search *s, uint32_t v)
 static bool is_ready(const ur__roller *r, uint32_t u)
 {
     uint32_t loop = loop_of(r, u);
-    return loop == UR_NONE ? r->program->place[u].line != UR_NONE : r->found[loop].done;
+    return loop == UR_NONE ? r->program->place[u].line != UR_NONE : r->found[loop].state == UR__DONE;
 }
 
 /* The next operand of the node that has to come first; UR_NONE: there is none. */
@@ -281,6 +290,37 @@ static uint32_t next_of(const ur__roller *r, frame *f)
     return UR_NONE;
 }
 
+/* Makes straight code of a loop, for the reason that its node needs what the loop leads to. */
+static void unroll(ur__roller *r, const frame *at)
+{
+    ur__program *p = r->program;
+    ur__found *f = &r->found[at->loop];
+    const ur__node *n = &r->tape->node[at->node];
+    char path[UR__PATH];
+    ur__path(r->tape, n->scope, path, sizeof path);
+    ur__fail(&p->why, "step %d%s%s: %s reads what the steps themselves lead to", (int)n->step, *path ? " in " : "",
+             path, n->op->name);
+    for (uint32_t g = f->begin; g < f->end; g++)
+        for (uint32_t v = r->segment[g].begin; v < r->segment[g].end; v++)
+            if (loop_of(r, v) == at->loop) {
+                r->wanted[v] = r->track[p->place[v].line].wanted ? NEEDED : 0;
+                p->place[v].line = UR_NONE;
+            }
+    for (size_t i = 0; i < p->lines; i++)
+        if (p->line[i].loop == at->loop)
+            r->track[i].wanted = false;
+    f->state = UR__UNROLLED;
+}
+
+/* A cycle: the topmost loop of the stack is in it. What is below goes on as if it had not been looked at. */
+static void break_cycle(search *s)
+{
+    while (s->stack[s->depth - 1].loop == UR_NONE)
+        s->r->wanted[s->stack[--s->depth].node] = NEEDED;
+    unroll(s->r, &s->stack[--s->depth]);
+    s->unrolled = true;
+}
+
 /* Puts the node, or its loop, in order behind all that it needs. */
 static bool visit(search *s, uint32_t v)
 {
@@ -288,10 +328,12 @@ static bool visit(search *s, uint32_t v)
     bool good = push_item(s, v);
     while (good && s->depth) {
         frame *f = &s->stack[s->depth - 1];
-        uint32_t u = next_of(r, f);
+        uint32_t u = next_of(r, f), loop = u == UR_NONE ? UR_NONE : loop_of(r, u);
         if (u == UR_NONE) {
             good = f->loop == UR_NONE ? emit_node(r, f->node) : emit_loop(r, f->loop);
             s->depth--;
+        } else if (loop == UR_NONE ? r->wanted[u] == OPEN : r->found[loop].state == UR__OPEN) {
+            break_cycle(s);
         } else {
             good = push_item(s, u);
         }
@@ -317,7 +359,7 @@ static bool visit_all(search *s)
         if (r->wanted[v] && r->program->place[v].line == UR_NONE && !visit(s, v))
             return false;
     for (uint32_t l = 0; l < r->founds; l++) {
-        uint32_t v = r->found[l].done ? UR_NONE : first_of(r, l);
+        uint32_t v = r->found[l].state == UR__NEW ? first_of(r, l) : UR_NONE;
         if (v != UR_NONE && !visit(s, v))
             return false;
     }
@@ -367,8 +409,12 @@ static void renumber(ur__roller *r, uint32_t *number)
 bool ur__order(ur__roller *r, size_t roots, const uint32_t *root)
 {
     search s = {.r = r};
+    bool good = true;
     prune(r, roots, root);
-    bool good = visit_all(&s);
+    do {
+        s.unrolled = false;
+        good = visit_all(&s);
+    } while (good && s.unrolled);
     ur__give(r->tape, s.stack, s.room * sizeof *s.stack);
     size_t bytes = (r->program->lines + 1) * sizeof(uint32_t);
     uint32_t *number = good ? (uint32_t *)ur__take(r->tape, bytes) : NULL;

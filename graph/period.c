@@ -270,7 +270,16 @@ static uint32_t segment_of(const ur__roller *r, uint32_t v)
     return line == UR_NONE || r->program->line[line].loop == UR_NONE ? UR_NONE : r->program->place[o].value;
 }
 
-/* Segments of adjoints end where those of the nodes end that they belong to, and have their numbers for steps. */
+/* Makes loops of the segments from `first` on. */
+static bool roll_new(ur__roller *r, uint32_t *first)
+{
+    uint32_t begin = *first;
+    *first = (uint32_t)r->segments;
+    return ur__roll_steps(r, begin);
+}
+
+/* Segments of adjoints end where those of the nodes end that they belong to, and have their numbers for steps. Other
+ * code between two of them ends a chain: the later one may need it, and it the earlier one. */
 static bool roll_adjoints(search *s)
 {
     ur__roller *r = s->r;
@@ -279,6 +288,8 @@ static bool roll_adjoints(search *s)
         uint32_t v = s->list[i], own = segment_of(r, v);
         if (r->origin[v] && own != last) {
             last = own;
+            if (own == UR_NONE && !roll_new(r, &first))
+                return false;
             if (own != UR_NONE && !add_segment(r, (ur__segment){.begin = v, .step = (int32_t)own, .marked = false}))
                 return false;
         }
@@ -287,7 +298,7 @@ static bool roll_adjoints(search *s)
         r->segment[r->segments - 1].end = v + 1;
         r->segment[r->segments - 1].nodes++;
     }
-    return ur__roll_steps(r, first);
+    return roll_new(r, &first);
 }
 
 /* ---- runs */

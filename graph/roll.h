@@ -17,7 +17,7 @@ typedef struct ur__segment {
 typedef struct ur__found {
     uint32_t begin, end;
     uint32_t number;
-    bool done; /* has its place in the order */
+    enum { UR__NEW, UR__OPEN, UR__DONE, UR__UNROLLED } state;
 } ur__found;
 
 /* What is known of a line, beside the program's. */

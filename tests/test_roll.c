@@ -529,12 +529,11 @@ START_TEST(second_order)
     for (int t = 0; t < LENGTHS; t++) {
         roots all = {0};
         ur_tape *tape = new_tape(UR_F64);
-        ur_var h[128], first[16], loss = record_loop(tape, &o, lengths[t], h), sum = UR_ZERO;
+        ur_var h[128], first[16], loss = record_loop(tape, &o, lengths[t], h);
         add_gradients(&all, tape, loss);
         for (size_t k = 0; k < all.count; k++)
             first[k] = ur_sum(ur_square(all.root[k]));
-        sum = ur_total(all.count, first);
-        add_gradients(&all, tape, sum);
+        add_gradients(&all, tape, ur_total(all.count, first));
         size s = roll_tape("second order", tape, &all, lengths[t]);
         if (lengths[t] == 100) {
             ck_assert_uint_le(s.loops, 8);
@@ -608,12 +607,12 @@ START_TEST(steps_through_other_code)
     enum { T = 12 };
     roots all = {0};
     ur_tape *tape = new_tape(UR_F64);
-    ur_var x[T], c = UR_ZERO, d = UR_ZERO;
+    ur_var x[T];
     ur_inputs(tape, "x", UR_SHAPE(M, B), T, x);
-    c = d = x[0];
+    ur_var d = x[0];
     for (int64_t t = 0; t < T; t++) {
         ur_step(tape, 2 * t + 1);
-        c = ur_tanh(ur_add(ur_exp(d), x[t]));
+        ur_var c = ur_tanh(ur_add(ur_exp(d), x[t]));
         ur_step(tape, 0);
         d = ur_sigmoid(ur_mul(c, d));
     }
@@ -688,6 +687,35 @@ START_TEST(any_tape)
     fill_leaves(tape, state);
     ur__program program;
     assert_rolls("any tape", tape, all.count, all.root, &program);
+    ur__program_free(tape, &program);
+    ur_tape_free(tape);
+}
+END_TEST
+
+/* Between steps 4 and 5 of a loop lies another one, whose first iteration step 5 reads and whose later ones read step 4.
+ * No node leads to itself, but the loops need each other. */
+START_TEST(loops_that_need_each_other)
+{
+    enum { T = 10, INNER = 8 };
+    roots all = {0};
+    ur_tape *tape = new_tape(UR_F64);
+    ur_var x[T], a[T], b[INNER], start = ur_input(tape, "b0", UR_SHAPE(M, B));
+    ur_inputs(tape, "x", UR_SHAPE(M, B), T, x);
+    for (int64_t t = 0; t < T; t++) {
+        ur_step(tape, t + 1);
+        a[t] = ur_tanh(ur_add(ur_linear(tape, "W", M, t ? a[t - 1] : start), t == 4 ? b[0] : x[t]));
+        ur_step(tape, 0);
+        for (int i = 0; i < INNER && t == 3; i++)
+            b[i] = ur_sigmoid(ur_add(ur_linear(tape, "V", M, x[i]), ur_tanh(i ? a[t] : start)));
+    }
+    add_root(&all, a[T - 1]);
+    add_root(&all, ur_total(INNER, b));
+    fill_leaves(tape, 2463534242u);
+    ur__program program;
+    assert_rolls("each other", tape, all.count, all.root, &program);
+    size s = size_of(&program, T);
+    ck_assert_uint_eq(s.loops + s.others, 1);
+    ck_assert_msg(strstr(program.why.text, "lead to"), "%s", program.why.text);
     ur__program_free(tape, &program);
     ur_tape_free(tape);
 }
@@ -821,6 +849,7 @@ int main(void)
     tcase_add_loop_test(all, cycles_are_cut, 0, 2);
     tcase_add_test(all, steps_through_other_code);
     tcase_add_loop_test(all, any_tape, 0, 300);
+    tcase_add_test(all, loops_that_need_each_other);
     tcase_add_test(all, states_are_roots);
     tcase_add_loop_test(all, every_allocation_fails_once, 0, 2);
     tcase_add_test(all, long_straight_code);
