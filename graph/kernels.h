@@ -112,7 +112,8 @@ typedef struct ur__kernels {
     void (*from_f64)(size_t n, void *y, const double *a);
     /* Index of the first element that is no finite number; n when all are. */
     size_t (*not_finite)(size_t n, const void *a);
-    bool (*has_zero)(size_t n, const void *a); /* is any element 0? */
+    bool (*has_zero)(size_t n, const void *a);  /* is any element 0? */
+    bool (*has_other)(size_t n, const void *a); /* is any element not 0? */
 } ur__kernels;
 
 const ur__kernels *ur__kernels_of(ur_dtype dtype);

@@ -271,6 +271,9 @@ static void place_masks(ur_plan *plan)
         if (plan->line[l].mask)
             plan->line[l].full = place(&plan->full_bytes, plan->program.line[l].values);
     plan->full_bytes = round_up(plan->full_bytes, UR__LINE);
+    plan->active = plan->full_bytes;
+    if (plan->ends)
+        place(&plan->full_bytes, round_up(plan->program.line[plan->mask].values * sizeof(uint32_t), UR__LINE));
 }
 
 bool ur__layout(ur_plan *plan)

@@ -150,6 +150,7 @@ static size_t count_operands(const ur_plan *plan, const ur__launch *l, size_t *o
 static size_t contraction_bytes(const ur_plan *plan, const ur__launch *l)
 {
     size_t e = ur_dtype_bytes(plan->tape->dtype), matrices = l->outputs, stretches = l->count;
+    size_t steps = plan->ends ? plan->program.line[plan->mask].values * sizeof(uint32_t) : 0;
     ur__stretch any = {.steps = 1, .a = l->ones ? NULL : plan};
     ur__contraction c = {.rows = l->rows,
                          .m = l->m,
@@ -158,7 +159,7 @@ static size_t contraction_bytes(const ur_plan *plan, const ur__launch *l)
                          .stretches = stretches > 0,
                          .stretch = &any};
     return matrices * ((size_t)l->rows * l->m * e + UR__LINE) + (matrices + 2 * matrices * stretches) * sizeof(void *) +
-           stretches * sizeof(ur__stretch) + plan->kernels->contraction_room(&c) + 2 * (size_t)UR__LINE;
+           stretches * sizeof(ur__stretch) + steps + plan->kernels->contraction_room(&c) + 2 * (size_t)UR__LINE;
 }
 
 /* What the launches need beside the lines: addresses and shapes of operands, tiles, dense copies. */
@@ -262,7 +263,7 @@ static bool build(ur_plan *plan, const ur_plan_options *o)
     if (!roll(plan))
         return false;
     find_exports(plan);
-    if (!compile(plan) || !compile_alive(plan) || !ur__layout(plan))
+    if (!compile(plan) || !ur__lengths(plan) || !compile_alive(plan) || !ur__layout(plan))
         return false;
     place_states(plan);
     measure_scratch(plan);
@@ -322,6 +323,8 @@ void ur_plan_free(ur_plan *plan)
     if (plan->alive)
         free_launches(plan->alive);
     ur__give(tape, plan->alive, sizeof *plan->alive);
+    ur__give(tape, plan->remainder, plan->remainder_room * sizeof *plan->remainder);
+    ur__give(tape, plan->rest, plan->program.phases * sizeof *plan->rest);
     ur__give(tape, plan->export, plan->export_room * sizeof *plan->export);
     ur__give(tape, plan->state, plan->states * sizeof *plan->state);
     ur__program_free(tape, &plan->program);

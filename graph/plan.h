@@ -4,6 +4,7 @@
  *     columns.c   which lines have the batch, and what is done before, within and after its blocks
  *     fold.c      lines that need no computation of their own: other names of values, products inside sums
  *     group.c     statements -> launches: products, elementwise programs, contractions
+ *     lengths.c   what is left of a step when all sequences of a block have ended
  *     layout.c    where the values of a line lie
  *     run.c       walks the launches
  *
@@ -51,6 +52,8 @@ typedef struct ur__line_plan {
     bool carried;          /* read in another iteration or loop than its own, or by the caller */
     bool root;             /* the caller may read a value of it */
     bool mask;             /* an input of one row that chooses which columns are alive */
+    bool zero;           /* 0 in the steps behind the end of a block's sequences ... */
+    bool needed;         /* ... and read there */
     bool wide;             /* its rows are as long as the batch: a block reads its own columns */
     bool deferred;         /* a sum over the batch that only the sum `reader` adds up, over all its iterations */
     bool contracted;       /* a sum over the batch that waits for the end of the block */
@@ -110,7 +113,7 @@ typedef struct ur__packing {
 
 /* A stretch of a contraction: n iterations of one phase. The operands are A, then each matrix B. */
 typedef struct ur__contraction_part {
-    uint32_t operand, n;
+    uint32_t operand, n, loop, phase;
 } ur__contraction_part;
 
 typedef enum ur__launch_kind {
@@ -135,6 +138,12 @@ typedef struct ur__launch {
     uint32_t buffers, panel;
     size_t bias; /* its first packed element, UR__NOWHERE: none; narrow products: the number of an operand */
 } ur__launch;
+
+/* What is left of a step behind the end of a block's sequences: the value of a line is 0 or a copy. */
+typedef struct ur__remainder {
+    uint32_t line;
+    ur__ref from; /* UR_NONE's line: 0 */
+} ur__remainder;
 
 /* The launches of one time in one phase. */
 typedef struct ur__span {
@@ -183,6 +192,13 @@ struct ur_plan {
     double *attr;
     ur__span *span;  /* [UR__TIMES][phases] */
     ur__span finish; /* contractions, at a block's end */
+    bool ends;         /* steps behind the end of a block's sequences are known to be copies: rest[phase] of them */
+    uint32_t mask;     /* the line of masks; its value at step t is number t + mask_origin */
+    int64_t mask_origin;
+    size_t active; /* where the numbers of active columns lie, behind the flags of masks */
+    ur__remainder *remainder;
+    ur__span *rest;
+    size_t remainders, remainder_room;
     size_t launches, arguments, instructions, terms, packings, parts, attrs;
     size_t launch_room, argument_room, instruction_room, term_room, packing_room, part_room, attr_room;
     size_t packed_elements;
@@ -200,6 +216,7 @@ void ur__fold(ur_plan *plan);
 bool ur__group(ur_plan *plan);
 /* Gives the packed matrices their places, now that the width of a block is known. */
 void ur__place_packed(ur_plan *plan);
+bool ur__lengths(ur_plan *plan);
 bool ur__layout(ur_plan *plan);
 void ur__run(ur_plan *plan);
 

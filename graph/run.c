@@ -7,6 +7,7 @@
 typedef struct worker {
     const ur_plan *plan;
     size_t block, first, columns; /* the block's number, its first column and how many it has */
+    size_t all;                   /* columns, also behind the end of their sequences */
     uint32_t i;
     char *memory, *scratch;
     char **at; /* addresses of a launch's operands and buffers */
@@ -65,7 +66,13 @@ static void run_tile(const ur_plan *plan, const ur__instruction *in, uint32_t co
         plan->kernels->map[in->kernel](n, at[in->y], at[in->a], at[in->b], at[in->c], plan->attr + in->attr);
 }
 
-/* Are all columns of the block alive by this mask? */
+/* By value of the mask: how many columns of the block last. */
+static uint32_t *active_of(const ur_plan *plan)
+{
+    return (uint32_t *)(void *)(plan->full + plan->active);
+}
+
+/* Are all columns at hand alive by this mask? */
 static bool is_full(const worker *w, const ur__ref *r)
 {
     int32_t value = r->first + r->stride * (int32_t)w->i;
@@ -323,6 +330,18 @@ static ptrdiff_t step_of(const worker *w, const ur__ref *r)
     return (view_of(&next, r, true).at - view_of(w, r, true).at) / (ptrdiff_t)element_bytes(w->plan);
 }
 
+static size_t active_columns(const worker *w, const ur__loop *loop, uint32_t iteration);
+
+/* The columns that count in each step of a part: none behind the end. */
+static void count_columns(const worker *w, const ur__contraction_part *part, uint32_t *columns)
+{
+    const ur__program *p = &w->plan->program;
+    const ur__phase *phase = &p->phase[part->phase];
+    const ur__loop *loop = &p->loop[part->loop];
+    for (uint32_t i = 0; i < part->n; i++)
+        columns[i] = (uint32_t)active_columns(w, loop, phase->begin + i);
+}
+
 static void run_contraction(const worker *w, const ur__launch *l)
 {
     const ur_plan *plan = w->plan;
@@ -343,10 +362,16 @@ static void run_contraction(const worker *w, const ur__launch *l)
                          .out = out};
     for (uint32_t k = 0; k < l->outputs; k++)
         out[k] = results + k * lined;
+    uint32_t *columns = (uint32_t *)(void *)(stretch + l->count);
     for (uint32_t q = 0; q < l->count; q++) {
         const ur__contraction_part *part = &plan->part[l->first + q];
         const ur__argument *x = &plan->argument[part->operand];
         stretch[q] = (ur__stretch){.steps = part->n, .b = b, .b_step = steps};
+        if (plan->ends) {
+            stretch[q].columns = columns;
+            count_columns(w, part, columns);
+            columns += part->n;
+        }
         if (!l->ones) {
             view a = view_of(w, &x->ref, true);
             stretch[q].a = a.at;
@@ -361,8 +386,8 @@ static void run_contraction(const worker *w, const ur__launch *l)
             c.b_stride = v.row;
         }
     }
-    uintptr_t room = (uintptr_t)(stretch + l->count);
-    plan->kernels->contract(&c, (char *)(stretch + l->count) + (UR__LINE - room % UR__LINE) % UR__LINE);
+    uintptr_t room = (uintptr_t)columns;
+    plan->kernels->contract(&c, (char *)columns + (UR__LINE - room % UR__LINE) % UR__LINE);
     for (uint32_t k = 0; k < l->outputs; k++) {
         const ur__ref *r = &plan->argument[l->operand + k].ref;
         plan->kernels->add_to(count, part_at(plan, w->block, r->line, 0), out[k]);
@@ -394,17 +419,62 @@ static void run_launch(const worker *w, const ur__launch *l)
     }
 }
 
+/* The number of columns whose sequences may last in an iteration; the others lie behind them. */
+static size_t active_columns(const worker *w, const ur__loop *loop, uint32_t iteration)
+{
+    const ur_plan *plan = w->plan;
+    if (!plan->ends || loop->direction == 0)
+        return w->all;
+    return active_of(plan)[loop->step + (int64_t)loop->direction * iteration + plan->mask_origin];
+}
+
+/* Behind the end: values of the columns from `active` on are 0, or what they were. */
+static void run_rest(const worker *w, uint32_t phase, size_t active)
+{
+    const ur_plan *plan = w->plan;
+    size_t e = element_bytes(plan), bytes = (w->all - active) * e;
+    for (uint32_t k = 0; k < plan->rest[phase].count; k++) {
+        const ur__remainder *r = &plan->remainder[plan->rest[phase].first + k];
+        ur__ref own = {.line = r->line, .stride = 1};
+        own.first = (int32_t)(plan->program.phase[phase].begin - plan->program.line[r->line].begin);
+        view to = view_of(w, &own, true);
+        size_t rows = plan->line[r->line].rows;
+        if (r->from.line != UR_NONE) {
+            view from = view_of(w, &r->from, true);
+            copy_rows(rows, bytes, to.at + active * e, to.row * e, from.at + active * e, from.row * e);
+            continue;
+        }
+        for (size_t row = 0; row < rows; row++)
+            memset(to.at + (row * to.row + active) * e, 0, bytes);
+    }
+}
+
+static void run_phase(worker *w, const ur__loop *loop, uint32_t f, const ur__span *span)
+{
+    const ur_plan *plan = w->plan;
+    const ur__phase *phase = &plan->program.phase[f];
+    for (w->i = 0; w->i < phase->end - phase->begin; w->i++) {
+        size_t active = active_columns(w, loop, phase->begin + w->i);
+        if (active < w->all)
+            run_rest(w, f, active);
+        w->columns = active;
+        for (uint32_t k = 0; k < span->count && active > 0; k++)
+            run_launch(w, &plan->launch[span->first + k]);
+    }
+    w->columns = w->all;
+}
+
+/* Runs the launches of one time; only those within the blocks know of columns that have ended. */
 static void run_loops(worker *w, ur__time time)
 {
+    static const ur__loop straight = {0};
     const ur_plan *plan = w->plan;
     const ur__program *p = &plan->program;
     for (size_t l = 0; l < p->loops; l++)
         for (uint32_t f = p->loop[l].phase; f < p->loop[l].phase + p->loop[l].phases; f++) {
             const ur__span *span = &plan->span[time * p->phases + f];
-            uint32_t n = span->count ? p->phase[f].end - p->phase[f].begin : 0;
-            for (w->i = 0; w->i < n; w->i++)
-                for (uint32_t k = 0; k < span->count; k++)
-                    run_launch(w, &plan->launch[span->first + k]);
+            if (span->count)
+                run_phase(w, time == UR__WITHIN ? &p->loop[l] : &straight, f, span);
         }
     w->i = 0;
 }
@@ -428,25 +498,48 @@ static void copy_exports(const worker *w, bool within)
     }
 }
 
-/* Flags the values of the masks that are 1 in all columns of the block; are all of them? */
+/* Finds the columns that last in each step, in whole vectors: those behind have ended for good. */
+static void find_active(const worker *w)
+{
+    const ur_plan *plan = w->plan;
+    uint32_t *active = active_of(plan), most = 0;
+    size_t e = element_bytes(plan), unit = UR__LINE / e;
+    for (uint32_t v = plan->ends ? plan->program.line[plan->mask].values : 0; v-- > 0;) {
+        ur__ref r = {.line = plan->mask, .first = (int32_t)v};
+        const char *mask = view_of(w, &r, true).at;
+        while (most < w->all) { /* more columns than in the steps behind */
+            size_t n = w->all - most < unit ? w->all - most : unit;
+            if (!plan->kernels->has_other(w->all - most, mask + most * e))
+                break;
+            most += (uint32_t)n;
+        }
+        active[v] = most;
+    }
+}
+
+/* Flags the values of the masks that are 1 in all columns that last; are all of them in all columns? */
 static bool find_full(const worker *w)
 {
     const ur_plan *plan = w->plan;
     bool all = true;
+    find_active(w);
     for (uint32_t l = 0; l < plan->program.lines && plan->full_bytes > 0; l++)
         for (uint32_t v = 0; plan->line[l].mask && v < plan->program.line[l].values; v++) {
             ur__ref r = {.line = l, .first = (int32_t)v};
-            bool full = !plan->kernels->has_zero(w->columns, view_of(w, &r, true).at);
+            size_t columns = plan->ends && plan->mask == l ? active_of(plan)[v] : w->all;
+            bool full = !plan->kernels->has_zero(columns, view_of(w, &r, true).at);
             plan->full[plan->line[l].full + v] = (char)full;
-            all = all && full;
+            all = all && full && columns == w->all;
         }
     return all;
 }
 
 static worker worker_of(const ur_plan *plan)
 {
+    size_t batch = plan->batch > 0 ? (size_t)plan->batch : 1;
     return (worker){.plan = plan,
-                    .columns = plan->batch > 0 ? (size_t)plan->batch : 1,
+                    .columns = batch,
+                    .all = batch,
                     .memory = plan->block,
                     .at = (char **)(void *)plan->scratch,
                     .scratch = plan->scratch + plan->addresses_bytes};
@@ -457,7 +550,7 @@ static worker block_of(const ur_plan *plan, const ur_plan *of, size_t block)
     worker w = worker_of(of);
     w.block = block;
     w.first = block * plan->width;
-    w.columns = w.columns - w.first < plan->width ? w.columns - w.first : plan->width;
+    w.all = w.columns = w.columns - w.first < plan->width ? w.columns - w.first : plan->width;
     return w;
 }
 

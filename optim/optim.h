@@ -316,6 +316,9 @@ int64_t ur_train_count(const ur_train_options *options, int64_t n);
 
 /* Writes a permutation of 0..n-1: a function of seed and epoch alone. Fisher and Yates, Durstenfeld (1964). */
 void ur_shuffle(int64_t n, int64_t *order, uint64_t seed, int64_t epoch);
+/* Sorts the rows of data that each batch of an order has, the longest sequences first: a plan spares the steps in which
+ * all columns of a block have ended. */
+void ur_longest_first(const ur_data *data, int64_t batch, int64_t n, int64_t *order);
 
 /* Trains a network on a data set; these and the options' texts must outlive it. Batches are as large as the network's;
  * the last one of an epoch may be smaller. */

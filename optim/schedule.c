@@ -43,3 +43,31 @@ void ur_shuffle(int64_t n, int64_t *order, uint64_t seed, int64_t epoch)
         order[j] = held;
     }
 }
+
+/* Does row a come before row b: is it longer, or as long and the first of them? */
+static bool comes_first(const ur_data *data, int64_t a, int64_t b)
+{
+    int64_t length_a = data->lengths ? data->lengths[a] : data->steps, length_b = data->lengths ? data->lengths[b] : data->steps;
+    return length_a != length_b ? length_a > length_b : a < b;
+}
+
+/* Shell (1959), with the distances of Knuth, 1, 4, 13, ... */
+static void sort_rows(const ur_data *data, int64_t n, int64_t *order)
+{
+    int64_t distance = 1;
+    while (distance < n / 3)
+        distance = 3 * distance + 1;
+    for (; distance > 0; distance /= 3)
+        for (int64_t i = distance; i < n; i++) {
+            int64_t row = order[i], k = i;
+            for (; k >= distance && comes_first(data, row, order[k - distance]); k -= distance)
+                order[k] = order[k - distance];
+            order[k] = row;
+        }
+}
+
+void ur_longest_first(const ur_data *data, int64_t batch, int64_t n, int64_t *order)
+{
+    for (int64_t first = 0; first < n && batch > 0; first += batch)
+        sort_rows(data, n - first < batch ? n - first : batch, order + first);
+}

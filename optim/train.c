@@ -113,6 +113,7 @@ static bool divide(ur_trainer *t, const ur_data *data)
     for (int64_t k = 0; k < data->n; k++)
         t->rows[k] = data->order ? data->order[k] : k;
     memcpy(t->order, t->rows, (size_t)trained * sizeof *t->order);
+    ur_longest_first(data, t->net->batch, trained, t->order);
     t->train = part_of(data, reduction, t->order, trained);
     t->valid = part_of(data, reduction, t->rows + trained, data->n - trained);
     if (!t->windows)
@@ -261,6 +262,7 @@ static void reorder(ur_trainer *t)
     ur_shuffle(n, t->order, t->options.seed, t->epoch + 1);
     for (int64_t k = 0; k < n; k++)
         t->order[k] = t->rows[t->order[k]];
+    ur_longest_first(&t->train.data, t->net->batch, n, t->order);
     t->bound = NULL;
 }
 

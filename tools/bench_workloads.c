@@ -184,7 +184,14 @@ static bool plan_training(runner *r)
 static bool bind(runner *r)
 {
     ur_data *data = data_of(r->task);
-    bool good = data && (ur_net_bind(r->net, data, 0, data->n) || report(r));
+    int64_t *order = data ? (int64_t *)ur_tape_memory(r->tape, (size_t)data->n * sizeof *order) : NULL;
+    for (int64_t k = 0; order && k < data->n; k++)
+        order[k] = k;
+    if (order) {
+        ur_longest_first(data, data->n, data->n, order);
+        data->order = order;
+    }
+    bool good = order && (ur_net_bind(r->net, data, 0, data->n) || report(r));
     r->positions = (double)(r->net->batch * r->net->steps);
     if (good && data->lengths) {
         r->positions = 0;

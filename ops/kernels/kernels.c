@@ -217,6 +217,15 @@ static bool has_zero(size_t n, const void *a_)
     return zeros != 0;
 }
 
+static bool has_other(size_t n, const void *a_)
+{
+    const real *a = (const real *)a_;
+    int others = 0;
+    for (size_t i = 0; i < n; i++)
+        others |= a[i] != 0;
+    return others != 0;
+}
+
 const ur__kernels UR_TABLE = {
     .map =
         {
@@ -263,4 +272,5 @@ const ur__kernels UR_TABLE = {
     .from_f64 = from_f64,
     .not_finite = not_finite,
     .has_zero = has_zero,
+    .has_other = has_other,
 };

@@ -1,0 +1,265 @@
+/* lengths.c - what is left to do in a step in which no sequence of the block lasts any more.
+ *
+ * A network reads x_t as select(alive_t, x_t, 0) and writes a state as select(alive_t, new, previous). So from the last
+ * step on in which a mask is not 0, states stay as they are, and every adjoint that comes through a mask is 0, as is what
+ * is computed from it by products and sums. A step there is then a few copies and zeros: those of the values that
+ * another step or the caller reads. If something else would have to be computed, or the steps are not marked, steps
+ * behind the end run like the others. */
+#include <string.h>
+
+#include "plan.h"
+
+/* ---- which step a value belongs to */
+
+/* Step t in iteration i of a phase is t + pace * i; known is false for straight code and leaves. */
+typedef struct moment {
+    bool known;
+    int64_t t, pace;
+} moment;
+
+static moment moment_of_phase(const ur__loop *loop, const ur__phase *phase)
+{
+    return (moment){loop->direction != 0, loop->step + (int64_t)loop->direction * phase->begin, loop->direction};
+}
+
+/* The step of what a phase reads. */
+static moment moment_of(const ur_plan *plan, const ur__ref *r)
+{
+    const ur__program *p = &plan->program;
+    const ur__line *line = &p->line[r->line];
+    if (line->loop == UR_NONE || p->loop[line->loop].direction == 0)
+        return (moment){0};
+    const ur__loop *loop = &p->loop[line->loop];
+    int64_t iteration = (int64_t)line->begin + r->first;
+    return (moment){true, loop->step + loop->direction * iteration, (int64_t)loop->direction * r->stride};
+}
+
+/* How many steps later than its reader a value is; false if that is not constant. */
+static bool later_by(const ur_plan *plan, const ur__loop *loop, const ur__phase *phase, const ur__ref *r, int64_t *by)
+{
+    moment own = moment_of_phase(loop, phase), other = moment_of(plan, r);
+    *by = other.t - own.t;
+    return own.known && other.known && (own.pace == other.pace || phase->end - phase->begin == 1);
+}
+
+/* ---- the mask */
+
+static bool is_mask(const ur_plan *plan, const ur__statement *s)
+{
+    return ur__is_masked(plan, s);
+}
+
+/* Finds the one line of masks, and which of its values belongs to step 0. */
+static bool find_mask(ur_plan *plan)
+{
+    const ur__program *p = &plan->program;
+    plan->mask = UR_NONE;
+    for (size_t l = 0; l < p->loops; l++)
+        for (uint32_t f = 0; f < p->loop[l].phases; f++) {
+            const ur__phase *phase = &p->phase[p->loop[l].phase + f];
+            moment own = moment_of_phase(&p->loop[l], phase);
+            for (uint32_t i = 0; i < phase->statements; i++) {
+                const ur__statement *s = &p->statement[phase->statement + i];
+                if (!is_mask(plan, s))
+                    continue;
+                ur__ref mask = ur__resolve(plan, p->ref[s->ref]);
+                int64_t origin = mask.first - own.t;
+                bool paced = mask.stride == own.pace || phase->end - phase->begin == 1;
+                if (!own.known || !paced || (plan->mask != UR_NONE && (plan->mask != mask.line || plan->mask_origin != origin)))
+                    return false;
+                plan->mask = mask.line;
+                plan->mask_origin = origin;
+            }
+        }
+    return plan->mask != UR_NONE;
+}
+
+/* ---- what is 0 behind the end */
+
+typedef struct reading {
+    const ur_plan *plan;
+    const ur__loop *loop;
+    const ur__phase *phase;
+    const ur__statement *s;
+} reading;
+
+static const ur__ref *operand(const reading *a, uint32_t k)
+{
+    return &a->plan->program.ref[a->s->ref + k];
+}
+
+static bool reads_zero(const reading *a, uint32_t k)
+{
+    const ur__ref *r = operand(a, k);
+    const ur__node *n = ur__node_of(a->plan, r->line);
+    int64_t by;
+    if (n->op == &ur_op_const)
+        return ur__attr(a->plan->tape, n)[0] == 0;
+    return r->count <= 1 && a->plan->line[r->line].zero && later_by(a->plan, a->loop, a->phase, r, &by) && by >= 0;
+}
+
+/* Are all operands from `first` on 0? */
+static bool all_zero(const reading *a, uint32_t first)
+{
+    for (uint32_t k = first; k < a->s->refs; k++)
+        if (!reads_zero(a, k))
+            return false;
+    return true;
+}
+
+static bool is_zero(const reading *a)
+{
+    const ur_op *op = ur__node_of(a->plan, a->s->line)->op;
+    if (is_mask(a->plan, a->s))
+        return reads_zero(a, 2);
+    switch (op->kernel) {
+    case UR__MUL:
+        return reads_zero(a, 0) || reads_zero(a, 1);
+    case UR__MATMUL:
+        return reads_zero(a, 0) || reads_zero(a, 1);
+    case UR__DIV:
+        return reads_zero(a, 0);
+    case UR__ADD:
+    case UR__SUB:
+    case UR__NEG:
+    case UR__SCALE:
+    case UR__SUM_OF:
+    case UR__ALIAS:
+    case UR__REDUCE:
+    case UR__BROADCAST:
+        return all_zero(a, 0);
+    default:
+        return false;
+    }
+}
+
+/* Calls for every statement of rolled loops; true if some call was. */
+static bool each(ur_plan *plan, bool (*visit)(ur_plan *plan, const reading *a))
+{
+    const ur__program *p = &plan->program;
+    bool any = false;
+    for (size_t l = p->loops; l-- > 0;)
+        for (uint32_t f = p->loop[l].phases; f-- > 0;) {
+            const ur__phase *phase = &p->phase[p->loop[l].phase + f];
+            for (uint32_t i = phase->statements; i-- > 0;) {
+                reading a = {plan, &p->loop[l], phase, &p->statement[phase->statement + i]};
+                any |= visit(plan, &a);
+            }
+        }
+    return any;
+}
+
+/* Every value is 0 until one of its statements says otherwise. */
+static bool take_back_zero(ur_plan *plan, const reading *a)
+{
+    ur__line_plan *line = &plan->line[a->s->line];
+    if (!line->zero || is_zero(a))
+        return false;
+    line->zero = false;
+    return true;
+}
+
+/* ---- what is read behind the end */
+
+static bool need_operands(ur_plan *plan, const reading *a)
+{
+    const ur__line_plan *line = &plan->line[a->s->line];
+    bool elsewhere = line->alias || line->inlined; /* the reader reads the operands */
+    bool computes = line->needed && (elsewhere || !line->zero), masked = is_mask(plan, a->s), changed = false;
+    if (line->class == UR__REDUCED)
+        computes = !line->zero;
+    for (uint32_t k = 0; k < a->s->refs; k++) {
+        const ur__ref *r = operand(a, k);
+        int64_t by = 0;
+        bool same = later_by(plan, a->loop, a->phase, r, &by) && by <= 0;
+        bool needs = (computes && !(masked && k < 2)) || !same;
+        changed |= needs && !plan->line[r->line].needed;
+        plan->line[r->line].needed |= needs;
+    }
+    return changed;
+}
+
+/* ---- the steps behind the end */
+
+/* Can value `line` be made there without computing, and is it 0 or a copy? */
+static bool add_remainder(ur_plan *plan, const reading *a)
+{
+    const ur__line_plan *line = &plan->line[a->s->line];
+    if (line->alias || line->inlined || line->time != UR__WITHIN)
+        return true;
+    if (line->class == UR__REDUCED)
+        return line->zero;
+    if (!line->needed || !line->stored)
+        return !line->needed || line->class == UR__BATCH;
+    ur__remainder r = {.line = a->s->line, .from = {.line = UR_NONE}};
+    if (!line->zero) {
+        if (line->class != UR__BATCH || !is_mask(plan, a->s))
+            return false;
+        r.from = ur__resolve(plan, *operand(a, 2));
+        const ur__line_plan *from = &plan->line[r.from.line];
+        const ur__node *n = ur__node_of(plan, r.from.line);
+        bool zero = n->op == &ur_op_const && ur__attr(plan->tape, n)[0] == 0;
+        if (zero)
+            r.from.line = UR_NONE;
+        else if (from->rows != line->rows || from->class != UR__BATCH ||
+                 (!from->stored && plan->program.line[r.from.line].loop != UR_NONE) || n->op == &ur_op_const)
+            return false;
+    }
+    if (!ur__room(plan->tape, &plan->remainder, &plan->remainder_room, plan->remainders, sizeof r))
+        return false;
+    plan->remainder[plan->remainders++] = r;
+    return true;
+}
+
+static bool list_remainders(ur_plan *plan)
+{
+    const ur__program *p = &plan->program;
+    for (size_t l = 0; l < p->loops; l++)
+        for (uint32_t f = p->loop[l].phase; f < p->loop[l].phase + p->loop[l].phases; f++) {
+            plan->rest[f].first = (uint32_t)plan->remainders;
+            for (uint32_t i = 0; i < p->phase[f].statements && p->loop[l].direction != 0; i++) {
+                reading a = {plan, &p->loop[l], &p->phase[f], &p->statement[p->phase[f].statement + i]};
+                if (!add_remainder(plan, &a))
+                    return false;
+            }
+            plan->rest[f].count = (uint32_t)plan->remainders - plan->rest[f].first;
+        }
+    return true;
+}
+
+/* The mask's values must cover the steps of every loop. */
+static bool covers(const ur_plan *plan)
+{
+    const ur__program *p = &plan->program;
+    for (size_t l = 0; l < p->loops; l++) {
+        const ur__loop *loop = &p->loop[l];
+        int64_t first = loop->step + plan->mask_origin, last = first + (int64_t)loop->direction * (loop->iterations - 1);
+        int64_t values = p->line[plan->mask].values;
+        if (loop->direction != 0 && (first < 0 || last < 0 || first >= values || last >= values))
+            return false;
+    }
+    return true;
+}
+
+bool ur__lengths(ur_plan *plan)
+{
+    const ur__program *p = &plan->program;
+    plan->ends = find_mask(plan) && covers(plan);
+    if (!plan->ends)
+        return true;
+    plan->rest = (ur__span *)ur__take(plan->tape, p->phases * sizeof *plan->rest);
+    if (!plan->rest)
+        return false;
+    for (size_t l = 0; l < p->lines; l++) {
+        ur__line_plan *line = &plan->line[l];
+        bool rolled = p->line[l].loop != UR_NONE && p->loop[p->line[l].loop].direction != 0;
+        line->zero = rolled && line->class != UR__ONCE;
+        line->needed = line->root;
+    }
+    while (each(plan, take_back_zero))
+        ;
+    while (each(plan, need_operands))
+        ;
+    plan->ends = list_remainders(plan);
+    return !plan->tape->error.text[0];
+}
