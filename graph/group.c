@@ -713,11 +713,10 @@ static bool add_parts(ur_plan *plan, ur__launch *l, size_t n, const uint32_t *li
         l->rows = l->ones ? 1 : (uint32_t)plan->line[a.line].rows;
         if (!ur__room(plan->tape, &plan->part, &plan->part_room, plan->parts, sizeof *plan->part))
             return false;
-        plan->part[plan->parts++] =
-            (ur__contraction_part){.operand = (uint32_t)plan->arguments,
-                                   .n = phase->end - phase->begin,
-                                   .loop = p->line[lines[0]].loop,
-                                   .phase = (uint32_t)(phase - p->phase)};
+        plan->part[plan->parts++] = (ur__contraction_part){.operand = (uint32_t)plan->arguments,
+                                                           .n = phase->end - phase->begin,
+                                                           .loop = p->line[lines[0]].loop,
+                                                           .phase = (uint32_t)(phase - p->phase)};
         l->count++;
         bool good = l->ones || add_operand(plan, l, a);
         for (size_t k = 0; k < n && good; k++)

@@ -188,7 +188,7 @@ static void place_line(ur_plan *plan, uint32_t l)
         line->home = line->stored ? UR__IN_PLAN : UR__IN_CONST;
         line->slots = 1;
         line->offset = line->stored ? place(&plan->memory_bytes, aligned(value_bytes(plan, l))) : 0;
-    } else if (line->stored && line->home == UR__HOMELESS) {
+    } else if (line->stored && !line->deferred && line->home == UR__HOMELESS) {
         bool block = line->time == UR__WITHIN && line->class != UR__REDUCED;
         size_t bytes = aligned(block ? block_value_bytes(plan, line) : value_bytes(plan, l));
         if (bytes >= UR__LINE && values > 1 && bytes / UR__LINE % 2 == 0)
@@ -249,7 +249,7 @@ static bool layout_alive(ur_plan *alive, const ur_plan *plan)
         line->slot_bytes = own->slot_bytes;
     }
     for (uint32_t l = 0; l < plan->program.lines; l++)
-        if (!is_temporary(alive, l) && alive->line[l].home == UR__HOMELESS && alive->line[l].stored)
+        if (!is_temporary(alive, l) && alive->line[l].home == UR__HOMELESS)
             place_line(alive, l);
     alive->block_bytes = round_up(alive->block_bytes, UR__LINE);
     return place_temporaries(alive);

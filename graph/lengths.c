@@ -65,7 +65,8 @@ static bool find_mask(ur_plan *plan)
                 ur__ref mask = ur__resolve(plan, p->ref[s->ref]);
                 int64_t origin = mask.first - own.t;
                 bool paced = mask.stride == own.pace || phase->end - phase->begin == 1;
-                if (!own.known || !paced || (plan->mask != UR_NONE && (plan->mask != mask.line || plan->mask_origin != origin)))
+                if (!own.known || !paced ||
+                    (plan->mask != UR_NONE && (plan->mask != mask.line || plan->mask_origin != origin)))
                     return false;
                 plan->mask = mask.line;
                 plan->mask_origin = origin;
@@ -233,7 +234,8 @@ static bool covers(const ur_plan *plan)
     const ur__program *p = &plan->program;
     for (size_t l = 0; l < p->loops; l++) {
         const ur__loop *loop = &p->loop[l];
-        int64_t first = loop->step + plan->mask_origin, last = first + (int64_t)loop->direction * (loop->iterations - 1);
+        int64_t first = loop->step + plan->mask_origin,
+                last = first + (int64_t)loop->direction * (loop->iterations - 1);
         int64_t values = p->line[plan->mask].values;
         if (loop->direction != 0 && (first < 0 || last < 0 || first >= values || last >= values))
             return false;

@@ -52,8 +52,8 @@ typedef struct ur__line_plan {
     bool carried;          /* read in another iteration or loop than its own, or by the caller */
     bool root;             /* the caller may read a value of it */
     bool mask;             /* an input of one row that chooses which columns are alive */
-    bool zero;           /* 0 in the steps behind the end of a block's sequences ... */
-    bool needed;         /* ... and read there */
+    bool zero;             /* 0 in the steps behind the end of a block's sequences ... */
+    bool needed;           /* ... and read there */
     bool wide;             /* its rows are as long as the batch: a block reads its own columns */
     bool deferred;         /* a sum over the batch that only the sum `reader` adds up, over all its iterations */
     bool contracted;       /* a sum over the batch that waits for the end of the block */
@@ -192,8 +192,8 @@ struct ur_plan {
     double *attr;
     ur__span *span;  /* [UR__TIMES][phases] */
     ur__span finish; /* contractions, at a block's end */
-    bool ends;         /* steps behind the end of a block's sequences are known to be copies: rest[phase] of them */
-    uint32_t mask;     /* the line of masks; its value at step t is number t + mask_origin */
+    bool ends;       /* steps behind the end of a block's sequences are known to be copies: rest[phase] of them */
+    uint32_t mask;   /* the line of masks; its value at step t is number t + mask_origin */
     int64_t mask_origin;
     size_t active; /* where the numbers of active columns lie, behind the flags of masks */
     ur__remainder *remainder;
