@@ -718,8 +718,10 @@ START_TEST(loops_that_need_each_other)
         ur_step(tape, t + 1);
         a[t] = ur_tanh(ur_add(ur_linear(tape, "W", M, t ? a[t - 1] : start), t == 4 ? b[0] : x[t]));
         ur_step(tape, 0);
-        for (int i = 0; i < INNER && t == 3; i++)
-            b[i] = ur_sigmoid(ur_add(ur_linear(tape, "V", M, x[i]), ur_tanh(i ? a[t] : start)));
+        for (int i = 0; i < INNER && t == 3; i++) {
+            ur_var later = ur_tanh(i ? a[t] : start); /* first, whatever order a compiler gives to arguments */
+            b[i] = ur_sigmoid(ur_add(ur_linear(tape, "V", M, x[i]), later));
+        }
     }
     add_root(&all, a[T - 1]);
     add_root(&all, ur_total(INNER, b));
