@@ -153,6 +153,7 @@ MAP(blend, a[i] * b[i] + (1 - a[i]) * c[i])
 #include "gemm.h"
 
 #include "contract.h"
+#include "narrow.h"
 #include "product.h"
 
 /* ---- sums and conversions */

@@ -219,23 +219,3 @@ static void packed_product(size_t panel, size_t m, size_t n, size_t terms, const
         add = true;
     } while (p.first < p.end);
 }
-
-/* ---- few columns */
-
-static void product_narrow(size_t m, size_t n, size_t terms, const ur__term *term, const void *bias_, bool add,
-                           void *c_, size_t c_stride)
-{
-    const real *bias = (const real *)bias_;
-    real *c = (real *)c_;
-    for (size_t i = 0; i < m; i++)
-        for (size_t j = 0; j < n; j++) {
-            real sum = add ? c[i * c_stride + j] : bias ? bias[i] : 0;
-            for (size_t t = 0; t < terms; t++) {
-                const real *a = (const real *)term[t].a, *x = (const real *)term[t].x;
-                size_t stride = term[t].a_stride;
-                for (size_t q = 0; q < term[t].k; q++)
-                    sum += (term[t].a_transposed ? a[q * stride + i] : a[i * stride + q]) * x[q * term[t].x_stride + j];
-            }
-            c[i * c_stride + j] = sum;
-        }
-}

@@ -115,6 +115,35 @@ INLINE void zip(vec a, vec b, vec *low, vec *high)
 #undef ZIP
 }
 
+/* v with its parts of `half` lanes exchanged in pairs; `half` is a constant, a power of two. */
+INLINE vec swap(vec v, size_t half)
+{
+    (void)half;
+#if LANES == 16
+#define SWAP(h)                                                                                                        \
+    __builtin_shufflevector(v, v, 0 ^ h, 1 ^ h, 2 ^ h, 3 ^ h, 4 ^ h, 5 ^ h, 6 ^ h, 7 ^ h, 8 ^ h, 9 ^ h, 10 ^ h,        \
+                            11 ^ h, 12 ^ h, 13 ^ h, 14 ^ h, 15 ^ h)
+    if (half == 8)
+        return SWAP(8);
+#elif LANES == 8
+#define SWAP(h) __builtin_shufflevector(v, v, 0 ^ h, 1 ^ h, 2 ^ h, 3 ^ h, 4 ^ h, 5 ^ h, 6 ^ h, 7 ^ h)
+#elif LANES == 4
+#define SWAP(h) __builtin_shufflevector(v, v, 0 ^ h, 1 ^ h, 2 ^ h, 3 ^ h)
+#else
+#define SWAP(h) __builtin_shufflevector(v, v, 0 ^ h, 1 ^ h)
+#endif
+#if LANES >= 8
+    if (half == 4)
+        return SWAP(4);
+#endif
+#if LANES >= 4
+    if (half == 2)
+        return SWAP(2);
+#endif
+    return SWAP(1);
+#undef SWAP
+}
+
 /* The transpose of LANES rows of LANES elements: log2 LANES times the zips of row i and row i + LANES/2. */
 INLINE void transpose(vec row[LANES])
 {

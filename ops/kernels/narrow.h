@@ -1,0 +1,327 @@
+/* narrow.h - products of few columns, n < UR__NARROW: C = bias + sum of A_t X_t, the matrices as they lie.
+ *
+ * The lanes go along the features. A transposed term reads A by rows, which are columns of op(A): sum += x_q a_q, for
+ * panels of rows of C that stay in registers. Any other term is a dot product for each row of C, several rows at once,
+ * whose lanes are added up at the end. Few sums are kept as several chains, since a multiply-add takes longer than it
+ * keeps its unit busy. The order of a sum depends on the shape alone. */
+
+/* Columns at once; columns of A between two gatherings of X. With 32 registers there are up to 16 sums, else 12. */
+#if UR_VECTOR == 64
+enum { NARROW_COLUMNS = 4, NARROW_CHUNK = 256, NARROW_PIECES = 8 };
+#else
+enum { NARROW_COLUMNS = 3, NARROW_CHUNK = 256, NARROW_PIECES = 8 };
+#endif
+
+/* Terms that are all transposed or all not. If they are not, column j of X lies at x + j x_stride, without gaps. */
+typedef struct narrow {
+    const ur__term *term;
+    size_t terms;
+    const real *bias;
+    bool add;
+    real *c;
+    size_t c_stride;
+} narrow;
+
+/* Writes column j of rows i.., of which there are at most LANES. */
+INLINE void narrow_finish(const narrow *p, size_t i, size_t rows, size_t j, vec sum)
+{
+    real *c = p->c + i * p->c_stride + j;
+    if (p->c_stride == 1) {
+        const real *base = p->add ? c : p->bias ? p->bias + i : NULL;
+        if (rows == LANES) {
+            if (base)
+                sum += load(base);
+            store(c, sum);
+        } else {
+            if (base)
+                sum += load_part(base, rows);
+            store_part(c, sum, rows);
+        }
+        return;
+    }
+    real element[LANES];
+    store(element, sum);
+    for (size_t r = 0; r < rows; r++) {
+        real *to = c + r * p->c_stride;
+        *to = (p->add ? *to : p->bias ? p->bias[i + r] : 0) + element[r];
+    }
+}
+
+/* Rows i.. and columns j.. of transposed terms; where `part` is set the last vector has `last` lanes. The first four are
+ * constants of each copy. */
+INLINE void narrow_panel(size_t vectors, size_t columns, size_t chains, bool part, const narrow *p, size_t i,
+                         size_t last, size_t j)
+{
+    vec sum[4][NARROW_COLUMNS][8];
+    UNROLL
+    for (size_t s = 0; s < chains; s++) {
+        UNROLL
+        for (size_t c = 0; c < columns; c++) {
+            UNROLL
+            for (size_t v = 0; v < vectors; v++)
+                sum[s][c][v] = (vec){0};
+        }
+    }
+    for (const ur__term *t = p->term; t < p->term + p->terms; t++) {
+        const real *a = (const real *)t->a + i, *x = (const real *)t->x + j;
+        const size_t a_stride = t->a_stride, x_stride = t->x_stride;
+        size_t left = t->k;
+#define STEP(chain)                                                                                                    \
+    UNROLL                                                                                                             \
+    for (size_t v = 0; v < vectors; v++) {                                                                             \
+        vec w = part && v + 1 == vectors ? load_part(a + v * LANES, last) : load(a + v * LANES);                       \
+        UNROLL                                                                                                         \
+        for (size_t c = 0; c < columns; c++)                                                                           \
+            sum[chain][c][v] += x[c] * w;                                                                              \
+    }
+        for (; left >= chains; left -= chains) {
+            UNROLL
+            for (size_t s = 0; s < chains; s++, a += a_stride, x += x_stride) {
+                STEP(s)
+            }
+        }
+        for (; chains > 1 && left; left--, a += a_stride, x += x_stride) {
+            STEP(0)
+        }
+#undef STEP
+    }
+    UNROLL
+    for (size_t c = 0; c < columns; c++) {
+        UNROLL
+        for (size_t v = 0; v < vectors; v++) {
+            vec total = sum[0][c][v];
+            UNROLL
+            for (size_t s = 1; s < chains; s++)
+                total += sum[s][c][v];
+            narrow_finish(p, i + v * LANES, part && v + 1 == vectors ? last : LANES, j + c, total);
+        }
+    }
+}
+
+/* The sums of the lanes of `rows` vectors, a power of two: that of row r in lane r. */
+INLINE vec narrow_sums(size_t rows, vec *row)
+{
+    UNROLL
+    for (size_t half = rows / 2; half; half /= 2) {
+        UNROLL
+        for (size_t r = 0; r < half; r++) {
+            vec low, high;
+            zip(row[r], row[r + half], &low, &high);
+            row[r] = low + high;
+        }
+    }
+    vec sum = row[0];
+    UNROLL
+    for (size_t half = LANES / 2; half >= rows; half /= 2)
+        sum += swap(sum, half);
+    return sum;
+}
+
+/* Rows i.., `height` or as many as there are, and columns j.. by dot products. The first two are constants. */
+INLINE void narrow_dot(size_t height, size_t columns, const narrow *p, size_t i, size_t rows, size_t j)
+{
+    vec sum[NARROW_COLUMNS][LANES];
+    UNROLL
+    for (size_t c = 0; c < columns; c++) {
+        UNROLL
+        for (size_t r = 0; r < height; r++)
+            sum[c][r] = (vec){0};
+    }
+    for (const ur__term *t = p->term; t < p->term + p->terms; t++) {
+        const real *a[LANES], *x = (const real *)t->x + j * t->x_stride;
+        UNROLL
+        for (size_t r = 0; r < height; r++)
+            a[r] = (const real *)t->a + (i + (r < rows ? r : rows - 1)) * t->a_stride;
+        size_t q = 0, x_stride = t->x_stride;
+#define STEP(load_at)                                                                                                  \
+    vec column[NARROW_COLUMNS];                                                                                        \
+    UNROLL                                                                                                             \
+    for (size_t c = 0; c < columns; c++)                                                                               \
+        column[c] = load_at(x + c * x_stride + q);                                                                     \
+    UNROLL                                                                                                             \
+    for (size_t r = 0; r < height; r++) {                                                                              \
+        vec w = load_at(a[r] + q);                                                                                     \
+        UNROLL                                                                                                         \
+        for (size_t c = 0; c < columns; c++)                                                                           \
+            sum[c][r] += w * column[c];                                                                                \
+    }
+#define LOAD_REST(from) load_part(from, t->k - q)
+        for (; q + LANES <= t->k; q += LANES) {
+            STEP(load)
+        }
+        if (q < t->k) {
+            STEP(LOAD_REST)
+        }
+#undef STEP
+#undef LOAD_REST
+    }
+    UNROLL
+    for (size_t c = 0; c < columns; c++)
+        narrow_finish(p, i, rows, j + c, narrow_sums(height, sum[c]));
+}
+
+typedef void narrow_kernel(const narrow *p, size_t i, size_t rows, size_t j);
+
+#define PANELS(vectors, columns, chains)                                                                               \
+    static void narrow_panel_##vectors##x##columns(const narrow *p, size_t i, size_t rows, size_t j)                   \
+    {                                                                                                                  \
+        narrow_panel(vectors, columns, chains, false, p, i, rows - (vectors - 1) * LANES, j);                          \
+    }                                                                                                                  \
+    static void narrow_panel_##vectors##x##columns##_part(const narrow *p, size_t i, size_t rows, size_t j)            \
+    {                                                                                                                  \
+        narrow_panel(vectors, columns, chains, true, p, i, rows - (vectors - 1) * LANES, j);                           \
+    }
+#define PANEL_ENTRY(vectors, columns)                                                                                  \
+    {                                                                                                                  \
+        narrow_panel_##vectors##x##columns, narrow_panel_##vectors##x##columns##_part                                  \
+    }
+#define DOTS(height, columns)                                                                                          \
+    static void narrow_dot_##height##x##columns(const narrow *p, size_t i, size_t rows, size_t j)                      \
+    {                                                                                                                  \
+        narrow_dot(height, columns, p, i, rows, j);                                                                    \
+    }
+
+PANELS(1, 1, 4)
+PANELS(2, 1, 4)
+PANELS(4, 1, 2)
+PANELS(8, 1, 1)
+PANELS(1, 2, 4)
+PANELS(2, 2, 2)
+PANELS(4, 2, 1)
+PANELS(1, 3, 2)
+PANELS(2, 3, 1)
+PANELS(4, 3, 1)
+DOTS(1, 1)
+DOTS(2, 1)
+DOTS(1, 2)
+DOTS(2, 2)
+DOTS(1, 3)
+DOTS(2, 3)
+#if LANES >= 4
+DOTS(4, 1)
+DOTS(4, 2)
+DOTS(4, 3)
+#endif
+#if LANES >= 8
+DOTS(8, 1)
+#endif
+#if UR_VECTOR == 64
+PANELS(1, 4, 2)
+PANELS(2, 4, 1)
+PANELS(4, 4, 1)
+DOTS(1, 4)
+DOTS(2, 4)
+DOTS(4, 4)
+#endif
+
+/* By columns, the logarithm of the vectors, and whether the last is a part. */
+static narrow_kernel *const narrow_panels[NARROW_COLUMNS + 1][4][2] = {
+    [1] = {PANEL_ENTRY(1, 1), PANEL_ENTRY(2, 1), PANEL_ENTRY(4, 1), PANEL_ENTRY(8, 1)},
+    [2] = {PANEL_ENTRY(1, 2), PANEL_ENTRY(2, 2), PANEL_ENTRY(4, 2)},
+    [3] = {PANEL_ENTRY(1, 3), PANEL_ENTRY(2, 3), PANEL_ENTRY(4, 3)},
+#if UR_VECTOR == 64
+    [4] = {PANEL_ENTRY(1, 4), PANEL_ENTRY(2, 4), PANEL_ENTRY(4, 4)},
+#endif
+};
+
+/* By columns and the logarithm of the rows. */
+static narrow_kernel *const narrow_dots[NARROW_COLUMNS + 1][4] = {
+#if LANES >= 8
+    [1] = {narrow_dot_1x1, narrow_dot_2x1, narrow_dot_4x1, narrow_dot_8x1},
+#elif LANES >= 4
+    [1] = {narrow_dot_1x1, narrow_dot_2x1, narrow_dot_4x1},
+#else
+    [1] = {narrow_dot_1x1, narrow_dot_2x1},
+#endif
+#if LANES >= 4
+    [2] = {narrow_dot_1x2, narrow_dot_2x2, narrow_dot_4x2},
+    [3] = {narrow_dot_1x3, narrow_dot_2x3, narrow_dot_4x3},
+#else
+    [2] = {narrow_dot_1x2, narrow_dot_2x2},
+    [3] = {narrow_dot_1x3, narrow_dot_2x3},
+#endif
+#if UR_VECTOR == 64
+    [4] = {narrow_dot_1x4, narrow_dot_2x4, narrow_dot_4x4},
+#endif
+};
+
+static void narrow_transposed(const narrow *p, size_t m, size_t n)
+{
+    for (size_t i = 0, rows; i < m; i += rows) {
+        size_t left = (m - i + LANES - 1) / LANES, most = n == 1 ? 3 : 2, log = 0;
+        while (log < most && (size_t)2 << log <= left)
+            log++;
+        rows = LANES << log;
+        rows = m - i < rows ? m - i : rows;
+        for (size_t j = 0, columns; j < n; j += columns) {
+            columns = n - j <= NARROW_COLUMNS ? n - j : n - j < 2 * NARROW_COLUMNS ? (n - j + 1) / 2 : NARROW_COLUMNS;
+            narrow_panels[columns][log][rows % LANES != 0](p, i, rows, j);
+        }
+    }
+}
+
+static void narrow_plain(const narrow *p, size_t m, size_t n)
+{
+    const size_t most = n == 1 && LANES >= 8 ? 3 : LANES >= 4 ? 2 : 1;
+    for (size_t i = 0, rows; i < m; i += rows) {
+        size_t log = 0;
+        while (log < most && (size_t)1 << log < m - i)
+            log++;
+        rows = m - i < (size_t)1 << log ? m - i : (size_t)1 << log;
+        for (size_t j = 0, columns; j < n; j += columns) {
+            columns = n - j <= NARROW_COLUMNS ? n - j : n - j < 2 * NARROW_COLUMNS ? (n - j + 1) / 2 : NARROW_COLUMNS;
+            narrow_dots[columns][log](p, i, rows, j);
+        }
+    }
+}
+
+/* Terms that are not transposed, whose X has gaps: X is gathered, NARROW_CHUNK columns of A at a time. */
+static void narrow_gathered(narrow *p, size_t m, size_t n)
+{
+    const ur__term *t = p->term, *end = t + p->terms;
+    size_t from = 0;
+    do {
+        real x[(UR__NARROW - 1) * NARROW_CHUNK];
+        ur__term piece[NARROW_PIECES];
+        size_t pieces = 0, room = NARROW_CHUNK;
+        for (; t < end && pieces < NARROW_PIECES && room; pieces++) {
+            size_t k = t->k - from < room ? t->k - from : room;
+            real *to = x + NARROW_CHUNK - room;
+            const real *column = (const real *)t->x + from * t->x_stride;
+            for (size_t q = 0; q < k; q++)
+                for (size_t j = 0; j < n; j++)
+                    to[j * NARROW_CHUNK + q] = column[q * t->x_stride + j];
+            piece[pieces] = (ur__term){
+                .a = (const real *)t->a + from, .x = to, .k = k, .x_stride = NARROW_CHUNK, .a_stride = t->a_stride};
+            room -= k;
+            from += k;
+            if (from == t->k)
+                t++, from = 0;
+        }
+        p->term = piece;
+        p->terms = pieces;
+        narrow_plain(p, m, n);
+        p->add = true;
+    } while (t < end);
+}
+
+static void product_narrow(size_t m, size_t n, size_t terms, const ur__term *term, const void *bias, bool add, void *c,
+                           size_t c_stride)
+{
+    narrow p = {.bias = (const real *)bias, .add = add, .c = (real *)c, .c_stride = c_stride};
+    const ur__term *end = term + terms;
+    do { /* once where there is no term: the bias */
+        bool gaps = n > 1;
+        p.term = term;
+        for (; term < end && term->a_transposed == p.term->a_transposed; term++)
+            gaps = gaps || term->x_stride != 1;
+        p.terms = (size_t)(term - p.term);
+        if (p.terms && p.term->a_transposed)
+            narrow_transposed(&p, m, n);
+        else if (gaps)
+            narrow_gathered(&p, m, n);
+        else
+            narrow_plain(&p, m, n);
+        p.add = true;
+    } while (term < end);
+}
