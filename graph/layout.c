@@ -40,11 +40,11 @@ static size_t aligned(size_t bytes)
 
 /* ---- blocks */
 
-/* The largest width, in whole cache lines, whose saved values take at most 0.7 MiB; more where launches would be on few
- * elements or the weights are large. From shapes alone, so that results do not depend on the machine. */
+/* The largest width, in whole cache lines, whose saved values take at most 0.7 MiB; up to 2 MiB where launches would be
+ * on few elements, and at least two lines, four where the weights are large. From shapes alone, so that results do not depend on the machine. */
 static void choose_blocks(ur_plan *plan)
 {
-    const size_t budget = 700 * 1024, heavy = 512 * 1024, elements = 2048;
+    const size_t budget = 700 * 1024, most = 2048 * 1024, heavy = 512 * 1024, elements = 4096;
     size_t e = element_bytes(plan), unit = UR__LINE / e, batch = plan->batch > 0 ? (size_t)plan->batch : 1;
     size_t saved = 0, rows = 1, lines = 0;
     for (size_t l = 0; l < plan->program.lines; l++) {
@@ -57,7 +57,8 @@ static void choose_blocks(ur_plan *plan)
     size_t least = plan->tape->theta_count * e > heavy ? 4 : 2;
     lines = saved ? budget / saved / unit : batch;
     lines = lines < least ? least : lines;
-    lines = lines * unit * rows < elements ? (elements / rows + unit - 1) / unit : lines;
+    for (; lines * unit * rows < elements && (lines + 1) * unit * saved <= most; lines++)
+        ;
     plan->blocks = plan->one_block ? 1 : (batch + lines * unit - 1) / (lines * unit);
     plan->width = plan->blocks == 1 ? batch : round_up((batch + plan->blocks - 1) / plan->blocks, unit);
     plan->blocks = (batch + plan->width - 1) / plan->width;
