@@ -171,7 +171,7 @@ static void measure_scratch(ur_plan *plan)
         size_t operands, elements = count_operands(plan, l, &operands), spread = l->buffers;
         if (l->kind == UR__POINTWISE) {
             for (uint32_t k = 0; k < l->operands; k++)
-                spread += plan->argument[l->operand + k].spread >= UR__COLUMN;
+                spread += plan->argument[l->operand + k].spread != UR__FULL;
             most(&bytes, spread * UR__TILE * e);
             most(&records, operands * 2 * sizeof(void *));
         } else if (l->kind == UR__CONTRACT) {

@@ -79,55 +79,102 @@ static bool is_full(const worker *w, const ur__ref *r)
     return w->plan->full[w->plan->line[r->line].full + (size_t)value] != 0;
 }
 
+/* How a program walks over [rows, columns]: tiles of `group` whole rows, or of part of a row where group is 1. */
+typedef struct walk {
+    const worker *w;
+    const ur__launch *l;
+    const ur__argument *argument;
+    view *v;
+    bool alive; /* the form of the program that reads no masks */
+    size_t rows, columns, group;
+} walk;
+
+/* An operand that no tile of this walk reads. */
+static bool is_skipped(const walk *k, uint32_t i)
+{
+    return k->alive && k->argument[i].mask;
+}
+
+/* Looks where the operands lie. Where all rows follow each other without gaps, rows can be put together. */
+static void begin_walk(walk *k)
+{
+    bool flat = true, dense = true;
+    for (uint32_t i = 0; i < k->l->operands; i++) {
+        uint8_t spread = k->argument[i].spread;
+        if (is_skipped(k, i) || spread == UR__ELEMENT)
+            continue;
+        k->v[i] = view_of(k->w, &k->argument[i].ref, k->l->batch && spread != UR__COLUMN);
+        dense = dense && (spread != UR__FULL || !k->l->batch || k->v[i].row == k->columns);
+        flat = flat && spread == UR__FULL;
+    }
+    if (k->rows == 1 || (flat && dense)) {
+        k->columns *= k->rows;
+        k->rows = 1;
+    }
+    k->group = dense && k->columns < UR__TILE ? UR__TILE / k->columns : 1;
+    k->group = k->group < k->rows ? k->group : k->rows;
+}
+
+/* Gives operands and buffers their tiles; what is the same in every tile is written now. */
+static void place_tiles(const walk *k)
+{
+    size_t e = element_bytes(k->w->plan), tile = k->group * k->columns;
+    char *buffer = k->w->scratch, **at = k->w->at;
+    for (uint32_t i = 0; i < k->l->operands; i++) {
+        uint8_t spread = k->argument[i].spread;
+        if (is_skipped(k, i) || spread == UR__FULL)
+            continue;
+        at[i] = buffer;
+        buffer += UR__TILE * e;
+        if (spread == UR__ELEMENT)
+            spread_element(k->w, &k->argument[i], tile < UR__TILE ? tile : UR__TILE, at[i]);
+        for (size_t row = 0; row < k->group && spread == UR__ROW && k->group > 1; row++)
+            memcpy(at[i] + row * k->columns * e, k->v[i].at, k->columns * e);
+    }
+    for (uint32_t i = 0; i < k->l->buffers; i++, buffer += UR__TILE * e)
+        at[k->l->operands + i] = buffer;
+}
+
+/* Points the operands at n elements from column c of a row on. */
+static void aim(const walk *k, size_t row, size_t c, size_t rows)
+{
+    const ur__kernels *kernels = k->w->plan->kernels;
+    size_t e = element_bytes(k->w->plan), columns = k->columns < UR__TILE ? k->columns : UR__TILE;
+    char **at = k->w->at;
+    for (uint32_t i = 0; i < k->l->operands; i++) {
+        if (is_skipped(k, i))
+            continue;
+        if (k->argument[i].spread == UR__FULL)
+            at[i] = k->v[i].at + (row * k->v[i].row + c) * e;
+        else if (k->argument[i].spread == UR__ROW && k->group == 1)
+            at[i] = k->v[i].at + c * e;
+        for (size_t r = 0; r < rows && k->argument[i].spread == UR__COLUMN && c == 0; r++)
+            kernels->fill(columns, at[i] + r * columns * e, k->v[i].at + (row + r) * e);
+    }
+}
+
 static void run_pointwise(const worker *w, const ur__launch *l)
 {
+    enum { FEW = 64 };
     const ur_plan *plan = w->plan;
-    const ur__argument *argument = &plan->argument[l->operand];
-    size_t e = element_bytes(plan), columns = l->batch ? w->columns : 1, rows = l->rows;
-    view views[64];
-    view *v = l->operands <= 64 ? views : (view *)(void *)(w->at + plan->most_operands);
-    char **at = w->at, *buffer = w->scratch;
-    bool flat = true, alive = l->alive > 0;
-    for (uint32_t k = 0; k < l->operands && alive; k++)
-        alive = !argument[k].mask || is_full(w, &argument[k].ref);
-    for (uint32_t k = 0; k < l->operands; k++) {
-        uint8_t spread = argument[k].spread;
-        if (alive && argument[k].mask)
-            continue;
-        if (spread == UR__FULL || spread == UR__ROW)
-            v[k] = view_of(w, &argument[k].ref, l->batch);
-        else if (spread == UR__COLUMN)
-            v[k] = view_of(w, &argument[k].ref, false);
-        flat = flat && (spread == UR__ELEMENT || (spread == UR__FULL && (!l->batch || v[k].row == columns)));
-    }
-    if (flat || rows == 1) {
-        columns *= rows;
-        rows = 1;
-    }
-    const ur__instruction *instruction = &plan->instruction[l->first + (alive ? l->count : 0)];
-    uint32_t count = alive ? l->alive : l->count;
-    size_t tile = columns < UR__TILE ? columns : UR__TILE;
-    for (uint32_t k = 0; k < l->operands; k++) {
-        if (argument[k].spread == UR__ELEMENT)
-            spread_element(w, &argument[k], tile, buffer);
-        at[k] = buffer;
-        buffer += argument[k].spread == UR__ELEMENT || argument[k].spread == UR__COLUMN ? UR__TILE * e : 0;
-    }
-    for (uint32_t k = 0; k < l->buffers; k++, buffer += UR__TILE * e)
-        at[l->operands + k] = buffer;
-    for (size_t row = 0; row < rows; row++) {
-        for (uint32_t k = 0; k < l->operands; k++)
-            if (argument[k].spread == UR__COLUMN)
-                plan->kernels->fill(tile, at[k], v[k].at + row * e);
-        for (size_t c = 0; c < columns; c += tile) {
-            for (uint32_t k = 0; k < l->operands; k++)
-                if (alive && argument[k].mask)
-                    continue;
-                else if (argument[k].spread == UR__FULL)
-                    at[k] = v[k].at + (row * v[k].row + c) * e;
-                else if (argument[k].spread == UR__ROW)
-                    at[k] = v[k].at + c * e;
-            run_tile(plan, instruction, count, columns - c < tile ? columns - c : tile, at);
+    view few[FEW];
+    walk k = {.w = w,
+              .l = l,
+              .argument = &plan->argument[l->operand],
+              .v = l->operands <= FEW ? few : (view *)(void *)(w->at + plan->most_operands),
+              .alive = l->alive > 0,
+              .rows = l->rows,
+              .columns = l->batch ? w->columns : 1};
+    for (uint32_t i = 0; i < l->operands && k.alive; i++)
+        k.alive = !k.argument[i].mask || is_full(w, &k.argument[i].ref);
+    begin_walk(&k);
+    place_tiles(&k);
+    const ur__instruction *first = &plan->instruction[l->first + (k.alive ? l->count : 0)];
+    for (size_t row = 0; row < k.rows; row += k.group) {
+        size_t rows = k.rows - row < k.group ? k.rows - row : k.group, n = rows * k.columns;
+        for (size_t c = 0; c < n; c += UR__TILE) {
+            aim(&k, row, c, rows);
+            run_tile(plan, first, k.alive ? l->alive : l->count, n - c < UR__TILE ? n - c : UR__TILE, w->at);
         }
     }
 }
