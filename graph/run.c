@@ -8,7 +8,7 @@ typedef struct worker {
     const ur_plan *plan;
     size_t block, first, columns; /* the block's number, its first column and how many it has */
     uint32_t i;
-    char *memory, *scratch;
+    char *memory, *full, *scratch;
     char **at; /* addresses of a launch's operands and buffers */
 } worker;
 
@@ -38,6 +38,8 @@ static view view_of(const worker *w, const ur__ref *r, bool batch)
     char *at = line->home == UR__IN_LEAF    ? leaf_at(plan, &plan->program.line[r->line], value)
                : line->home == UR__IN_BLOCK ? w->memory + line->offset + slot
                                             : plan->memory + line->offset + slot;
+    if (line->home == UR__IN_BLOCK && line->class == UR__BATCH)
+        return (view){at + line->higher * w->columns * element_bytes(plan), w->columns};
     if (batch && line->wide && line->home != UR__IN_BLOCK)
         at += w->first * element_bytes(plan);
     return (view){at, line->row};
@@ -69,7 +71,7 @@ static void run_tile(const ur_plan *plan, const ur__instruction *in, uint32_t co
 static bool is_full(const worker *w, const ur__ref *r)
 {
     int32_t value = r->first + r->stride * (int32_t)w->i;
-    return w->plan->full[w->plan->line[r->line].full + (size_t)value] != 0;
+    return w->full[w->plan->line[r->line].full + (size_t)value] != 0;
 }
 
 static void run_pointwise(const worker *w, const ur__launch *l)
@@ -437,58 +439,69 @@ static bool find_full(const worker *w)
         for (uint32_t v = 0; plan->line[l].mask && v < plan->program.line[l].values; v++) {
             ur__ref r = {.line = l, .first = (int32_t)v};
             bool full = !plan->kernels->has_zero(w->columns, view_of(w, &r, true).at);
-            plan->full[plan->line[l].full + v] = (char)full;
+            w->full[plan->line[l].full + v] = (char)full;
             all = all && full;
         }
     return all;
 }
 
-static worker worker_of(const ur_plan *plan)
+static worker worker_of(const ur_plan *plan, size_t number)
 {
+    size_t at = number * plan->worker_bytes;
     return (worker){.plan = plan,
                     .columns = plan->batch > 0 ? (size_t)plan->batch : 1,
-                    .memory = plan->block,
-                    .at = (char **)(void *)plan->scratch,
-                    .scratch = plan->scratch + plan->addresses_bytes};
+                    .memory = plan->block + at,
+                    .full = plan->full + at,
+                    .at = (char **)(void *)(plan->scratch + at),
+                    .scratch = plan->scratch + at + plan->addresses_bytes};
 }
 
-static worker block_of(const ur_plan *plan, const ur_plan *of, size_t block)
+static worker block_of(const ur_plan *plan, size_t number, size_t block)
 {
-    worker w = worker_of(of);
+    worker w = worker_of(plan, number);
     w.block = block;
-    w.first = block * plan->width;
-    w.columns = w.columns - w.first < plan->width ? w.columns - w.first : plan->width;
+    w.first = ur__block_begin(plan, block);
+    w.columns = ur__block_begin(plan, block + 1) - w.first;
     return w;
 }
 
-static void run_block(const ur_plan *plan, size_t block)
+static void run_block(const ur_plan *plan, size_t number, size_t block)
 {
-    worker w = block_of(plan, plan, block);
+    worker w = block_of(plan, number, block);
+    memset(plan->sums + block * plan->parts_bytes, 0, plan->parts_bytes);
     if (find_full(&w) && plan->alive)
-        w = block_of(plan, plan->alive, block);
+        w = block_of(plan->alive, number, block);
     run_loops(&w, UR__WITHIN);
     for (uint32_t k = 0; k < w.plan->finish.count; k++)
         run_launch(&w, &w.plan->launch[w.plan->finish.first + k]);
     copy_exports(&w, true);
 }
 
+/* A worker's share of the blocks, as many as any other's or one more. Workers write to their own memory, to their blocks'
+ * sums and to their blocks' columns of what the caller reads. */
+static void run_share(void *arg, int number)
+{
+    const ur_plan *plan = (const ur_plan *)arg;
+    size_t k = (size_t)number;
+    for (size_t b = k * plan->blocks / plan->workers; b < (k + 1) * plan->blocks / plan->workers; b++)
+        run_block(plan, k, b);
+}
+
 static void pack(const ur_plan *plan)
 {
-    worker w = worker_of(plan);
+    worker w = worker_of(plan, 0);
     for (size_t i = 0; i < plan->packings; i++)
         run_packing(&w, &plan->packing[i]);
 }
 
 void ur__run(ur_plan *plan)
 {
-    worker w = worker_of(plan);
+    worker w = worker_of(plan, 0);
     run_loops(&w, UR__BEFORE);
     pack(plan);
     if (plan->alive)
         pack(plan->alive);
-    memset(plan->sums, 0, plan->blocks * plan->parts_bytes);
-    for (size_t b = 0; b < plan->blocks; b++)
-        run_block(plan, b);
+    ur__pool_work(plan->pool, (int)plan->workers, run_share, plan);
     run_loops(&w, UR__AFTER);
     copy_exports(&w, false);
 }
