@@ -157,7 +157,7 @@ static const option table[] = {
                "text (default) or a markdown table"),
     FLAG_ROW("experiments", experiments, LECTURE, "trains and measures what the lecture tells of"),
     /* everywhere */
-    NUMBER_ROW("threads", threads, TRAIN | EVAL | GRADCHECK | RUN | BENCH, INTEGER, 1, 1024, "N",
+    NUMBER_ROW("threads", threads, MODEL | EVAL | BENCH, INTEGER, 1, 1024, "N",
                "threads for large batches, same results (default 1)"),
     NUMBER_ROW("seed", seed, TRAIN | GRADCHECK, INTEGER, 0, 9e15, "S", "of data and initial values (default 1)"),
     NUMBER_ROW("seed", seed, EVAL | DATA, INTEGER, 0, 9e15, "S", "of the data (default 1)"),
