@@ -62,7 +62,7 @@ size_t ur__block_begin(const ur_plan *plan, size_t block)
  * are large. */
 static size_t units_of_block(const ur_plan *plan)
 {
-    const size_t budget = 700 * 1024, heavy = 512 * 1024, elements = 2048;
+    const size_t budget = 716800, heavy = 524288, elements = 2048;
     size_t e = element_bytes(plan), unit = unit_columns(plan), saved = 0, rows = 1;
     for (size_t l = 0; l < plan->program.lines; l++) {
         const ur__line_plan *line = &plan->line[l];

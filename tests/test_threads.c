@@ -36,7 +36,7 @@ static void fill(const machine *m, bool lengths)
     int64_t n = net->batch, inputs = net->options.inputs, outputs = ur_net_outputs(&net->options);
     size_t count;
     ck_assert(ur_params_init(m->tape, UR_GLOROT_UNIFORM, 7));
-    double *x = (double *)calloc((size_t)(n * STEPS * (inputs + outputs)), sizeof *x), *y = x + n * STEPS * inputs;
+    double *x = (double *)calloc((size_t)(n * STEPS * (inputs + outputs)), sizeof *x);
     int64_t *length = (int64_t *)calloc((size_t)n, sizeof *length);
     ck_assert(x && length);
     count = (size_t)(n * STEPS * (inputs + outputs));
@@ -44,7 +44,7 @@ static void fill(const machine *m, bool lengths)
         x[i] = ur_random(3, "data", i);
     for (int64_t k = 0; k < n; k++) /* in the first blocks all columns are alive */
         length[k] = k < n / 2 ? STEPS : k % (STEPS + 1);
-    ur_data data = {n, STEPS, inputs, outputs, .x = x, .y = y, .lengths = lengths ? length : NULL};
+    ur_data data = {n, STEPS, inputs, outputs, .x = x, .y = x + n * STEPS * inputs, .lengths = lengths ? length : NULL};
     ck_assert_msg(ur_net_bind(m->net, &data, 0, n), "%s", ur_tape_error(m->tape));
     free(x);
     free(length);
