@@ -184,6 +184,17 @@ bool ur_grad(ur_var y, size_t n, const ur_var *wrt, ur_var *out);
 /* Marks a value to be read after a run. Returns it. */
 ur_var ur_keep(ur_var value);
 
+/* Threads that plans share: the calling thread and `threads - 1` that wait for work. NULL when there is no memory; where
+ * the system gives fewer threads, or fewer than 1 are asked for, ur_pool_threads tells. A pool may be used by plans of
+ * different threads; while it is at work for one, another one's thread works alone. A forked process has no part in it.
+ * NULL allocator: malloc. */
+typedef struct ur_pool ur_pool;
+ur_pool *ur_pool_new(int threads, const ur_allocator *allocator);
+/* Its plans must be freed before. */
+void ur_pool_free(ur_pool *pool);
+/* At least 1; a NULL pool is the calling thread alone. */
+int ur_pool_threads(const ur_pool *pool);
+
 typedef struct ur_plan ur_plan;
 
 typedef struct ur_plan_options {
@@ -192,6 +203,8 @@ typedef struct ur_plan_options {
     size_t roots;       /* what to compute: these ... (0: every kept value) and the declared states */
     const ur_var *root; /* ... laid one behind another in this order (ur_plan_roots): gradients make one flat vector,
                            the values of a unit at t = 1..T one array [T, units, B] */
+    ur_pool *pool;      /* NULL: the calling thread alone. Columns of a large batch are shared out; the values are equal
+                           to the bit for any number of threads */
 } ur_plan_options;
 
 /* Plans the computation of the roots. What is recorded later is not in it. NULL with the tape's error set when there

@@ -40,13 +40,30 @@ static size_t aligned(size_t bytes)
 
 /* ---- blocks */
 
-/* The largest width, in whole cache lines, whose saved values take at most 0.7 MiB; up to 2 MiB where launches would be
- * on few elements, and at least two lines, four where the weights are large. From shapes alone, so that results do not depend on the machine. */
-static void choose_blocks(ur_plan *plan)
+/* Columns of a unit, one cache line: blocks begin at whole units. */
+static size_t unit_columns(const ur_plan *plan)
 {
-    const size_t budget = 700 * 1024, most = 2048 * 1024, heavy = 512 * 1024, elements = 4096;
-    size_t e = element_bytes(plan), unit = UR__LINE / e, batch = plan->batch > 0 ? (size_t)plan->batch : 1;
-    size_t saved = 0, rows = 1, lines = 0;
+    return UR__LINE / element_bytes(plan);
+}
+
+/* The units that the batch takes; the last one may be incomplete. */
+static size_t units(const ur_plan *plan)
+{
+    return plan->batch > 0 ? ((size_t)plan->batch + unit_columns(plan) - 1) / unit_columns(plan) : 1;
+}
+
+size_t ur__block_begin(const ur_plan *plan, size_t block)
+{
+    size_t batch = plan->batch > 0 ? (size_t)plan->batch : 1;
+    return block < plan->blocks ? block * units(plan) / plan->blocks * unit_columns(plan) : batch;
+}
+
+/* Units of a block whose saved values take at most 0.7 MiB; up to 2 MiB where launches would be on few elements, and
+ * more than one where the weights are large. */
+static size_t units_of_block(const ur_plan *plan)
+{
+    const size_t budget = 716800, most = 2097152, heavy = 524288, elements = 4096;
+    size_t e = element_bytes(plan), unit = unit_columns(plan), saved = 0, rows = 1;
     for (size_t l = 0; l < plan->program.lines; l++) {
         const ur__line_plan *line = &plan->line[l];
         if (line->class != UR__BATCH || plan->program.line[l].loop == UR_NONE || !line->stored)
@@ -54,14 +71,28 @@ static void choose_blocks(ur_plan *plan)
         saved += line->rows * (line->carried ? plan->program.line[l].values : 1) * e;
         rows = rows < line->rows ? line->rows : rows;
     }
-    size_t least = plan->tape->theta_count * e > heavy ? 4 : 2;
-    lines = saved ? budget / saved / unit : batch;
-    lines = lines < least ? least : lines;
-    for (; lines * unit * rows < elements && (lines + 1) * unit * saved <= most; lines++)
-        ;
-    plan->blocks = plan->one_block ? 1 : (batch + lines * unit - 1) / (lines * unit);
-    plan->width = plan->blocks == 1 ? batch : round_up((batch + plan->blocks - 1) / plan->blocks, unit);
-    plan->blocks = (batch + plan->width - 1) / plan->width;
+    size_t least = plan->tape->theta_count * e > heavy ? 4 : 2, fit = saved ? budget / saved / unit : units(plan);
+    fit = fit < least ? least : fit;
+    while (fit * unit * rows < elements && (fit + 1) * unit * saved <= most)
+        fit++;
+    return fit;
+}
+
+/* Chooses the number of blocks; each has as many units as any other or one more. Where threads can gain from it, it is
+ * even, so that two of them have one half each. From shapes alone, so that results do not depend on the machine. */
+static void choose_blocks(ur_plan *plan)
+{
+    enum { HALF = 16 }; /* columns: kernels are slow on fewer */
+    size_t most = units(plan) * unit_columns(plan) / HALF, fit = units_of_block(plan);
+    plan->blocks = plan->one_block ? 1 : (units(plan) + fit - 1) / fit;
+    if (!plan->one_block && plan->blocks % 2 && plan->batch / 2 >= HALF && plan->blocks < most &&
+        ur__work(plan) > (double)(plan->blocks + 1) * UR__WORTH_A_THREAD)
+        plan->blocks++;
+    plan->width = 0;
+    for (size_t b = 0; b < plan->blocks; b++) {
+        size_t columns = ur__block_begin(plan, b + 1) - ur__block_begin(plan, b);
+        plan->width = plan->width < columns ? columns : plan->width;
+    }
 }
 
 /* ---- what the caller reads */
@@ -147,12 +178,14 @@ static size_t block_value_bytes(const ur_plan *plan, const ur__line_plan *line)
 /* A line and those stacked below it. */
 static void place_stack(ur_plan *plan, uint32_t l, size_t *total)
 {
-    size_t bytes = 0, at = *total;
+    size_t bytes = 0, higher = 0, at = *total;
     for (uint32_t k = l; k != UR_NONE; k = plan->line[k].below) {
         ur__line_plan *line = &plan->line[k];
         line->home = UR__IN_BLOCK;
         line->slots = 1;
-        line->offset = at + bytes;
+        line->offset = at;
+        line->higher = higher;
+        higher += line->rows;
         bytes += block_value_bytes(plan, line);
     }
     place(total, aligned(bytes));
@@ -201,15 +234,13 @@ static void place_line(ur_plan *plan, uint32_t l)
     }
 }
 
-/* The distance of rows: of a value with the batch it is that of the batch or of the block. */
+/* The distance of rows in memory. */
 static void find_row(ur_plan *plan, uint32_t l)
 {
     ur__line_plan *line = &plan->line[l];
     ur_shape shape = ur__line_shape(plan, l);
     line->row = shape.rank > 1 ? (size_t)shape.size[shape.rank - 1] : 1;
     line->wide = shape.rank > 1 && shape.size[shape.rank - 1] == plan->batch;
-    if (line->class == UR__BATCH && line->home == UR__IN_BLOCK)
-        line->row = plan->width;
 }
 
 /* Where the parts of sums over the batch are; `plan` has launches, `owner` the memory. */

@@ -187,24 +187,45 @@ static void measure_scratch(ur_plan *plan)
     plan->scratch_bytes = plan->addresses_bytes + (bytes + UR__LINE - 1) / UR__LINE * UR__LINE;
 }
 
-/* One allocation for all; its parts begin on cache lines. */
+/* As many as there are blocks and work for. */
+static void choose_workers(ur_plan *plan)
+{
+    size_t threads = (size_t)ur_pool_threads(plan->pool);
+    double worth = plan->blocks > 1 ? ur__work(plan->alive ? plan->alive : plan) / UR__WORTH_A_THREAD : 1;
+    plan->workers = threads < plan->blocks ? threads : plan->blocks;
+    plan->workers = worth < (double)plan->workers ? (size_t)worth : plan->workers;
+    plan->workers = plan->workers ? plan->workers : 1;
+}
+
+/* A worker's pages lie nearest to the thread that writes them first. */
+static void clear_own(void *arg, int number)
+{
+    const ur_plan *plan = (const ur_plan *)arg;
+    memset(plan->block + (size_t)number * plan->worker_bytes, 0, plan->worker_bytes);
+}
+
+/* One allocation for all; its parts begin on cache lines, a worker's on a pair of them, for they are fetched so. */
 static bool take_memory(ur_plan *plan)
 {
+    enum { PAIR = 2 * UR__LINE };
     size_t e = ur_dtype_bytes(plan->tape->dtype), sums = plan->blocks * plan->parts_bytes, packed;
     size_t own = (plan->packed_elements * e + UR__LINE - 1) / UR__LINE * UR__LINE;
     packed = own + (plan->alive ? (plan->alive->packed_elements * e + UR__LINE - 1) / UR__LINE * UR__LINE : 0);
-    plan->allocation_bytes =
-        plan->memory_bytes + sums + packed + plan->block_bytes + plan->full_bytes + plan->scratch_bytes + UR__LINE;
+    size_t shared = (plan->memory_bytes + sums + packed + PAIR - 1) / PAIR * PAIR;
+    plan->worker_bytes = (plan->block_bytes + plan->full_bytes + plan->scratch_bytes + PAIR - 1) / PAIR * PAIR;
+    size_t all = ur__times(plan->workers, plan->worker_bytes);
+    plan->allocation_bytes = all > SIZE_MAX / 4 ? SIZE_MAX : shared + all + PAIR;
     plan->allocation = (char *)ur__take(plan->tape, plan->allocation_bytes);
     if (!plan->allocation)
         return false;
-    memset(plan->allocation, 0, plan->allocation_bytes);
-    plan->memory = plan->allocation + (UR__LINE - (size_t)((uintptr_t)plan->allocation % UR__LINE)) % UR__LINE;
+    plan->memory = plan->allocation + (PAIR - (size_t)((uintptr_t)plan->allocation % PAIR)) % PAIR;
     plan->sums = plan->memory + plan->memory_bytes;
     plan->packed = plan->sums + sums;
-    plan->block = plan->packed + packed;
+    plan->block = plan->memory + shared;
     plan->full = plan->block + plan->block_bytes;
     plan->scratch = plan->full + plan->full_bytes;
+    memset(plan->memory, 0, shared);
+    ur__pool_work(plan->pool, (int)plan->workers, clear_own, plan);
     if (plan->alive) {
         plan->alive->memory = plan->memory;
         plan->alive->sums = plan->sums;
@@ -213,6 +234,7 @@ static bool take_memory(ur_plan *plan)
         plan->alive->block = plan->block;
         plan->alive->full = plan->full;
         plan->alive->scratch = plan->scratch;
+        plan->alive->worker_bytes = plan->worker_bytes;
     }
     return true;
 }
@@ -271,6 +293,7 @@ static bool build(ur_plan *plan, const ur_plan_options *o)
         measure_scratch(plan->alive);
         most(&plan->scratch_bytes, plan->alive->scratch_bytes);
     }
+    choose_workers(plan);
     if (!take_memory(plan))
         return false;
     fill_constants(plan);
@@ -292,7 +315,9 @@ ur_plan *ur_plan_new(ur_tape *tape, const ur_plan_options *options)
                       .generation = tape->generation,
                       .kernels = ur__kernels_of(tape->dtype),
                       .nodes = tape->nodes,
-                      .finite = options && options->finite};
+                      .finite = options && options->finite,
+                      .pool = options ? options->pool : NULL,
+                      .workers = 1};
     if (build(plan, options))
         return plan;
     ur_plan_free(plan);

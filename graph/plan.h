@@ -6,14 +6,17 @@
  *     group.c     statements -> launches: products, elementwise programs, contractions
  *     lengths.c   what is left of a step when all sequences of a block have ended
  *     layout.c    where the values of a line lie
+ *     work.c      what a run costs, as an estimate
  *     run.c       walks the launches
  *
  * The batch is cut into blocks of columns. A block runs all loops, forward and backward, before the next one begins, so
- * that what it saves stays in the cache; sums over the batch are kept for each block and added in the blocks' order. */
+ * that what it saves stays in the cache; sums over the batch are kept for each block and added in the blocks' order.
+ * Threads share out the blocks. These follow from shapes alone, so that results do not depend on the threads. */
 #ifndef UR_PLAN_H
 #define UR_PLAN_H
 
 #include "kernels.h"
+#include "pool.h"
 #include "program.h"
 
 enum { UR__LINE = 64 }; /* bytes of a cache line: values begin on one */
@@ -62,7 +65,8 @@ typedef struct ur__line_plan {
     uint32_t statement;    /* the first that computes it */
     ur__ref source;
     size_t rows;    /* elements of a value for one column; without the batch: all elements */
-    size_t row;     /* elements between two rows in memory */
+    size_t row;     /* elements between two rows in memory; with the batch in a block: as many as it has columns */
+    size_t higher;  /* of a line that is stacked with others: their rows above it */
     uint32_t slots; /* value k lies in slot k mod slots */
     size_t offset;  /* of slot 0 */
     ptrdiff_t slot_bytes;
@@ -175,7 +179,7 @@ struct ur_plan {
     ur__program program;
     ur__line_plan *line;
     int64_t batch;        /* 0: none */
-    size_t width, blocks; /* columns of a block, the last may have fewer */
+    size_t blocks, width; /* width: the columns of the widest one */
     size_t nodes;         /* of the tape when it was planned */
     size_t roots, root_bytes;
     ur__export *export; /* the roots in their order, then other values that the caller may read, then states */
@@ -203,8 +207,12 @@ struct ur_plan {
     size_t launch_room, argument_room, instruction_room, term_room, packing_room, part_room, attr_room;
     size_t packed_elements;
 
-    /* One allocation: the plan's memory, the blocks' sums, the packed matrices, then a block's memory and scratch. */
-    size_t memory_bytes, parts_bytes, block_bytes, full_bytes, scratch_bytes;
+    ur_pool *pool;
+    size_t workers; /* that a run wakes, the caller among them */
+
+    /* One allocation: the plan's memory, the blocks' sums, the packed matrices, then for each worker a block's memory
+     * and scratch; `block`, `full` and `scratch` are those of worker 0, the next one's lie worker_bytes further. */
+    size_t memory_bytes, parts_bytes, block_bytes, full_bytes, scratch_bytes, worker_bytes;
     char *allocation, *memory, *sums, *packed, *block, *full, *scratch;
     size_t allocation_bytes, most_operands, addresses_bytes;
 };
@@ -219,6 +227,12 @@ void ur__place_packed(ur_plan *plan);
 bool ur__lengths(ur_plan *plan);
 bool ur__layout(ur_plan *plan);
 void ur__run(ur_plan *plan);
+/* The first of the units of columns that belong to a block; block `blocks` begins behind the last one. */
+size_t ur__block_begin(const ur_plan *plan, size_t block);
+/* Nanoseconds that the blocks of a run take one thread, roughly, from shapes. */
+double ur__work(const ur_plan *plan);
+/* Less than so many nanoseconds are not worth a thread. */
+#define UR__WORTH_A_THREAD 20e3
 
 /* The reference execution: node by node, with the operations' specifications in f64. */
 bool ur__reference_new(ur_plan *plan);

@@ -9,7 +9,7 @@ typedef struct worker {
     size_t block, first, columns; /* the block's number, its first column and how many it has */
     size_t all;                   /* columns, also behind the end of their sequences */
     uint32_t i;
-    char *memory, *scratch;
+    char *memory, *full, *scratch;
     char **at; /* addresses of a launch's operands and buffers */
 } worker;
 
@@ -39,6 +39,8 @@ static view view_of(const worker *w, const ur__ref *r, bool batch)
     char *at = line->home == UR__IN_LEAF    ? leaf_at(plan, &plan->program.line[r->line], value)
                : line->home == UR__IN_BLOCK ? w->memory + line->offset + slot
                                             : plan->memory + line->offset + slot;
+    if (line->class == UR__BATCH && line->home == UR__IN_BLOCK) /* rows are as long as the block is wide */
+        return (view){at + line->higher * w->all * element_bytes(plan), w->all};
     if (batch && line->wide && line->home != UR__IN_BLOCK)
         at += w->first * element_bytes(plan);
     return (view){at, line->row};
@@ -67,16 +69,16 @@ static void run_tile(const ur_plan *plan, const ur__instruction *in, uint32_t co
 }
 
 /* By value of the mask: how many columns of the block last. */
-static uint32_t *active_of(const ur_plan *plan)
+static uint32_t *active_of(const worker *w)
 {
-    return (uint32_t *)(void *)(plan->full + plan->active);
+    return (uint32_t *)(void *)(w->full + w->plan->active);
 }
 
 /* Are all columns at hand alive by this mask? */
 static bool is_full(const worker *w, const ur__ref *r)
 {
     int32_t value = r->first + r->stride * (int32_t)w->i;
-    return w->plan->full[w->plan->line[r->line].full + (size_t)value] != 0;
+    return w->full[w->plan->line[r->line].full + (size_t)value] != 0;
 }
 
 /* How a program walks over [rows, columns]: tiles of `group` whole rows, or of part of a row where group is 1. */
@@ -472,7 +474,7 @@ static size_t active_columns(const worker *w, const ur__loop *loop, uint32_t ite
     const ur_plan *plan = w->plan;
     if (!plan->ends || loop->direction == 0)
         return w->all;
-    return active_of(plan)[loop->step + (int64_t)loop->direction * iteration + plan->mask_origin];
+    return active_of(w)[loop->step + (int64_t)loop->direction * iteration + plan->mask_origin];
 }
 
 /* Behind the end: values of the columns from `active` on are 0, or what they were. */
@@ -549,7 +551,7 @@ static void copy_exports(const worker *w, bool within)
 static void find_active(const worker *w)
 {
     const ur_plan *plan = w->plan;
-    uint32_t *active = active_of(plan), most = 0;
+    uint32_t *active = active_of(w), most = 0;
     size_t e = element_bytes(plan), unit = UR__LINE / e;
     for (uint32_t v = plan->ends ? plan->program.line[plan->mask].values : 0; v-- > 0;) {
         ur__ref r = {.line = plan->mask, .first = (int32_t)v};
@@ -573,62 +575,72 @@ static bool find_full(const worker *w)
     for (uint32_t l = 0; l < plan->program.lines && plan->full_bytes > 0; l++)
         for (uint32_t v = 0; plan->line[l].mask && v < plan->program.line[l].values; v++) {
             ur__ref r = {.line = l, .first = (int32_t)v};
-            size_t columns = plan->ends && plan->mask == l ? active_of(plan)[v] : w->all;
+            size_t columns = plan->ends && plan->mask == l ? active_of(w)[v] : w->all;
             bool full = !plan->kernels->has_zero(columns, view_of(w, &r, true).at);
-            plan->full[plan->line[l].full + v] = (char)full;
+            w->full[plan->line[l].full + v] = (char)full;
             all = all && full && columns == w->all;
         }
     return all;
 }
 
-static worker worker_of(const ur_plan *plan)
+static worker worker_of(const ur_plan *plan, size_t number)
 {
-    size_t batch = plan->batch > 0 ? (size_t)plan->batch : 1;
+    size_t at = number * plan->worker_bytes, batch = plan->batch > 0 ? (size_t)plan->batch : 1;
     return (worker){.plan = plan,
                     .columns = batch,
                     .all = batch,
-                    .memory = plan->block,
-                    .at = (char **)(void *)plan->scratch,
-                    .scratch = plan->scratch + plan->addresses_bytes};
+                    .memory = plan->block + at,
+                    .full = plan->full + at,
+                    .at = (char **)(void *)(plan->scratch + at),
+                    .scratch = plan->scratch + at + plan->addresses_bytes};
 }
 
-static worker block_of(const ur_plan *plan, const ur_plan *of, size_t block)
+static worker block_of(const ur_plan *plan, size_t number, size_t block)
 {
-    worker w = worker_of(of);
+    worker w = worker_of(plan, number);
     w.block = block;
-    w.first = block * plan->width;
-    w.all = w.columns = w.columns - w.first < plan->width ? w.columns - w.first : plan->width;
+    w.first = ur__block_begin(plan, block);
+    w.all = w.columns = ur__block_begin(plan, block + 1) - w.first;
     return w;
 }
 
-static void run_block(const ur_plan *plan, size_t block)
+static void run_block(const ur_plan *plan, size_t number, size_t block)
 {
-    worker w = block_of(plan, plan, block);
+    worker w = block_of(plan, number, block);
+    memset(plan->sums + block * plan->parts_bytes, 0, plan->parts_bytes);
     if (find_full(&w) && plan->alive)
-        w = block_of(plan, plan->alive, block);
+        w = block_of(plan->alive, number, block);
     run_loops(&w, UR__WITHIN);
     for (uint32_t k = 0; k < w.plan->finish.count; k++)
         run_launch(&w, &w.plan->launch[w.plan->finish.first + k]);
     copy_exports(&w, true);
 }
 
+/* A worker's share of the blocks, as many as any other's or one more. Workers write to their own memory, to their blocks'
+ * sums and to their blocks' columns of what the caller reads. */
+static void run_share(void *arg, int number)
+{
+    const ur_plan *plan = (const ur_plan *)arg;
+    size_t k = (size_t)number;
+    for (size_t b = k * plan->blocks / plan->workers; b < (k + 1) * plan->blocks / plan->workers; b++)
+        run_block(plan, k, b);
+}
+
 static void pack(const ur_plan *plan)
 {
-    worker w = worker_of(plan);
+    worker w = worker_of(plan, 0);
     for (size_t i = 0; i < plan->packings; i++)
         run_packing(&w, &plan->packing[i]);
 }
 
 void ur__run(ur_plan *plan)
 {
-    worker w = worker_of(plan);
+    worker w = worker_of(plan, 0);
     run_loops(&w, UR__BEFORE);
     pack(plan);
     if (plan->alive)
         pack(plan->alive);
-    memset(plan->sums, 0, plan->blocks * plan->parts_bytes);
-    for (size_t b = 0; b < plan->blocks; b++)
-        run_block(plan, b);
+    ur__pool_work(plan->pool, (int)plan->workers, run_share, plan);
     run_loops(&w, UR__AFTER);
     copy_exports(&w, false);
 }

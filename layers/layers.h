@@ -160,6 +160,7 @@ typedef struct ur_net {
     size_t params;
     ur_var *gradient; /* of each parameter in its order, after ur_net_differentiate */
     uint64_t binds;   /* how often ur_net_bind has written the inputs */
+    ur_pool *pool;    /* the caller's, for training and evaluation; NULL, as it is at first: the calling thread alone */
 } ur_net;
 
 /* Records the network; it lives as long as the tape's nodes. NULL, with the tape's error set, when that fails. */

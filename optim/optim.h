@@ -324,7 +324,7 @@ void ur_longest_first(const ur_data *data, int64_t batch, int64_t n, int64_t *or
  * the last one of an epoch may be smaller. */
 typedef struct ur_trainer ur_trainer;
 
-/* Records the gradients and plans them. NULL, with the tape's error set, when something does not fit. */
+/* Records the gradients and plans them, for the threads of net->pool. NULL, with the tape's error set, when something does not fit. */
 ur_trainer *ur_trainer_new(ur_net *net, const ur_data *data, const ur_train_options *options);
 void ur_trainer_free(ur_trainer *trainer);
 
@@ -358,7 +358,7 @@ bool ur_trainer_resume(ur_trainer *trainer, const ur_arrays *set, const char *pa
  * its user wants otherwise. */
 bool ur_train_options_read(const ur_arrays *set, const char *path, ur_train_options *options, ur_error *error);
 
-/* Loss and errors of a network on a data set; adds to the score. */
+/* Loss and errors of a network on a data set, on the threads of net->pool; adds to the score. */
 bool ur_net_evaluate(ur_net *net, const ur_data *data, ur_score *score);
 
 #ifdef __cplusplus

@@ -139,7 +139,7 @@ static ur_plan *plan_of(const ur_trainer *t, size_t n, ur_var *root)
     n += (size_t)net->steps;
     for (size_t i = 0; i < net->states && t->windows; i++)
         root[n++] = net->state[i].final;
-    return ur_plan_new(net->tape, &(ur_plan_options){.roots = n, .root = root});
+    return ur_plan_new(net->tape, &(ur_plan_options){.roots = n, .root = root, .pool = net->pool});
 }
 
 static ur_plan *plan_forward(const ur_trainer *t)

@@ -117,6 +117,17 @@ expect 0 train rnn --quiet $small --seed 2 --save b.safetensors
 ! cmp -s a.safetensors b.safetensors || fail 'another seed, the same model'
 expect 0 train $small --batch full --quiet --save b.safetensors -- rnn
 same a.safetensors b.safetensors
+lstm='lstm --task reber --count 200 --hidden 16 --epochs 3 --quiet'
+expect 0 train $lstm --save one.safetensors
+for n in 1 2 3; do
+    expect 0 train $lstm --threads $n --save several.safetensors
+    same one.safetensors several.safetensors
+done
+expect 0 eval one.safetensors --count 100
+cp out one
+expect 0 eval one.safetensors --count 100 --threads 2
+same one out
+expect 0 gradcheck rnn --threads 2
 expect 0 train rnn --task reber --hidden 4 --dry-run --save never.safetensors
 has out '^parameters 83$'
 has out '^tape nodes [0-9]+$'
@@ -270,6 +281,8 @@ has out '^h\[1,4\] F64$'
 expect 0 run a.safetensors --input X.npy --state S.safetensors -o O2.npy
 ! cmp -s O.npy O2.npy || fail 'run: the initial state changes nothing'
 expect 0 run a.safetensors --input X.npy --dtype f32 --output O32.npy
+expect 0 run a.safetensors --input X.npy --dtype f32 --threads 3 --output O3.npy
+same O32.npy O3.npy
 [ "$(wc -c <O32.npy)" -eq $((128 + 5 * 7 * 4)) ] || fail 'run: outputs in f32 have another size'
 
 "$UNROLL" run a.safetensors --input - <lines >streamed 2>err || fail "run: the stream ends with status $?"

@@ -157,6 +157,7 @@ wrong train rnn --task reber --lr inf
 wrong train rnn --task reber --lr 0.1x
 wrong train rnn --task reber --batch 0
 wrong train rnn --task reber --epochs -1
+wrong train rnn --task reber --threads 0
 wrong train rnn --task reber --seed -1
 wrong train rnn --task reber --out sigmod
 wrong train rnn --task reber --loss bec

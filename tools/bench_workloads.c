@@ -91,6 +91,7 @@ typedef struct runner {
     const bench_task *task;
     ur_tape *tape;
     ur_net *net;
+    ur_pool *pool;
     ur_plan *plan;
     float *x; /* of a stream, [steps,d] */
     double positions, loss;
@@ -99,6 +100,7 @@ typedef struct runner {
 static void runner_free(runner *r)
 {
     ur_plan_free(r->plan);
+    ur_pool_free(r->pool);
     ur_tape_free(r->tape);
     free(r->x);
 }
@@ -177,7 +179,8 @@ static bool plan_training(runner *r)
         return false;
     memcpy(root, net->gradient, net->params * sizeof *root);
     root[net->params] = net->loss;
-    r->plan = ur_plan_new(r->tape, &(ur_plan_options){.roots = net->params + 1, .root = root});
+    r->pool = r->task->threads > 1 ? ur_pool_new((int)r->task->threads, NULL) : NULL;
+    r->plan = ur_plan_new(r->tape, &(ur_plan_options){.roots = net->params + 1, .root = root, .pool = r->pool});
     return r->plan != NULL;
 }
 

@@ -34,9 +34,12 @@ static int evaluate(const options *o, const ur_arrays *file, const ur_net_option
 {
     int status = BAD_INPUT;
     ur_tape *tape = ur_tape_new(&(ur_tape_options){.dtype = UR_F64});
+    ur_pool *pool = setup_pool(o);
     ur_net *net = load_net(o, file, model, data, tape);
     ur_score score = {.from_start = (int64_t *)calloc((size_t)data->steps, sizeof(int64_t)),
                       .from_end = (int64_t *)calloc((size_t)data->steps, sizeof(int64_t))};
+    if (net)
+        net->pool = pool;
     if (net && score.from_start && score.from_end) {
         if (ur_net_evaluate(net, data, &score)) {
             print_score(&score, data->steps);
@@ -48,6 +51,7 @@ static int evaluate(const options *o, const ur_arrays *file, const ur_net_option
     free(score.from_start);
     free(score.from_end);
     ur_tape_free(tape);
+    ur_pool_free(pool);
     return status;
 }
 

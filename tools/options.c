@@ -140,7 +140,6 @@ static const option table[] = {
     NUMBER_ROW("steps", steps, GRAPH, INTEGER, 1, 1000, "T", "steps to unroll (default 3)"),
     FLAG_ROW("limits", limits, BENCH, "measures what the machine can do at most: f32 peak, reading from memory"),
     FLAG_ROW("json", json, BENCH, "a JSON object a line"),
-    NUMBER_ROW("threads", threads, BENCH, INTEGER, 1, 1024, "N", "threads (default 1)"),
     NUMBER_ROW("hidden", hidden, BENCH, INTEGER, 1, most_units, "M", "hidden units in place of a workload's own"),
     NUMBER_ROW("batch", batch, BENCH, INTEGER, 1, 1e9, "N", "sequences in place of a workload's own"),
     NUMBER_ROW("steps", steps, BENCH, INTEGER, 1, 1e9, "T", "steps in place of a workload's own"),
@@ -158,6 +157,8 @@ static const option table[] = {
                "text (default) or a markdown table"),
     FLAG_ROW("experiments", experiments, LECTURE, "trains and measures what the lecture tells of"),
     /* everywhere */
+    NUMBER_ROW("threads", threads, MODEL | EVAL | BENCH, INTEGER, 1, 1024, "N",
+               "threads for large batches, same results (default 1)"),
     NUMBER_ROW("seed", seed, TRAIN | GRADCHECK, INTEGER, 0, 9e15, "S", "of data and initial values (default 1)"),
     NUMBER_ROW("seed", seed, EVAL | DATA, INTEGER, 0, 9e15, "S", "of the data (default 1)"),
     TEXT_ROW("output", output, DATA | GRAPH, "FILE", "where to write, also -o"),

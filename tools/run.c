@@ -14,6 +14,7 @@ typedef struct pass {
     ur_data *data;
     ur_tape *tape;
     ur_net *net;
+    ur_pool *pool;
     ur_plan *plan;
     ur_error error;
 } pass;
@@ -217,8 +218,8 @@ typedef struct gradients {
 static ur_var net_value(ur_var unit)
 {
     ur_node node, argument;
-    if (ur_look(unit, &node) && node.inputs == 1 && !node.op->print &&
-        ur_look(ur_node_input(unit, 0), &argument) && ur_shape_equal(node.shape, argument.shape))
+    if (ur_look(unit, &node) && node.inputs == 1 && !node.op->print && ur_look(ur_node_input(unit, 0), &argument) &&
+        ur_shape_equal(node.shape, argument.shape))
         return ur_node_input(unit, 0);
     return unit;
 }
@@ -308,7 +309,8 @@ static bool plan(pass *p, const gradients *g)
         ur_keep(p->net->loss);
     for (size_t i = 0; i < g->count; i++)
         ur_keep(g->value[i]);
-    p->plan = ur_plan_new(p->tape, NULL);
+    p->pool = setup_pool(p->o);
+    p->plan = ur_plan_new(p->tape, &(ur_plan_options){.pool = p->pool});
     return p->plan && ur_plan_run(p->plan);
 }
 
@@ -403,6 +405,7 @@ static int run(const options *o)
     else if (p.tape && ur_tape_error(p.tape))
         complain("%s", ur_tape_error(p.tape));
     ur_plan_free(p.plan);
+    ur_pool_free(p.pool);
     ur_tape_free(p.tape);
     ur_data_free(p.data);
     ur_arrays_free(p.states);

@@ -199,6 +199,11 @@ bool setup_initial(const options *o, ur_tape *tape)
            (isnan(o->forget_bias) || ur_params_fill(tape, "bphi", o->forget_bias));
 }
 
+ur_pool *setup_pool(const options *o)
+{
+    return o->threads > 1 ? ur_pool_new((int)o->threads, NULL) : NULL;
+}
+
 uint64_t setup_seed(const options *o)
 {
     return o->seed >= 0 ? (uint64_t)o->seed : 1;

@@ -23,6 +23,8 @@ int64_t setup_size(const options *o, const char *name, int64_t otherwise);
 bool setup_sizes_known(const options *o, const char *const *names);
 /* Initial values by --init, --seed and --forget-bias. */
 bool setup_initial(const options *o, ur_tape *tape);
+/* The threads of --threads, to be freed; NULL where one is enough. */
+ur_pool *setup_pool(const options *o);
 /* --seed, or its default. */
 uint64_t setup_seed(const options *o);
 /* False, after an error, for a loss of probabilities behind outputs that are none. */

@@ -13,6 +13,7 @@ typedef struct run {
     ur_tape *tape;
     ur_net *net;
     ur_trainer *trainer;
+    ur_pool *pool;
     ur_train_options training;
     ur_model model;     /* what the saved file says */
     ur_arrays *resumed; /* the file of --resume */
@@ -147,6 +148,8 @@ static bool prepare(run *r)
     r->model.batch = batch > 0 && batch < n ? batch : 0;
     r->tape = ur_tape_new(&(ur_tape_options){.dtype = type_of(r)});
     r->net = ur_net_new(r->tape, &shape, steps, r->model.batch ? r->model.batch : n);
+    if (r->net)
+        r->net->pool = r->pool = setup_pool(o);
     if (r->net && setup_initial(o, r->tape))
         r->trainer = ur_trainer_new(r->net, r->data, &r->training);
     if (!tape_good(r))
@@ -255,6 +258,7 @@ static int train(const options *o)
     }
     history_free(&r.history);
     ur_trainer_free(r.trainer);
+    ur_pool_free(r.pool);
     ur_tape_free(r.tape);
     ur_data_free(r.data);
     ur_arrays_free(r.resumed);
