@@ -21,6 +21,7 @@ const ur_op ur_op_abs = {
     .binds = UR_BINDS_CALL,
     .inputs = 1,
     .kind = UR_MAP,
+    .kernel = UR__ABS,
     .map = map,
     .derive = derive,
     .onnx = "Abs",

@@ -26,6 +26,7 @@ const ur_op ur_op_bce = {
     .derivative = "da = g ((1 - b)/(1 - a) - b/a), db = g (ln(1 - a) - ln a)",
     .inputs = 2,
     .kind = UR_MAP,
+    .kernel = UR__BCE,
     .map = map,
     .derive = derive,
     .samples = {{{UR_SIZES(3, 4), UR_SIZES(3, 4)}, {0}, 0.1, 0.9}},

@@ -19,6 +19,7 @@ const ur_op ur_op_cos = {
     .derivative = "-g sin a",
     .inputs = 1,
     .kind = UR_MAP,
+    .kernel = UR__COS,
     .map = map,
     .derive = derive,
     .onnx = "Cos",

@@ -20,6 +20,7 @@ const ur_op ur_op_cross_entropy = {
     .derivative = "da = -g b/a, db = -g ln a",
     .inputs = 2,
     .kind = UR_MAP,
+    .kernel = UR__CROSS_ENTROPY,
     .map = map,
     .derive = derive,
     .samples = {{{UR_SIZES(3, 4), UR_SIZES(3, 4)}, {0}, 0.1, 0.9}},

@@ -22,6 +22,7 @@ const ur_op ur_op_elu = {
     .inputs = 1,
     .attrs = 1,
     .kind = UR_MAP,
+    .kernel = UR__ELU,
     .map = map,
     .derive = derive,
     .onnx = "Elu",

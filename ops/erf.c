@@ -20,6 +20,7 @@ const ur_op ur_op_erf = {
     .derivative = "g 2/sqrt(pi) e^-a^2",
     .inputs = 1,
     .kind = UR_MAP,
+    .kernel = UR__ERF,
     .map = map,
     .derive = derive,
     .onnx = "Erf",

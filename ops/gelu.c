@@ -26,6 +26,7 @@ const ur_op ur_op_gelu = {
     .derivative = "g (P(a) + a p(a)), P the normal distribution, p its density",
     .inputs = 1,
     .kind = UR_MAP,
+    .kernel = UR__GELU,
     .map = map,
     .derive = derive,
     .onnx = "Gelu",

@@ -19,6 +19,7 @@ const ur_op ur_op_log_sigmoid = {
     .derivative = "g sigmoid(-a)",
     .inputs = 1,
     .kind = UR_MAP,
+    .kernel = UR__LOG_SIGMOID,
     .map = map,
     .derive = derive,
     .samples = {{{UR_SIZES(3, 4)}, {0}, 0, 0}},

@@ -20,6 +20,7 @@ const ur_op ur_op_lrelu = {
     .inputs = 1,
     .attrs = 1,
     .kind = UR_MAP,
+    .kernel = UR__LRELU,
     .map = map,
     .derive = derive,
     .onnx = "LeakyRelu",

@@ -20,6 +20,7 @@ const ur_op ur_op_min = {
     .derivative = "da = g (1 - sign(a - b))/2, db = g (1 + sign(a - b))/2",
     .inputs = 2,
     .kind = UR_MAP,
+    .kernel = UR__MIN,
     .map = map,
     .derive = derive,
     .onnx = "Min",

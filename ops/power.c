@@ -23,6 +23,7 @@ const ur_op ur_op_power = {
     .binds = UR_BINDS_POWER,
     .inputs = 2,
     .kind = UR_MAP,
+    .kernel = UR__POWER,
     .map = map,
     .derive = derive,
     .onnx = "Pow",

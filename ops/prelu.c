@@ -23,6 +23,7 @@ const ur_op ur_op_prelu = {
     .derivative = "da = g where a > 0, else g b; db = g a where a <= 0",
     .inputs = 2,
     .kind = UR_MAP,
+    .kernel = UR__PRELU,
     .map = map,
     .derive = derive,
     .onnx = "PRelu",

@@ -25,6 +25,7 @@ const ur_op ur_op_selu = {
     .derivative = "l g where a > 0, else g (y + l c)",
     .inputs = 1,
     .kind = UR_MAP,
+    .kernel = UR__SELU,
     .map = map,
     .derive = derive,
     .onnx = "Selu",

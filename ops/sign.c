@@ -20,6 +20,7 @@ const ur_op ur_op_sign = {
     .derivative = "0",
     .inputs = 1,
     .kind = UR_MAP,
+    .kernel = UR__SIGN,
     .map = map,
     .derive = derive,
     .onnx = "Sign",

@@ -20,6 +20,7 @@ const ur_op ur_op_silu = {
     .derivative = "g (s + y (1 - s)), s = sigmoid(a)",
     .inputs = 1,
     .kind = UR_MAP,
+    .kernel = UR__SILU,
     .map = map,
     .derive = derive,
     .samples = {{{UR_SIZES(3, 4)}, {0}, 0, 0}},

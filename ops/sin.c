@@ -19,6 +19,7 @@ const ur_op ur_op_sin = {
     .derivative = "g cos a",
     .inputs = 1,
     .kind = UR_MAP,
+    .kernel = UR__SIN,
     .map = map,
     .derive = derive,
     .onnx = "Sin",

@@ -19,6 +19,7 @@ const ur_op ur_op_sqrt = {
     .derivative = "g/(2 y)",
     .inputs = 1,
     .kind = UR_MAP,
+    .kernel = UR__SQRT,
     .map = map,
     .derive = derive,
     .onnx = "Sqrt",

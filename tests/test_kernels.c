@@ -1,10 +1,11 @@
 /* test_kernels.c - the fast kernels of every instruction set that the processor has, in both types, against plain loops
- * in double: products, contractions and maps; what lies outside of the results stays, and what lies outside of the
- * operands, NaN here, is not read. */
+ * in double: products, contractions, functions of one element, and every operation's kernel against its specification.
+ * What lies outside of the results stays, and what lies outside of the operands, NaN here, is not read. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "../graph/kernels.h"
+#include "../ops/ops.h"
 #include "support.h"
 
 extern const ur__kernels ur__kernels_f32_portable, ur__kernels_f64_portable;
@@ -372,6 +373,193 @@ START_TEST(contractions)
 }
 END_TEST
 
+/* ---- functions */
+
+/* A function's kernel against a reference of more digits: for f32 in double, for f64 in long double. The bounds are those
+ * that ops/kernels/functions.h states, in units of the last place; 0: not tested in that type. */
+typedef struct function {
+    int kernel;
+    const char *name;
+    double (*exact)(double x);
+    long double (*exact_long)(long double x);
+    double bound_f32, bound_f64, range; /* f64 is tested in -range..range too */
+} function;
+
+static double sigmoid(double x)
+{
+    return x < 0 ? exp(x) / (1 + exp(x)) : 1 / (1 + exp(-x));
+}
+
+static long double sigmoid_long(long double x)
+{
+    return x < 0 ? expl(x) / (1 + expl(x)) : 1 / (1 + expl(-x));
+}
+
+static double softplus(double x)
+{
+    return (x > 0 ? x : 0) + log1p(exp(-fabs(x)));
+}
+
+static long double softplus_long(long double x)
+{
+    return (x > 0 ? x : 0) + log1pl(expl(-fabsl(x)));
+}
+
+static double log_sigmoid(double x)
+{
+    return (x < 0 ? x : 0) - log1p(exp(-fabs(x)));
+}
+
+static long double log_sigmoid_long(long double x)
+{
+    return (x < 0 ? x : 0) - log1pl(expl(-fabsl(x)));
+}
+
+static double gelu(double x)
+{
+    return 0.5 * x * erfc(-x * 0.7071067811865476);
+}
+
+static const function functions[] = {
+    {UR__EXP, "exp", exp, expl, 1.5, 1.5, 760},
+    {UR__LOG, "log", log, logl, 1.5, 1.5, 4},
+    {UR__SIGMOID, "sigmoid", sigmoid, sigmoid_long, 3, 3, 720},
+    {UR__TANH, "tanh", tanh, tanhl, 3, 3, 20},
+    {UR__SOFTPLUS, "softplus", softplus, softplus_long, 3, 3, 40},
+    {UR__LOG_SIGMOID, "log_sigmoid", log_sigmoid, log_sigmoid_long, 3, 3, 40},
+    {UR__GELU, "gelu", gelu, NULL, 8, 0, 0},
+};
+
+/* |y - exact| in units of the last place of `exact` rounded to the type; results below the smallest normal number may be
+ * off by it. */
+static double ulps(ur_dtype dtype, double y, long double exact)
+{
+    long double smallest = dtype == UR_F32 ? 0x1p-126L : 0x1p-1022L;
+    double rounded = dtype == UR_F32 ? (double)(float)exact : (double)exact;
+    if (isnan(rounded) || isnan(y))
+        return isnan(rounded) && isnan(y) ? 0 : INFINITY;
+    if (isinf(rounded) || isinf(y))
+        return rounded == y ? 0 : INFINITY;
+    if (fabsl(exact) < smallest)
+        return fabsl((long double)y - exact) <= smallest ? 0 : INFINITY;
+    int exponent;
+    (void)frexpl(exact, &exponent);
+    return (double)ldexpl(fabsl((long double)y - exact), (dtype == UR_F32 ? 24 : 53) - exponent);
+}
+
+/* Sample s: bit patterns from end to end of the type, every other one in f64 a number of the range. */
+static double sample_of(ur_dtype dtype, uint64_t s, double range)
+{
+    if (dtype == UR_F32) {
+        uint32_t bits = (uint32_t)(s * 4099);
+        float x;
+        memcpy(&x, &bits, sizeof x);
+        return (double)x;
+    }
+    if (s % 2)
+        return range * random_value();
+    uint64_t bits = s * 0x00003ffffffff001;
+    double x;
+    memcpy(&x, &bits, sizeof x);
+    return x;
+}
+
+START_TEST(accuracy)
+{
+    table t = table_of(_i);
+    if (!t.kernels)
+        return;
+    static const double special[] = {0,         -0.0,     INFINITY,  -INFINITY, NAN, 0x1p-149,
+                                     -0x1p-149, 0x1p-126, -0x1p-126, 1,         -1};
+    enum { BLOCK = 251, SPECIAL = sizeof special / sizeof special[0] }; /* no whole number of vectors */
+    const uint64_t samples = t.dtype == UR_F32 ? (UINT64_C(1) << 32) / 4099 : 400000;
+    array x = array_of(t.dtype, BLOCK, 0), y = array_of(t.dtype, BLOCK + 1, guard);
+    for (size_t f = 0; f < sizeof functions / sizeof functions[0]; f++) {
+        const function *q = &functions[f];
+        double bound = t.dtype == UR_F32 ? q->bound_f32 : q->bound_f64, most = 0, where = 0;
+        for (uint64_t s = 0; s < samples && bound > 0; s += BLOCK) {
+            for (size_t i = 0; i < BLOCK; i++)
+                put(x, i, s == 0 && i < SPECIAL ? special[i] : sample_of(t.dtype, s + i, q->range));
+            t.kernels->map[q->kernel](BLOCK, y.data, x.data, NULL, NULL, NULL);
+            for (size_t i = 0; i < BLOCK; i++) {
+                double v = get(x, i);
+                long double exact = t.dtype == UR_F32 ? (long double)q->exact(v) : q->exact_long((long double)v);
+                double error = ulps(t.dtype, get(y, i), exact);
+                if (error > most)
+                    most = error, where = v;
+            }
+        }
+        EXPECT(get(y, BLOCK) == guard, "%s, %s: wrote past its end", t.name, q->name);
+        EXPECT(most <= bound, "%s, %s: %g ulp at %a = %g", t.name, q->name, most, where, where);
+    }
+    free(x.data);
+    free(y.data);
+}
+END_TEST
+
+/* ---- every operation's kernel against its specification */
+
+static const double grid[] = {0,    -0.0,  1,       -1,      0.5,      -0.5,     0.25,      2,   -2,
+                              1e-3, -1e-3, 3.7,     -3.7,    10.3,     -17,      40,        -60, 87.5,
+                              -90,  1e4,   0x1p-60, 0x1p100, -0x1p100, INFINITY, -INFINITY, NAN};
+enum { GRID = sizeof grid / sizeof grid[0] };
+
+/* What the terms of a sum that cancel amount to. */
+static double size_of(int kernel, const double *in)
+{
+    if (kernel == UR__BCE_NET)
+        return fabs(in[0]) + fabs(in[0] * in[1]);
+    if (kernel == UR__BCE)
+        return in[0] > 0 && in[0] < 1 ? fabs(in[1] * log(in[0])) + fabs((1 - in[1]) * log1p(-in[0])) : 0;
+    return 0;
+}
+
+static void one_operation(table t, const ur_op *op)
+{
+    size_t count = 1;
+    for (int k = 0; k < op->inputs; k++)
+        count *= GRID;
+    array in[3], y = array_of(t.dtype, count, 0);
+    for (int k = 0; k < 3; k++) {
+        in[k] = array_of(t.dtype, count, 0);
+        for (size_t i = 0, period = k == 0 ? 1 : k == 1 ? GRID : (size_t)GRID * GRID; i < count; i++)
+            put(in[k], i, grid[i / period % GRID]);
+    }
+    const double *attr = op->samples[0].attr;
+    for (size_t i = 0, n; i < count; i += n) {
+        void *to = (char *)y.data + i * ur_dtype_bytes(t.dtype);
+        n = count - i < UR__TILE ? count - i : UR__TILE;
+        memcpy(to, at(in[0], i), n * ur_dtype_bytes(t.dtype)); /* the result may be an operand */
+        t.kernels->map[op->kernel](n, to, to, at(in[1], i), at(in[2], i), attr);
+    }
+    for (size_t i = 0; i < count; i++) {
+        double x[3] = {get(in[0], i), get(in[1], i), get(in[2], i)}, exact = op->map(x, attr), is = get(y, i);
+        double tiny = t.dtype == UR_F32 ? 0x1p-118 : 0x1p-1014;
+        exact = t.dtype == UR_F32 ? (double)(float)exact : exact;
+        double bound = 8 * epsilon(t.dtype) * (fabs(exact) + size_of(op->kernel, x)) + tiny;
+        bool same = isnan(exact) ? isnan(is) : isinf(exact) ? is == exact : fabs(is - exact) <= bound;
+        EXPECT(same, "%s, %s of %g, %g, %g: %.9g instead of %.9g", t.name, op->name, x[0], x[1], x[2], is, exact);
+    }
+    for (int k = 0; k < 3; k++)
+        free(in[k].data);
+    free(y.data);
+}
+
+START_TEST(operations)
+{
+    table t = table_of(_i);
+    size_t tested = 0;
+    const ur_op *op;
+    for (size_t i = 0; t.kernels && (op = ur_op_at(i)); i++)
+        if (op->kind == UR_MAP) {
+            EXPECT(op->kernel > UR__SPECIFICATION && op->kernel < UR__COPY, "%s has no kernel", op->name);
+            one_operation(t, op);
+            tested++;
+        }
+    ck_assert(!t.kernels || tested > 30);
+}
+END_TEST
+
 int main(void)
 {
     TCase *tests = tcase_create("kernels");
@@ -379,6 +567,8 @@ int main(void)
     tcase_add_loop_test(tests, products, 0, TABLES);
     tcase_add_loop_test(tests, narrow_products, 0, TABLES);
     tcase_add_loop_test(tests, contractions, 0, TABLES);
+    tcase_add_loop_test(tests, accuracy, 0, TABLES);
+    tcase_add_loop_test(tests, operations, 0, TABLES);
     Suite *suite = suite_create("kernels");
     suite_add_tcase(suite, tests);
     SRunner *runner = srunner_create(suite);

@@ -1,8 +1,5 @@
 /* kernels.c - the fast kernels as plain loops that the compiler vectorises. Compiled once for each type and instruction
- * set, with UR_REAL float or double, UR_VECTOR the bytes of a vector and UR_TABLE the name of the resulting table.
- *
- * exp, tanh and the sigmoid in f32 are computed without branches from expm1 on |r| <= ln 2 / 2 by a polynomial of degree
- * 7 (e^r - 1 = r + r^2 p(r), near-minimax p of degree 5) and 2^n by an exponent shift. f64 calls libm. */
+ * set, with UR_REAL float or double, UR_VECTOR the bytes of a vector and UR_TABLE the name of the resulting table. */
 #include <math.h>
 #include <string.h>
 
@@ -12,104 +9,11 @@ typedef UR_REAL real;
 
 #include "vector.h"
 
-/* ---- functions of one element */
-
-static inline float f32_power_of_two(int32_t n)
-{
-    uint32_t bits = (uint32_t)(n + 127) << 23;
-    float y;
-    memcpy(&y, &bits, sizeof y);
-    return y;
-}
-
-/* e^r - 1 for the r of x = n ln 2 + r. */
-static inline float f32_expm1_reduced(float x, int32_t *n)
-{
-    float k = x * 1.44269504088896341f + 12582912.0f; /* rounds to an integer: 1.5 * 2^23 */
-    k -= 12582912.0f;
-    float r = (x - k * 0.693145751953125f) - k * 1.428606765330187e-06f;
-    float p = 1.989107986e-04f;
-    p = p * r + 1.393373124e-03f;
-    p = p * r + 8.333310485e-03f;
-    p = p * r + 4.166646302e-02f;
-    p = p * r + 1.666666716e-01f;
-    p = p * r + 0.5f;
-    *n = (int32_t)k;
-    return r * r * p + r;
-}
-
-/* 2^n in two factors: n reaches from -150 to 128. */
-static inline float f32_exp(float x)
-{
-    float a = x > 89.0f ? 89.0f : x;
-    a = a < -104.0f ? -104.0f : a;
-    int32_t n;
-    float e = f32_expm1_reduced(a, &n);
-    int32_t half = n / 2;
-    return (1.0f + e) * f32_power_of_two(half) * f32_power_of_two(n - half);
-}
-
-static inline float f32_sigmoid(float x)
-{
-    return 1.0f / (1.0f + f32_exp(-x));
-}
-
-/* tanh |x| = -m / (m + 2), m = expm1(-2 |x|): relative accuracy near 0 */
-static inline float f32_tanh(float x)
-{
-    float a = fabsf(x);
-    a = a > 10.0f ? 10.0f : a;
-    int32_t n;
-    float e = f32_expm1_reduced(-2.0f * a, &n), scale = f32_power_of_two(n);
-    e = e * scale + (scale - 1.0f);
-    return copysignf(e / (e + 2.0f), x);
-}
-
-/* ln(1 + u) for u in 0..1: 2 artanh(u/(2 + u)), whose argument is at most 1/3. */
-static inline float f32_log1p(float u)
-{
-    float s = u / (2.0f + u), q = s * s;
-    float p = 1.0f / 15;
-    p = p * q + 1.0f / 13;
-    p = p * q + 1.0f / 11;
-    p = p * q + 1.0f / 9;
-    p = p * q + 1.0f / 7;
-    p = p * q + 1.0f / 5;
-    p = p * q + 1.0f / 3;
-    return 2.0f * (s + s * q * p);
-}
-
-static inline real real_exp(real x)
-{
-    return IS_F32 ? (real)f32_exp((float)x) : (real)exp((double)x);
-}
-
-static inline real real_sigmoid(real x)
-{
-    if (IS_F32)
-        return (real)f32_sigmoid((float)x);
-    return (real)(1 / (1 + exp(-(double)x)));
-}
-
-static inline real real_tanh(real x)
-{
-    return IS_F32 ? (real)f32_tanh((float)x) : (real)tanh((double)x);
-}
-
-/* log(1 + e^x) = max(x, 0) + log1p(e^-|x|) */
-static inline real real_softplus(real x)
-{
-    real tail = IS_F32 ? (real)f32_log1p(f32_exp(-fabsf((float)x))) : (real)log1p(exp(-fabs((double)x)));
-    return (x > 0 ? x : 0) + tail;
-}
-
-static inline real real_log(real x)
-{
-    return IS_F32 ? (real)logf((float)x) : (real)log((double)x);
-}
+#include "functions.h"
 
 /* ---- elementwise loops */
 
+/* y may be an operand, which hinders no vector: an element depends on none before it. */
 #define MAP(name, expression)                                                                                          \
     static void map_##name(size_t n, void *y_, const void *a_, const void *b_, const void *c_, const double *attr)     \
     {                                                                                                                  \
@@ -117,8 +21,35 @@ static inline real real_log(real x)
         const real *a = (const real *)a_, *b = (const real *)b_, *c = (const real *)c_;                                \
         const real k = attr ? (real)attr[0] : 0;                                                                       \
         (void)b, (void)c, (void)k;                                                                                     \
+        INDEPENDENT                                                                                                    \
         for (size_t i = 0; i < n; i++)                                                                                 \
             y[i] = (expression);                                                                                       \
+    }
+
+/* The same where an element is dear: what is left after the last whole vector is one more vector. */
+#define COSTLY(name, expression)                                                                                       \
+    INLINE void loop_##name(size_t n, real *y, const real *a, const real *b, real k)                                   \
+    {                                                                                                                  \
+        (void)b, (void)k;                                                                                              \
+        INDEPENDENT                                                                                                    \
+        for (size_t i = 0; i < n; i++)                                                                                 \
+            y[i] = (expression);                                                                                       \
+    }                                                                                                                  \
+    static void map_##name(size_t n, void *y_, const void *a_, const void *b_, const void *c_, const double *attr)     \
+    {                                                                                                                  \
+        real *y = (real *)y_;                                                                                          \
+        const real *a = (const real *)a_, *b = (const real *)b_;                                                       \
+        const real k = attr ? (real)attr[0] : 0;                                                                       \
+        const size_t rest = n % LANES, whole = n - rest;                                                               \
+        (void)c_;                                                                                                      \
+        loop_##name(whole, y, a, b, k);                                                                                \
+        if (rest) {                                                                                                    \
+            real last_a[LANES], last_b[LANES], last_y[LANES];                                                          \
+            store(last_a, load_part(a + whole, rest));                                                                 \
+            store(last_b, b ? load_part(b + whole, rest) : load(last_a));                                              \
+            loop_##name(LANES, last_y, last_a, last_b, k);                                                             \
+            store_part(y + whole, load(last_y), rest);                                                                 \
+        }                                                                                                              \
     }
 
 MAP(select, a[i] != 0 ? b[i] : c[i])
@@ -130,15 +61,34 @@ MAP(neg, -a[i])
 MAP(scale, a[i] * k)
 MAP(one_minus, 1 - a[i])
 MAP(square, a[i] * a[i])
-MAP(exp, real_exp(a[i]))
-MAP(log, real_log(a[i]))
-MAP(sigmoid, real_sigmoid(a[i]))
-MAP(tanh, real_tanh(a[i]))
+COSTLY(exp, real_exp(a[i]))
+COSTLY(log, real_log(a[i]))
+COSTLY(sigmoid, real_sigmoid(a[i]))
+COSTLY(tanh, real_tanh(a[i]))
 MAP(relu, a[i] > 0 || a[i] != a[i] ? a[i] : 0)
 MAP(step, a[i] > 0 ? 1 : 0)
-MAP(softplus, real_softplus(a[i]))
-MAP(bce_net, real_softplus(a[i]) - a[i] * b[i])
+COSTLY(softplus, real_softplus(a[i]))
+COSTLY(bce_net, real_softplus(a[i]) - a[i] * b[i])
 MAP(squared_error, (real)0.5 * (a[i] - b[i]) * (a[i] - b[i]))
+MAP(min, a[i] < b[i] ? a[i] : a[i] != a[i] ? a[i] : b[i])
+MAP(max, a[i] > b[i] ? a[i] : a[i] != a[i] ? a[i] : b[i])
+MAP(abs, real_abs(a[i]))
+MAP(sqrt, IS_F32 ? (real)sqrtf((float)a[i]) : (real)sqrt((double)a[i]))
+MAP(sign, a[i] > 0 ? 1 : a[i] < 0 ? -1 : a[i] == 0 ? 0 : a[i])
+MAP(lrelu, a[i] > 0 ? a[i] : k * a[i])
+MAP(prelu, a[i] > 0 ? a[i] : b[i] * a[i])
+COSTLY(elu, a[i] > 0 ? a[i] : k * expm1_of_negative(a[i]))
+COSTLY(selu, a[i] > 0 ? REAL(1.0507009873554805) * a[i]
+                      : REAL(1.0507009873554805 * 1.6732632423543772) * expm1_of_negative(a[i]))
+COSTLY(silu, a[i] / (1 + real_exp(-a[i])))
+COSTLY(gelu, real_gelu(a[i]))
+COSTLY(log_sigmoid, real_log_sigmoid(a[i]))
+COSTLY(bce, (b[i] == 0 ? 0 : -b[i] * real_log(a[i])) + (b[i] == 1 ? 0 : (b[i] - 1) * real_log1p(-a[i])))
+COSTLY(cross_entropy, b[i] == 0 ? 0 : -b[i] * real_log(a[i]))
+MAP(power, IS_F32 ? (real)powf((float)a[i], (float)b[i]) : (real)pow((double)a[i], (double)b[i]))
+MAP(sin, IS_F32 ? (real)sinf((float)a[i]) : (real)sin((double)a[i]))
+MAP(cos, IS_F32 ? (real)cosf((float)a[i]) : (real)cos((double)a[i]))
+MAP(erf, IS_F32 ? (real)erff((float)a[i]) : (real)erf((double)a[i]))
 MAP(copy, a[i])
 MAP(mul_add, a[i] * b[i] + c[i])
 MAP(add_add, (a[i] + b[i]) + c[i])
@@ -230,7 +180,6 @@ static bool has_other(size_t n, const void *a_)
 const ur__kernels UR_TABLE = {
     .map =
         {
-
             [UR__SELECT] = map_select,
             [UR__ADD] = map_add,
             [UR__SUB] = map_sub,
@@ -249,6 +198,24 @@ const ur__kernels UR_TABLE = {
             [UR__SOFTPLUS] = map_softplus,
             [UR__BCE_NET] = map_bce_net,
             [UR__SQUARED_ERROR] = map_squared_error,
+            [UR__MIN] = map_min,
+            [UR__MAX] = map_max,
+            [UR__ABS] = map_abs,
+            [UR__SQRT] = map_sqrt,
+            [UR__SIGN] = map_sign,
+            [UR__LRELU] = map_lrelu,
+            [UR__PRELU] = map_prelu,
+            [UR__ELU] = map_elu,
+            [UR__SELU] = map_selu,
+            [UR__SILU] = map_silu,
+            [UR__GELU] = map_gelu,
+            [UR__LOG_SIGMOID] = map_log_sigmoid,
+            [UR__BCE] = map_bce,
+            [UR__CROSS_ENTROPY] = map_cross_entropy,
+            [UR__POWER] = map_power,
+            [UR__SIN] = map_sin,
+            [UR__COS] = map_cos,
+            [UR__ERF] = map_erf,
             [UR__COPY] = map_copy,
             [UR__MUL_ADD] = map_mul_add,
             [UR__ADD_ADD] = map_add_add,

@@ -251,7 +251,7 @@ static void narrow_transposed(const narrow *p, size_t m, size_t n)
         size_t left = (m - i + LANES - 1) / LANES, most = n == 1 ? 3 : 2, log = 0;
         while (log < most && (size_t)2 << log <= left)
             log++;
-        rows = LANES << log;
+        rows = (size_t)LANES << log;
         rows = m - i < rows ? m - i : rows;
         for (size_t j = 0, columns; j < n; j += columns) {
             columns = n - j <= NARROW_COLUMNS ? n - j : n - j < 2 * NARROW_COLUMNS ? (n - j + 1) / 2 : NARROW_COLUMNS;

@@ -16,11 +16,14 @@ typedef real vec __attribute__((vector_size(UR_VECTOR), aligned(sizeof(real)), m
 
 #define INLINE static inline __attribute__((always_inline))
 
-/* Before a loop of constant length over an array that is to be registers. */
+/* Before a loop of constant length over an array that is to be registers; before one whose rounds do not use what other
+ * rounds wrote. */
 #if defined(__clang__)
 #define UNROLL _Pragma("clang loop unroll(full)")
+#define INDEPENDENT _Pragma("clang loop vectorize(assume_safety)")
 #else
 #define UNROLL _Pragma("GCC unroll 16")
+#define INDEPENDENT _Pragma("GCC ivdep")
 #endif
 
 INLINE vec load(const real *p)
