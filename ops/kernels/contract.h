@@ -393,7 +393,74 @@ static void contract_by_outer(const ur__contraction *c, real *room)
         outer_out(room + g * each, swapped ? c->m : c->rows, swapped ? c->rows : c->m, swapped, (real *)c->out[g]);
 }
 
+/* ---- one column: the lanes go along B, whose rows follow each other without gaps, as those of A do */
+
+enum { ONE_ROWS = 4, ONE_VECTORS = 4 };
+
+/* Rows i.. and columns j.. of result g; the last of the vectors has `last` lanes. The first two are constants of each
+ * copy. */
+INLINE void one_block(size_t rows, size_t vectors, const ur__contraction *c, size_t g, size_t i, size_t j, size_t last)
+{
+    vec sum[ONE_ROWS][ONE_VECTORS] = {{{0}}};
+    for (const ur__stretch *t = c->stretch; t < c->stretch + c->stretches; t++)
+        for (size_t s = 0; s < t->steps; s++) {
+            if (t->columns && !t->columns[s])
+                continue;
+            const real *a = t->a ? (const real *)t->a + (ptrdiff_t)s * t->a_step + i : NULL;
+            const real *b = (const real *)t->b[g] + (ptrdiff_t)s * t->b_step[g] + j;
+            vec x[ONE_VECTORS];
+            UNROLL
+            for (size_t v = 0; v + 1 < vectors; v++)
+                x[v] = load(b + v * LANES);
+            b += (vectors - 1) * LANES;
+            x[vectors - 1] = last == LANES ? load(b) : load_part(b, last);
+            UNROLL
+            for (size_t r = 0; r < rows; r++) {
+                real scale = a ? a[r] : 1;
+                UNROLL
+                for (size_t v = 0; v < vectors; v++)
+                    sum[r][v] += scale * x[v];
+            }
+        }
+    for (size_t r = 0; r < rows; r++)
+        for (size_t v = 0; v < vectors; v++) {
+            real *out = (real *)c->out[g] + (i + r) * c->m + j + v * LANES;
+            if (v + 1 < vectors || last == LANES)
+                store(out, sum[r][v]);
+            else
+                store_part(out, sum[r][v], last);
+        }
+}
+
+/* All rows for the columns j.., `columns` of them. */
+INLINE void one_panel(size_t vectors, const ur__contraction *c, size_t g, size_t j, size_t columns)
+{
+    size_t last = columns - (vectors - 1) * LANES, i = 0;
+    for (; i + ONE_ROWS <= c->rows; i += ONE_ROWS)
+        one_block(ONE_ROWS, vectors, c, g, i, j, last);
+    for (; i < c->rows; i++)
+        one_block(1, vectors, c, g, i, j, last);
+}
+
+static void contract_one(const ur__contraction *c)
+{
+    for (size_t g = 0; g < c->matrices; g++) {
+        size_t j = 0;
+        for (; j + ONE_VECTORS * LANES <= c->m; j += ONE_VECTORS * LANES)
+            one_panel(ONE_VECTORS, c, g, j, ONE_VECTORS * LANES);
+        for (; j + 2 * LANES <= c->m; j += 2 * LANES)
+            one_panel(2, c, g, j, 2 * LANES);
+        for (; j < c->m; j += LANES)
+            one_panel(1, c, g, j, c->m - j < LANES ? c->m - j : LANES);
+    }
+}
+
 /* ---- which way */
+
+static bool has_one_column(const ur__contraction *c)
+{
+    return c->n == 1 && c->b_stride == 1 && (c->a_stride == 1 || !c->stretch->a);
+}
 
 /* Dot products where the sums by lanes fit L2, and where vectors along a side of the result would be half empty. */
 static bool by_dots(const ur__contraction *c)
@@ -417,7 +484,9 @@ static void contract(const ur__contraction *c, void *room)
     if (!c->stretches) {
         for (size_t g = 0; g < c->matrices; g++)
             memset(c->out[g], 0, c->rows * c->m * sizeof(real));
-    } else if (!c->stretch->a)
+    } else if (has_one_column(c))
+        contract_one(c);
+    else if (!c->stretch->a)
         contract_rows(c);
     else if (by_dots(c))
         contract_by_dots(c, (real *)room);
