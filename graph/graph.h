@@ -205,10 +205,12 @@ typedef struct ur_plan_options {
                            the values of a unit at t = 1..T one array [T, units, B] */
     ur_pool *pool;      /* NULL: the calling thread alone. Columns of a large batch are shared out; the values are equal
                            to the bit for any number of threads */
+    size_t memory;      /* ur_plan_bytes may be no more than this; 0: any number. The batch is cut into narrower blocks
+                           then, so that sums over the batch may be rounded in another way */
 } ur_plan_options;
 
 /* Plans the computation of the roots. What is recorded later is not in it. NULL with the tape's error set when there
- * is nothing to compute or no memory. */
+ * is nothing to compute, no memory, or not enough in options->memory. */
 ur_plan *ur_plan_new(ur_tape *tape, const ur_plan_options *options);
 void ur_plan_free(ur_plan *plan);
 /* Computes on what the leaves hold now. Allocates nothing. */
@@ -220,8 +222,12 @@ const void *ur_value(ur_plan *plan, ur_var value);
 bool ur_read(ur_plan *plan, ur_var value, size_t count, double *out);
 /* The roots' values, one behind another in their order: of ur_plan_options.root, or of ur_keep. */
 const void *ur_plan_roots(const ur_plan *plan, size_t *count);
-/* Bytes of values that the plan holds, known before the first run. */
+/* Bytes of all values that the plan holds, and of its scratch: one block of memory, known before the first run. */
 size_t ur_plan_bytes(const ur_plan *plan);
+/* Writes what a run does, a screen for a cell: the blocks of the batch, the bytes and what they are for, then loop by loop
+ * the products, elementwise programs, sums over time and batch and single operations, by the names on the tape, and why
+ * steps did not become a loop. Equal recordings have equal texts. False when it cannot be written. */
+bool ur_plan_explain(const ur_plan *plan, FILE *out);
 
 /* The instruction set of the kernels that new plans use: "portable", "avx2" or "avx512", the best that the processor has
  * or the one that the environment variable UNROLL_ISA names. Results are equal to the bit on one instruction set. */

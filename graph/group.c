@@ -523,10 +523,17 @@ static void place_packed(ur_plan *plan, ur__launch *l)
 
 void ur__place_packed(ur_plan *plan)
 {
-    size_t kept = 0;
+    plan->packed_elements = 0;
+    for (size_t i = 0; i < plan->launches; i++)
+        plan->launch[i].packed = false;
     for (size_t i = 0; i < plan->launches && !is_narrow(plan); i++)
         if (plan->launch[i].kind == UR__PRODUCT)
             place_packed(plan, &plan->launch[i]);
+}
+
+void ur__drop_packings(ur_plan *plan)
+{
+    size_t kept = 0;
     for (size_t i = 0; i < plan->launches && !is_narrow(plan); i++) {
         ur__launch *l = &plan->launch[i];
         uint32_t first = l->packing;

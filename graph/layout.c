@@ -78,6 +78,16 @@ static size_t units_of_block(const ur_plan *plan)
     return fit;
 }
 
+static void set_blocks(ur_plan *plan, size_t blocks)
+{
+    plan->blocks = blocks;
+    plan->width = 0;
+    for (size_t b = 0; b < plan->blocks; b++) {
+        size_t columns = ur__block_begin(plan, b + 1) - ur__block_begin(plan, b);
+        plan->width = plan->width < columns ? columns : plan->width;
+    }
+}
+
 /* Chooses the number of blocks; each has as many units as any other or one more. Where threads can gain from it, it is
  * even, so that two of them have one half each. From shapes alone, so that results do not depend on the machine. */
 static void choose_blocks(ur_plan *plan)
@@ -88,11 +98,7 @@ static void choose_blocks(ur_plan *plan)
     if (!plan->one_block && plan->blocks % 2 && plan->batch / 2 >= HALF && plan->blocks < most &&
         ur__work(plan) > (double)(plan->blocks + 1) * UR__WORTH_A_THREAD)
         plan->blocks++;
-    plan->width = 0;
-    for (size_t b = 0; b < plan->blocks; b++) {
-        size_t columns = ur__block_begin(plan, b + 1) - ur__block_begin(plan, b);
-        plan->width = plan->width < columns ? columns : plan->width;
-    }
+    set_blocks(plan, plan->blocks);
 }
 
 /* ---- what the caller reads */
@@ -308,16 +314,41 @@ static void place_masks(ur_plan *plan)
         place(&plan->full_bytes, round_up(plan->program.line[plan->mask].values * sizeof(uint32_t), UR__LINE));
 }
 
-bool ur__layout(ur_plan *plan)
+/* As it was before the first layout. */
+static void reset(ur_plan *plan)
+{
+    for (size_t l = 0; l < plan->program.lines; l++) {
+        plan->line[l].home = UR__HOMELESS;
+        plan->line[l].part = UR__NOWHERE;
+        plan->line[l].offset = 0;
+        plan->line[l].slots = 0;
+        plan->line[l].slot_bytes = 0;
+    }
+    for (size_t i = 0; i < plan->exports; i++)
+        plan->export[i].direct = false;
+    plan->memory_bytes = plan->parts_bytes = plan->block_bytes = plan->full_bytes = 0;
+}
+
+size_t ur__more_blocks(const ur_plan *plan)
+{
+    size_t all = units(plan), each = (all + plan->blocks - 1) / plan->blocks, less = each / 8 ? each / 8 : 1;
+    return plan->one_block || each < 2 ? 0 : (all + each - less - 1) / (each - less);
+}
+
+bool ur__layout(ur_plan *plan, size_t blocks)
 {
     ur_plan *alive = plan->alive;
-    if (alive)
-        share_stored(plan, alive);
-    choose_blocks(alive ? alive : plan);
+    reset(plan);
     if (alive) {
-        plan->width = alive->width;
-        plan->blocks = alive->blocks;
+        reset(alive);
+        share_stored(plan, alive);
     }
+    choose_blocks(alive ? alive : plan);
+    if (alive)
+        plan->blocks = alive->blocks;
+    set_blocks(plan, blocks ? blocks : plan->blocks);
+    if (alive)
+        set_blocks(alive, plan->blocks);
     ur__place_packed(plan);
     if (!place_exports(plan))
         return false;

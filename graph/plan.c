@@ -204,33 +204,43 @@ static void clear_own(void *arg, int number)
     memset(plan->block + (size_t)number * plan->worker_bytes, 0, plan->worker_bytes);
 }
 
-/* One allocation for all; its parts begin on cache lines, a worker's on a pair of them, for they are fetched so. */
-static bool take_memory(ur_plan *plan)
+static size_t packed_bytes(const ur_plan *plan)
 {
-    enum { PAIR = 2 * UR__LINE };
-    size_t e = ur_dtype_bytes(plan->tape->dtype), sums = plan->blocks * plan->parts_bytes, packed;
-    size_t own = (plan->packed_elements * e + UR__LINE - 1) / UR__LINE * UR__LINE;
-    packed = own + (plan->alive ? (plan->alive->packed_elements * e + UR__LINE - 1) / UR__LINE * UR__LINE : 0);
-    size_t shared = (plan->memory_bytes + sums + packed + PAIR - 1) / PAIR * PAIR;
+    return (plan->packed_elements * ur_dtype_bytes(plan->tape->dtype) + UR__LINE - 1) / UR__LINE * UR__LINE;
+}
+
+/* The bytes of everything, when all its parts are known: what the workers share, then each worker's own, which lie on
+ * pairs of cache lines, for they are fetched so. */
+enum { PAIR = 2 * UR__LINE };
+static void add_bytes(ur_plan *plan)
+{
+    plan->packed_bytes = packed_bytes(plan) + (plan->alive ? packed_bytes(plan->alive) : 0);
+    plan->shared_bytes =
+        (plan->memory_bytes + plan->blocks * plan->parts_bytes + plan->packed_bytes + PAIR - 1) / PAIR * PAIR;
     plan->worker_bytes = (plan->block_bytes + plan->full_bytes + plan->scratch_bytes + PAIR - 1) / PAIR * PAIR;
     size_t all = ur__times(plan->workers, plan->worker_bytes);
-    plan->allocation_bytes = all > SIZE_MAX / 4 ? SIZE_MAX : shared + all + PAIR;
+    plan->allocation_bytes = all > SIZE_MAX / 4 ? SIZE_MAX : plan->shared_bytes + all + PAIR;
+}
+
+/* One allocation for all; its parts begin on cache lines. */
+static bool take_memory(ur_plan *plan)
+{
     plan->allocation = (char *)ur__take(plan->tape, plan->allocation_bytes);
     if (!plan->allocation)
         return false;
     plan->memory = plan->allocation + (PAIR - (size_t)((uintptr_t)plan->allocation % PAIR)) % PAIR;
     plan->sums = plan->memory + plan->memory_bytes;
-    plan->packed = plan->sums + sums;
-    plan->block = plan->memory + shared;
+    plan->packed = plan->sums + plan->blocks * plan->parts_bytes;
+    plan->block = plan->memory + plan->shared_bytes;
     plan->full = plan->block + plan->block_bytes;
     plan->scratch = plan->full + plan->full_bytes;
-    memset(plan->memory, 0, shared);
+    memset(plan->memory, 0, plan->shared_bytes);
     ur__pool_work(plan->pool, (int)plan->workers, clear_own, plan);
     if (plan->alive) {
         plan->alive->memory = plan->memory;
         plan->alive->sums = plan->sums;
         plan->alive->parts_bytes = plan->parts_bytes;
-        plan->alive->packed = plan->packed + own;
+        plan->alive->packed = plan->packed + packed_bytes(plan);
         plan->alive->block = plan->block;
         plan->alive->full = plan->full;
         plan->alive->scratch = plan->scratch;
@@ -262,7 +272,15 @@ static void place_states(ur_plan *plan)
     }
 }
 
-static bool build_reference(ur_plan *plan)
+/* May it take so many bytes? */
+static bool fits(const ur_plan *plan, size_t bytes, size_t memory)
+{
+    return !memory || bytes <= memory ||
+           ur__fail(&plan->tape->error, "ur_plan_new: the plan takes at least %zu bytes, %zu are allowed", bytes,
+                    memory);
+}
+
+static bool build_reference(ur_plan *plan, const ur_plan_options *o)
 {
     size_t e = ur_dtype_bytes(plan->tape->dtype);
     for (size_t i = 0; i < plan->exports; i++) {
@@ -273,19 +291,17 @@ static bool build_reference(ur_plan *plan)
     }
     plan->memory_bytes = (plan->memory_bytes + UR__LINE - 1) / UR__LINE * UR__LINE;
     place_states(plan);
-    return ur__reference_new(plan) && take_memory(plan);
+    if (!ur__reference_new(plan))
+        return false;
+    add_bytes(plan);
+    return fits(plan, plan->allocation_bytes + ur__reference_bytes(plan), o ? o->memory : 0) && take_memory(plan);
 }
 
-static bool build(ur_plan *plan, const ur_plan_options *o)
+/* Lays out so many blocks, 0: as many as suit the cache, and counts the bytes for one worker: the blocks, which the order
+ * of sums depends on, may not depend on the threads. */
+static bool lay_out(ur_plan *plan, size_t blocks)
 {
-    if (!list_exports(plan, o))
-        return false;
-    if (plan->finite || (o && o->reference))
-        return build_reference(plan);
-    if (!roll(plan))
-        return false;
-    find_exports(plan);
-    if (!compile(plan) || !ur__lengths(plan) || !compile_alive(plan) || !ur__layout(plan))
+    if (!ur__layout(plan, blocks))
         return false;
     place_states(plan);
     measure_scratch(plan);
@@ -293,7 +309,46 @@ static bool build(ur_plan *plan, const ur_plan_options *o)
         measure_scratch(plan->alive);
         most(&plan->scratch_bytes, plan->alive->scratch_bytes);
     }
+    plan->workers = 1;
+    add_bytes(plan);
+    return true;
+}
+
+/* The widest layout that takes no more memory than allowed, 0: any. Every block has sums of its own, so that the least
+ * memory is not always that of the narrowest blocks. What could be tried next, to compute values again in place of
+ * saving them and to save them at some steps only, belongs here, before the refusal. Then as many workers as there is
+ * memory for. */
+static bool lay_out_within(ur_plan *plan, size_t memory)
+{
+    size_t least = SIZE_MAX, blocks = 0;
+    do {
+        if (!lay_out(plan, blocks))
+            return false;
+        least = plan->allocation_bytes < least ? plan->allocation_bytes : least;
+        blocks = ur__more_blocks(plan);
+    } while (memory && plan->allocation_bytes > memory && blocks);
+    if (!fits(plan, least, memory))
+        return false;
     choose_workers(plan);
+    for (add_bytes(plan); memory && plan->allocation_bytes > memory; add_bytes(plan))
+        plan->workers--;
+    return true;
+}
+
+static bool build(ur_plan *plan, const ur_plan_options *o)
+{
+    if (!list_exports(plan, o))
+        return false;
+    if (plan->finite || (o && o->reference))
+        return build_reference(plan, o);
+    if (!roll(plan))
+        return false;
+    find_exports(plan);
+    if (!compile(plan) || !ur__lengths(plan) || !compile_alive(plan) || !lay_out_within(plan, o ? o->memory : 0))
+        return false;
+    ur__drop_packings(plan);
+    if (plan->alive)
+        ur__drop_packings(plan->alive);
     if (!take_memory(plan))
         return false;
     fill_constants(plan);

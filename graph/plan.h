@@ -97,6 +97,7 @@ typedef struct ur__instruction {
     uint32_t kernel;
     uint32_t y, a, b, c;
     uint32_t attr; /* first constant */
+    uint32_t line; /* what is computed, for explanations */
 } ur__instruction;
 
 /* A X, or A^T X: X is operand number x of the launch. */
@@ -205,14 +206,14 @@ struct ur_plan {
     size_t remainders, remainder_room;
     size_t launches, arguments, instructions, terms, packings, parts, attrs;
     size_t launch_room, argument_room, instruction_room, term_room, packing_room, part_room, attr_room;
-    size_t packed_elements;
+    size_t packed_elements, packed_bytes; /* bytes: those of the plan for living columns too */
 
     ur_pool *pool;
     size_t workers; /* that a run wakes, the caller among them */
 
     /* One allocation: the plan's memory, the blocks' sums, the packed matrices, then for each worker a block's memory
      * and scratch; `block`, `full` and `scratch` are those of worker 0, the next one's lie worker_bytes further. */
-    size_t memory_bytes, parts_bytes, block_bytes, full_bytes, scratch_bytes, worker_bytes;
+    size_t memory_bytes, parts_bytes, block_bytes, full_bytes, scratch_bytes, worker_bytes, shared_bytes;
     char *allocation, *memory, *sums, *packed, *block, *full, *scratch;
     size_t allocation_bytes, most_operands, addresses_bytes;
 };
@@ -222,10 +223,15 @@ struct ur_plan {
 bool ur__columns(ur_plan *plan);
 void ur__fold(ur_plan *plan);
 bool ur__group(ur_plan *plan);
+bool ur__lengths(ur_plan *plan);
 /* Gives the packed matrices their places, now that the width of a block is known. */
 void ur__place_packed(ur_plan *plan);
-bool ur__lengths(ur_plan *plan);
-bool ur__layout(ur_plan *plan);
+/* Forgets what is packed twice, when the layout is final. */
+void ur__drop_packings(ur_plan *plan);
+/* Lays everything out for so many blocks, 0: as many as suit the cache. May be called again. */
+bool ur__layout(ur_plan *plan, size_t blocks);
+/* The number of blocks to try after this one, each about an eighth narrower; 0: they have one cache line of columns. */
+size_t ur__more_blocks(const ur_plan *plan);
 void ur__run(ur_plan *plan);
 /* The first of the units of columns that belong to a block; block `blocks` begins behind the last one. */
 size_t ur__block_begin(const ur_plan *plan, size_t block);

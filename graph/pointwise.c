@@ -186,6 +186,7 @@ typedef struct writer {
     ur__launch *l;
     uint32_t *free; /* stack of free buffers */
     size_t frees;
+    uint32_t line; /* of the statement at hand */
     bool good;
 } writer;
 
@@ -241,6 +242,7 @@ static void instruct(writer *w, ur__instruction i)
                                   sizeof *plan->instruction);
     if (!w->good)
         return;
+    i.line = w->line;
     plan->instruction[plan->instructions++] = i;
     w->l->count++;
 }
@@ -261,13 +263,13 @@ static void write_sum(writer *w, const ur__statement *s)
         } else if (waiting == UR_NONE) {
             waiting = x;
         } else {
-            instruct(w, (ur__instruction){UR__ADD_ADD, y, sum, waiting, x, 0});
+            instruct(w, (ur__instruction){UR__ADD_ADD, y, sum, waiting, x, 0, 0});
             sum = y;
             waiting = UR_NONE;
         }
     }
     if (waiting != UR_NONE) {
-        instruct(w, (ur__instruction){UR__ADD, y, sum, waiting, 0, 0});
+        instruct(w, (ur__instruction){UR__ADD, y, sum, waiting, 0, 0, 0});
         sum = y;
     }
     for (size_t k = 0; k < n; k++) {
@@ -276,12 +278,12 @@ static void write_sum(writer *w, const ur__statement *s)
             continue;
         uint32_t a = operand(w, product, input(m, product, 0));
         uint32_t b = operand(w, product, input(m, product, 1));
-        instruct(w, sum == UR_NONE ? (ur__instruction){UR__MUL, y, a, b, 0, 0}
-                                   : (ur__instruction){UR__MUL_ADD, y, a, b, sum, 0});
+        instruct(w, sum == UR_NONE ? (ur__instruction){UR__MUL, y, a, b, 0, 0, 0}
+                                   : (ur__instruction){UR__MUL_ADD, y, a, b, sum, 0, 0});
         sum = y;
     }
     if (sum != y)
-        instruct(w, (ur__instruction){UR__COPY, y, sum, 0, 0, 0});
+        instruct(w, (ur__instruction){UR__COPY, y, sum, 0, 0, 0, 0});
 }
 
 /* Visits what the instructions of a form read. */
@@ -302,6 +304,7 @@ static void for_reads(ur__maker *m, const ur__statement *s, const form *f, void 
 
 static void write(writer *w, const ur__statement *s, const form *f)
 {
+    w->line = s->line;
     if (f->sum) {
         write_sum(w, s);
         for_reads(w->m, s, f, done, w);
@@ -312,7 +315,7 @@ static void write(writer *w, const ur__statement *s, const form *f)
         in[k] = operand(w, s, f->in[k]);
     for_reads(w->m, s, f, done, w);
     uint32_t y = result(w, s);
-    instruct(w, (ur__instruction){f->kernel, y, in[0], in[1], in[2], constants(w, s)});
+    instruct(w, (ur__instruction){f->kernel, y, in[0], in[1], in[2], constants(w, s), 0});
 }
 
 /* ---- a program */

@@ -309,6 +309,9 @@ typedef struct ur_train_options {
      * loss of an epoch is that of the whole sequences, with UR_MEAN_ALL the mean over all positions. A sequence is wrong
      * when any of its windows has an error. A mask of dropout is for one window. */
     bool stateful;
+    /* Bytes that the plans may take, ur_plan_options.memory; where there is one for evaluation too, it gets a third at
+     * most. 0: any number. No model file keeps it. */
+    size_t memory;
 } ur_train_options;
 
 /* The number of sequences that are left to train on, of n. */
@@ -344,8 +347,12 @@ const ur_score *ur_trainer_valid(const ur_trainer *trainer);
 int64_t ur_trainer_epochs(const ur_trainer *trainer);
 /* Step size of the epoch to come. */
 double ur_trainer_rate(const ur_trainer *trainer);
-/* Bytes of values that the plans and the optimiser hold. */
+/* Bytes of values that the plans and the optimiser hold, known before the first epoch; and the plans' part of them. The
+ * optimiser's, the gradient, states and best parameters, are among those of ur_tape_bytes. */
 size_t ur_trainer_bytes(const ur_trainer *trainer);
+size_t ur_trainer_plan_bytes(const ur_trainer *trainer);
+/* Writes the explanations of the plans: of training and, where there is one, of evaluation. */
+bool ur_trainer_explain(const ur_trainer *trainer, FILE *out);
 
 /* Writes a model, as ur_model_save does, with what it takes to train on: the optimiser's states and the best parameters
  * under `optim.`; in the metadata options and counters, and the true epoch and batch in place of the model's. */

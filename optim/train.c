@@ -131,7 +131,7 @@ ur_var *ur__new_roots(const ur_net *net, size_t n)
 }
 
 /* Plans these gradients, and behind them the loss, every output and, where they are handed on, the final states. */
-static ur_plan *plan_of(const ur_trainer *t, size_t n, ur_var *root)
+static ur_plan *plan_of(const ur_trainer *t, size_t n, ur_var *root, size_t memory)
 {
     const ur_net *net = t->net;
     root[n++] = net->loss;
@@ -139,13 +139,25 @@ static ur_plan *plan_of(const ur_trainer *t, size_t n, ur_var *root)
     n += (size_t)net->steps;
     for (size_t i = 0; i < net->states && t->windows; i++)
         root[n++] = net->state[i].final;
-    return ur_plan_new(net->tape, &(ur_plan_options){.roots = n, .root = root, .pool = net->pool});
+    return ur_plan_new(net->tape, &(ur_plan_options){.roots = n, .root = root, .pool = net->pool, .memory = memory});
 }
 
-static ur_plan *plan_forward(const ur_trainer *t)
+static ur_plan *plan_forward(const ur_trainer *t, size_t memory)
 {
     ur_var *root = ur__new_roots(t->net, 0);
-    return root ? plan_of(t, 0, root) : NULL;
+    return root ? plan_of(t, 0, root, memory) : NULL;
+}
+
+/* The plans. That of evaluation, which needs less, may take a third of the memory, the other one what is left. */
+static bool make_plans(ur_trainer *t)
+{
+    size_t memory = t->options.memory;
+    if (t->valid.data.n > 0 || t->looks_first) {
+        t->forward = plan_forward(t, memory ? (memory + 2) / 3 : 0);
+        memory -= memory ? ur_plan_bytes(t->forward) : 0;
+    }
+    t->plan = plan_of(t, t->roots, t->root, memory);
+    return !ur_tape_error(t->net->tape);
 }
 
 static bool prepare(ur_trainer *t, const ur_data *data)
@@ -154,11 +166,7 @@ static bool prepare(ur_trainer *t, const ur_data *data)
         return false;
     bool several = t->net->batch < ur_train_count(&t->options, data->n) || (t->windows && t->windows->count > 1);
     t->looks_first = t->options.until_zero_errors && (several || t->net->training.tape);
-    if (!divide(t, data) || !ur__update_prepare(t) || !(t->plan = plan_of(t, t->roots, t->root)))
-        return false;
-    if (t->valid.data.n > 0 || t->looks_first)
-        t->forward = plan_forward(t);
-    return !ur_tape_error(t->net->tape);
+    return divide(t, data) && ur__update_prepare(t) && make_plans(t);
 }
 
 ur_trainer *ur_trainer_new(ur_net *net, const ur_data *data, const ur_train_options *options)
@@ -373,8 +381,22 @@ size_t ur_trainer_bytes(const ur_trainer *trainer)
 {
     size_t count, vectors = 1 + (size_t)trainer->options.optim->states + (trainer->best != NULL);
     ur_params(trainer->net->tape, &count);
-    return ur_plan_bytes(trainer->plan) + ur_plan_bytes(trainer->forward) +
-           vectors * count * ur_dtype_bytes(ur_tape_dtype(trainer->net->tape));
+    return ur_trainer_plan_bytes(trainer) + vectors * count * ur_dtype_bytes(ur_tape_dtype(trainer->net->tape));
+}
+
+size_t ur_trainer_plan_bytes(const ur_trainer *trainer)
+{
+    return ur_plan_bytes(trainer->plan) + ur_plan_bytes(trainer->forward);
+}
+
+bool ur_trainer_explain(const ur_trainer *trainer, FILE *out)
+{
+    fprintf(out, "plan of training\n");
+    bool good = ur_plan_explain(trainer->plan, out);
+    if (!trainer->forward)
+        return good;
+    fprintf(out, "\nplan of evaluation\n");
+    return ur_plan_explain(trainer->forward, out) && good;
 }
 
 bool ur_net_evaluate(ur_net *net, const ur_data *data, ur_score *score)
@@ -382,7 +404,7 @@ bool ur_net_evaluate(ur_net *net, const ur_data *data, ur_score *score)
     if (!ur_net_fits(net, data))
         return false;
     ur_trainer t = {.net = net};
-    t.forward = plan_forward(&t);
+    t.forward = plan_forward(&t, 0);
     ur__part part = part_of(data, net->options.reduction, data->order, data->n);
     bool good = t.forward && look(&t, &part, score);
     ur_plan_free(t.forward);

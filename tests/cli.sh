@@ -135,6 +135,44 @@ has out '^tape bytes [0-9]+$'
 has out '^plan bytes [0-9]+$'
 [ ! -e never.safetensors ] || fail '--dry-run wrote a model'
 empty err
+has out '^optimiser bytes [0-9]+$'
+has out '^total bytes [0-9]+$'
+total=$(awk '/^(tape|optimiser|plan) bytes/ { n += $3 } END { print n }' out)
+has out "^total bytes $total\$"
+lines out 7
+
+# ---- plans: explained, and within a number of bytes
+
+small_lstm='lstm --task reber --count 100 --hidden 20'
+# shellcheck disable=SC2086
+expect 0 train $small_lstm --dry-run
+bytes=$(sed -n 's/^plan bytes //p' out)
+# shellcheck disable=SC2086
+expect 0 train $small_lstm --dry-run --memory $((bytes * 2 / 3))
+[ "$(sed -n 's/^plan bytes //p' out)" -le $((bytes * 2 / 3)) ] || fail '--memory: the plan takes more'
+# shellcheck disable=SC2086
+expect 2 train $small_lstm --memory 1000
+has err '^unroll: ur_plan_new: the plan takes at least [0-9]+ bytes, 1000 are allowed$'
+lines err 1
+empty out
+# shellcheck disable=SC2086
+expect 0 train $small_lstm --dry-run --valid 0.2 --memory $((bytes * 2))
+[ "$(sed -n 's/^plan bytes //p' out)" -le $((bytes * 2)) ] || fail '--memory: two plans take more'
+# shellcheck disable=SC2086
+expect 0 train $small_lstm --epochs 2 --quiet --explain-plan
+has out '^plan of training$'
+has out "^      phi.net = Wphi' x [+] Whphi' h\[t-1\] [+] bphi$"
+has out '^      c = kappa [.][*] u [+] phi [.][*] c\[t-1\]$'
+has out '^epochs 2$'
+cp out explained.txt
+# shellcheck disable=SC2086
+expect 0 train $small_lstm --epochs 2 --quiet --explain-plan
+same out explained.txt
+# shellcheck disable=SC2086
+expect 0 train $small_lstm --explain-plan --dry-run --valid 0.2
+has out '^plan of evaluation$'
+has out '^total bytes [0-9]+$'
+! grep -q '^loss ' out || fail '--dry-run trained'
 expect 0 train rnn $small --until-zero-errors --quiet
 has out '^zero errors not reached$'
 

@@ -158,6 +158,8 @@ wrong train rnn --task reber --lr 0.1x
 wrong train rnn --task reber --batch 0
 wrong train rnn --task reber --epochs -1
 wrong train rnn --task reber --threads 0
+wrong train rnn --task reber --memory 0
+wrong train rnn --task reber --memory 10K
 wrong train rnn --task reber --seed -1
 wrong train rnn --task reber --out sigmod
 wrong train rnn --task reber --loss bec

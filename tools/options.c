@@ -120,7 +120,10 @@ static const option table[] = {
     TEXT_ROW("resume", resume, TRAIN, "FILE", "goes on from a model that --save wrote, to --epochs in all"),
     TEXT_ROW("log", log, TRAIN, "FILE.csv", "writes loss and errors of each epoch"),
     TEXT_ROW("plot", plot, TRAIN, "FILE.svg", "draws loss and errors"),
-    FLAG_ROW("dry-run", dry_run, TRAIN, "trains nothing, prints the sizes of the network and of its tape"),
+    NUMBER_ROW("memory", memory, TRAIN, INTEGER, 1, 9e15, "BYTES",
+               "what the plans may take; fewer sequences at a time are computed then"),
+    FLAG_ROW("dry-run", dry_run, TRAIN, "makes all ready and prints its sizes; trains and writes nothing"),
+    FLAG_ROW("explain-plan", explain_plan, TRAIN, "prints how the network is computed: loops, products, bytes"),
     /* one pass */
     TEXT_ROW("weights", weights, RUN, "FILE", "the cell's parameters by their names, safetensors"),
     TEXT_ROW("input", input, RUN, "X.npy|-", "x [N,T,d], or a step a line from stdin"),

@@ -23,7 +23,8 @@ typedef struct options {
     /* training */
     double lr, momentum, clip_norm, clip_value, weight_decay, valid; /* lr and momentum 0: not given */
     int64_t optim, schedule, epochs, batch, seed, patience;          /* -1: not given */
-    bool until_zero_errors, shuffle, stateful, dry_run;
+    int64_t memory;                                                  /* 0: not given */
+    bool until_zero_errors, shuffle, stateful, dry_run, explain_plan;
     const char *save, *resume, *log, *plot, *freeze;
     /* others */
     const char *weights, *input, *lengths, *target, *weight, *grad, *state, *state_out;

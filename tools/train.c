@@ -61,6 +61,7 @@ static bool override(const options *o, ur_train_options *t)
     t->valid = o->valid > 0 ? o->valid : t->valid;
     t->patience = o->patience ? o->patience : t->patience;
     t->freeze = o->freeze ? o->freeze : t->freeze;
+    t->memory = (size_t)o->memory;
     t->shuffle |= o->shuffle;
     t->until_zero_errors |= o->until_zero_errors;
     t->stateful |= o->stateful;
@@ -162,12 +163,19 @@ static bool prepare(run *r)
 /* What --dry-run says. */
 static void print_sizes(const run *r)
 {
-    size_t parameters;
+    size_t parameters, plan = ur_trainer_plan_bytes(r->trainer), optimiser = ur_trainer_bytes(r->trainer) - plan;
+    size_t tape = ur_tape_bytes(r->tape) - optimiser;
     ur_params(r->tape, &parameters);
     printf("sequences %lld of up to %lld steps, batch %lld\nparameters %zu\ntape nodes %zu\ntape bytes %zu\n"
-           "plan bytes %zu\n",
+           "optimiser bytes %zu\nplan bytes %zu\ntotal bytes %zu\n",
            (long long)r->data->n, (long long)r->data->steps, (long long)r->net->batch, parameters,
-           ur_tape_nodes(r->tape), ur_tape_bytes(r->tape), ur_trainer_bytes(r->trainer));
+           ur_tape_nodes(r->tape), tape, optimiser, plan, tape + optimiser + plan);
+}
+
+/* What --explain-plan says. */
+static bool explain(const run *r)
+{
+    return ur_trainer_explain(r->trainer, stdout) || complain("stdout: cannot be written") == DONE;
 }
 
 /* ---- epochs */
@@ -249,7 +257,7 @@ static int train(const options *o)
 {
     run r = {.o = o};
     int status = BAD_INPUT;
-    bool ready = prepare(&r);
+    bool ready = prepare(&r) && (!o->explain_plan || explain(&r));
     if (ready && o->dry_run) {
         print_sizes(&r);
         status = DONE;
@@ -276,7 +284,9 @@ const command command_train = {
             "pass: a position is wrong when its predicted set, o >= 0.5 or with softmax the largest, is not the\n"
             "target's. A task brings its own --out and --loss; with --data they are to be given, for without --out\n"
             "the hidden units are the outputs, and the loss is mse, or ce where y holds classes. Ctrl-C ends after\n"
-            "the epoch and saves. Progress goes to stderr, the results to stdout.",
+            "the epoch and saves. Progress goes to stderr, the results to stdout. --dry-run tells the bytes that a\n"
+            "training takes, --memory bounds those of its plans, the larger part of them: narrower blocks of the\n"
+            "batch are computed one after another, and sums over them may be rounded in another way.",
     .example = "unroll train rnn --task reber --hidden 4 --lr 1 --reduce mean --epochs 10000 \\\n"
                "    --until-zero-errors --save reber.safetensors --log run.csv --plot loss.svg",
     .run = train,

@@ -21,6 +21,7 @@ typedef real vec __attribute__((vector_size(UR_VECTOR), aligned(sizeof(real)), m
 #if defined(__clang__)
 #define UNROLL _Pragma("clang loop unroll(full)")
 #define INDEPENDENT _Pragma("clang loop vectorize(assume_safety)")
+#pragma clang diagnostic ignored "-Wpass-failed" /* those that call libm stay as they are */
 #else
 #define UNROLL _Pragma("GCC unroll 16")
 #define INDEPENDENT _Pragma("GCC ivdep")

@@ -1,0 +1,32 @@
+/* explain.h - what label.c hands to explain.c: names for the lines of a plan. */
+#ifndef UR_EXPLAIN_H
+#define UR_EXPLAIN_H
+
+#include "plan.h"
+
+/* Names, found as they are asked for. */
+typedef struct ur__labels {
+    const ur_plan *plan; /* whose aliases count */
+    uint32_t *origin;    /* by line: a node that a value of it is the adjoint of, UR_NONE: none */
+    uint32_t *number;    /* by line: lines of one text are told apart by numbers, 0: not asked for yet */
+    uint32_t *known;     /* the lines that were asked for */
+    size_t count, bytes;
+} ur__labels;
+
+/* Where the reader is: iteration begin, of `length` equal ones, of a loop; NULL: outside of all. */
+typedef struct ur__moment {
+    const ur__loop *loop;
+    uint32_t begin, length;
+} ur__moment;
+
+bool ur__labels_new(const ur_plan *plan, ur__labels *labels);
+void ur__labels_free(ur__labels *labels);
+/* A line's name: that on the tape, `dWh` for the adjoint of Wh, `phi.net` and `delta.phi` for what stands under a
+ * function in the scope phi, and for its adjoint, `tanh(c)`; or else its scope and operation. */
+void ur__label(ur__labels *labels, uint32_t line, ur__text *out);
+/* An operand with its time: `h[t-1]` in a loop, `h[7]` elsewhere. */
+void ur__label_ref(ur__labels *labels, ur__ref ref, ur__moment at, ur__text *out);
+/* The step of an iteration; without steps its number, from 1. 0: outside of loops. */
+int64_t ur__step_at(const ur__loop *loop, uint32_t iteration);
+
+#endif

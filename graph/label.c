@@ -1,0 +1,205 @@
+/* label.c - names for the lines of a plan, from the names and scopes of the tape. */
+#include <string.h>
+
+#include "explain.h"
+
+/* ---- what is the adjoint of what */
+
+static bool is_better(const ur_plan *plan, uint32_t node, uint32_t known)
+{
+    return known == UR_NONE || ur__name_of(plan->tape, ur__unmasked(plan->tape, node)) ||
+           !ur__name_of(plan->tape, ur__unmasked(plan->tape, known));
+}
+
+/* The line that computes a node; UR_NONE: none does. */
+static uint32_t line_of(const ur_plan *plan, uint32_t node)
+{
+    if (!node || node >= plan->program.nodes || plan->program.place[node].line == UR_NONE)
+        return UR_NONE;
+    ur__position place = plan->program.place[node];
+    ur__ref ref = ur__resolve(plan, (ur__ref){.line = place.line, .first = (int32_t)place.value, .count = 1});
+    return plan->program.line[ref.line].loop == UR_NONE ? UR_NONE : ref.line;
+}
+
+/* The last node of those that have a name, or else of all. */
+static void find_origins(const ur__labels *labels)
+{
+    const ur_plan *plan = labels->plan;
+    const ur_tape *tape = plan->tape;
+    for (size_t i = 0; i < tape->sweeps; i++)
+        for (uint32_t v = 0; v <= tape->sweep[i].y; v++) {
+            uint32_t line = line_of(plan, tape->sweep[i].adjoint[v]);
+            if (line != UR_NONE && is_better(plan, v, labels->origin[line]))
+                labels->origin[line] = v;
+        }
+}
+
+bool ur__labels_new(const ur_plan *plan, ur__labels *labels)
+{
+    size_t lines = plan->program.lines;
+    *labels = (ur__labels){.plan = plan, .bytes = 3 * lines * sizeof(uint32_t)};
+    labels->origin = (uint32_t *)ur__take(plan->tape, labels->bytes);
+    if (!labels->origin)
+        return false;
+    labels->number = labels->origin + lines;
+    labels->known = labels->number + lines;
+    memset(labels->origin, 0xff, lines * sizeof(uint32_t)); /* UR_NONE */
+    memset(labels->number, 0, lines * sizeof(uint32_t));
+    find_origins(labels);
+    return true;
+}
+
+void ur__labels_free(ur__labels *labels)
+{
+    ur__give(labels->plan->tape, labels->origin, labels->bytes);
+}
+
+/* ---- the text of a node */
+
+/* What a function is applied to: a sum or a product. */
+static bool is_net(const ur_tape *tape, uint32_t node)
+{
+    const ur__node *n = &tape->node[node];
+    return n->scope && (n->op->kernel == UR__MATMUL || n->op->kernel == UR__ADD || n->op == &ur_op_sum_of);
+}
+
+/* The modules around a scope and its own name: `layer0.phi`. */
+static void print_scope(const ur_tape *tape, uint32_t scope, bool own, ur__text *out)
+{
+    if (!scope)
+        return;
+    const ur__scope *s = &tape->scope[scope - 1];
+    print_scope(tape, s->parent, false, out);
+    if (own || s->module)
+        ur__print(out, "%s%s", s->name, own ? "" : ".");
+}
+
+static uint32_t origin_of(const ur__labels *labels, uint32_t node)
+{
+    uint32_t line = line_of(labels->plan, node);
+    return line == UR_NONE ? UR_NONE : labels->origin[line];
+}
+
+/* tanh(c): a function of a named value. */
+static bool print_function(const ur_tape *tape, uint32_t node, ur__text *out)
+{
+    const ur__node *n = &tape->node[node];
+    if (n->inputs != 1 || n->op->print || n->op->kind != UR_MAP)
+        return false;
+    const char *name = ur__name_of(tape, ur__unmasked(tape, ur__in(tape, n, 0)));
+    if (name)
+        ur__print(out, "%s(%s)", n->op->name, name);
+    return name != NULL;
+}
+
+static void print_node(const ur__labels *labels, uint32_t node, int depth, ur__text *out)
+{
+    enum { DEEPEST = 3 };
+    const ur_tape *tape = labels->plan->tape;
+    node = ur__unmasked(tape, node);
+    const char *name = ur__name_of(tape, node);
+    uint32_t origin = depth < DEEPEST ? origin_of(labels, node) : UR_NONE;
+    if (name) {
+        ur__print(out, "%s", name);
+    } else if (tape->node[node].op == &ur_op_const) {
+        ur__print(out, "%g", ur__attr(tape, &tape->node[node])[0]);
+    } else if (origin != UR_NONE && origin != node) {
+        uint32_t of = ur__unmasked(tape, origin);
+        bool net = !ur__name_of(tape, of) && is_net(tape, of) && origin_of(labels, of) == UR_NONE;
+        ur__print(out, net ? "delta." : "d");
+        if (net)
+            print_scope(tape, tape->node[of].scope, true, out);
+        else
+            print_node(labels, of, depth + 1, out);
+    } else if (!print_function(tape, node, out)) {
+        print_scope(tape, tape->node[node].scope, true, out);
+        ur__print(out, "%s%s", tape->node[node].scope ? "." : "",
+                  is_net(tape, node) ? "net" : tape->node[node].op->name);
+    }
+}
+
+/* ---- the name of a line */
+
+enum { LABEL = 160 };
+
+static void base_of(const ur__labels *labels, uint32_t line, char text[LABEL])
+{
+    ur__text out = {.text = text, .bytes = LABEL};
+    text[0] = 0;
+    print_node(labels, labels->plan->program.line[line].node, 0, &out);
+}
+
+/* How many lines of this text were asked for before? */
+static uint32_t count_equal(const ur__labels *labels, const char *text)
+{
+    uint32_t equal = 0;
+    for (size_t i = 0; i < labels->count; i++) {
+        char other[LABEL];
+        base_of(labels, labels->known[i], other);
+        equal += strcmp(text, other) == 0;
+    }
+    return equal;
+}
+
+void ur__label(ur__labels *labels, uint32_t line, ur__text *out)
+{
+    char text[LABEL];
+    base_of(labels, line, text);
+    if (ur__node_of(labels->plan, line)->op == &ur_op_const) {
+        ur__print(out, "%s", text);
+        return;
+    }
+    if (!labels->number[line]) {
+        labels->number[line] = 1 + count_equal(labels, text);
+        labels->known[labels->count++] = line;
+    }
+    ur__print(out, "%s", text);
+    if (labels->number[line] > 1)
+        ur__print(out, "#%u", (unsigned)labels->number[line]);
+}
+
+/* ---- time */
+
+static bool is_straight(const ur__loop *loop)
+{
+    return !loop || (loop->direction == 0 && loop->iterations == 1);
+}
+
+int64_t ur__step_at(const ur__loop *loop, uint32_t iteration)
+{
+    if (is_straight(loop))
+        return 0;
+    return loop->direction ? loop->step + (int64_t)loop->direction * iteration : (int64_t)iteration + 1;
+}
+
+static int64_t step_of(const ur_plan *plan, uint32_t line, int64_t value)
+{
+    const ur__program *p = &plan->program;
+    const ur__line *l = &p->line[line];
+    const ur__node *n = &plan->tape->node[l->node];
+    if (n->op == &ur_op_param || n->op == &ur_op_const)
+        return 0;
+    if (l->loop == UR_NONE)
+        return plan->tape->node[p->leaf[l->first + (size_t)value]].step;
+    const ur__loop *loop = &p->loop[l->loop];
+    return is_straight(loop) ? n->step : ur__step_at(loop, l->begin + (uint32_t)value);
+}
+
+void ur__label_ref(ur__labels *labels, ur__ref ref, ur__moment at, ur__text *out)
+{
+    const ur_plan *plan = labels->plan;
+    int64_t first = step_of(plan, ref.line, ref.first);
+    if (ur__node_of(plan, ref.line)->op == &ur_op_input) /* inputs of several names may be one line */
+        print_node(labels, plan->program.leaf[plan->program.line[ref.line].first + (uint32_t)ref.first], 0, out);
+    else
+        ur__label(labels, ref.line, out);
+    if (first == 0)
+        return;
+    if (ref.count > 1)
+        ur__print(out, "[%lld..%lld]", (long long)first,
+                  (long long)step_of(plan, ref.line, ref.first + (int64_t)ref.stride * (ref.count - 1)));
+    else if (is_straight(at.loop) || (ref.stride == 0 && at.length > 1))
+        ur__print(out, "[%lld]", (long long)first);
+    else if (first != ur__step_at(at.loop, at.begin))
+        ur__print(out, "[t%+lld]", (long long)(first - ur__step_at(at.loop, at.begin)));
+}

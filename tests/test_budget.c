@@ -1,0 +1,185 @@
+/* test_budget.c - plans within a number of bytes: they keep it, compute the same, and say so when it is too little. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "../layers/layers.h"
+#include "support.h"
+
+enum { D = 3, M = 12, STEPS = 9, BATCH = 50, SMALL = 5 };
+
+typedef struct machine {
+    ur_tape *tape;
+    ur_net *net;
+    ur_plan *plan;
+    ur_var root[64];
+    size_t roots;
+} machine;
+
+static double draw(const char *stream, size_t i)
+{
+    return 2 * ur_random(5, stream, i) - 1;
+}
+
+/* Random parameters, inputs, targets; sequences of 0 to STEPS steps. */
+static void fill(const machine *m)
+{
+    size_t count;
+    int64_t batch = m->net->batch;
+    double values[D * BATCH], alive[BATCH], theta[4096];
+    ur_params(m->tape, &count);
+    ck_assert_uint_le(count, 4096);
+    for (size_t i = 0; i < count; i++)
+        theta[i] = draw("theta", i);
+    if (ur_tape_dtype(m->tape) == UR_F64)
+        memcpy(ur_params(m->tape, &count), theta, count * sizeof *theta);
+    for (int64_t t = 0; t < STEPS; t++) {
+        for (int64_t i = 0; i < D * batch; i++)
+            values[i] = draw("x", (size_t)(t * D * batch + i));
+        for (int64_t b = 0; b < batch; b++)
+            alive[b] = t < STEPS - b % 5;
+        ur_write(m->net->x[t], (size_t)(D * batch), values);
+        ur_write(m->net->y[t], (size_t)(D * batch), values);
+        ur_write(m->net->alive[t], (size_t)batch, alive);
+    }
+    double factor = 1.0 / (double)batch;
+    ur_write(m->net->factor, 1, &factor);
+    assert_good(m->tape, "values");
+}
+
+static machine new_machine(const char *cell, ur_dtype dtype, int64_t batch, bool batch_norm)
+{
+    ur_net_options options = {.cell = ur_cell_find(cell),
+                              .inputs = D,
+                              .hidden = M,
+                              .outputs = D,
+                              .out = UR_IDENTITY,
+                              .hidden_activation = UR_TANH,
+                              .batch_norm = batch_norm,
+                              .loss = UR_MSE};
+    machine m = {.tape = new_tape(dtype)};
+    m.net = ur_net_new(m.tape, &options, STEPS, batch);
+    ck_assert(m.net && ur_net_differentiate(m.net));
+    for (; m.roots < m.net->params; m.roots++)
+        m.root[m.roots] = m.net->gradient[m.roots];
+    m.root[m.roots++] = m.net->loss;
+    m.root[m.roots++] = m.net->o[STEPS - 1];
+    return m;
+}
+
+static ur_plan *plan_within(const machine *m, size_t memory)
+{
+    return ur_plan_new(m->tape, &(ur_plan_options){.roots = m->roots, .root = m->root, .memory = memory});
+}
+
+static void end(machine *m)
+{
+    ur_plan_free(m->plan);
+    ur_tape_free(m->tape);
+}
+
+/* The least that the refusal tells of. */
+static size_t least_of(machine *m)
+{
+    size_t least = 0, allowed = 0;
+    ck_assert_ptr_null(plan_within(m, 1));
+    const char *text = strstr(ur_tape_error(m->tape), "at least "), *comma = text ? strchr(text, ',') : NULL;
+    ck_assert_ptr_nonnull(comma);
+    least = strtoul(text + strlen("at least "), NULL, 10);
+    allowed = strtoul(comma + 1, NULL, 10);
+    ck_assert_uint_eq(allowed, 1);
+    return least;
+}
+
+/* Budgets from what the plan takes by itself down to the least that it can do with. */
+static void check_cell(const char *cell, ur_dtype dtype, bool batch_norm)
+{
+    machine refused = new_machine(cell, dtype, BATCH, batch_norm), m = new_machine(cell, dtype, BATCH, batch_norm);
+    size_t least = least_of(&refused), n, own;
+    m.plan = plan_within(&m, 0);
+    ck_assert_ptr_nonnull(m.plan);
+    own = ur_plan_bytes(m.plan);
+    ck_assert_msg(batch_norm ? least == own : least < own, "%s: least %zu of %zu", cell, least, own);
+    fill(&m);
+    ck_assert(ur_plan_run(m.plan));
+    ck_assert_uint_eq(own, ur_plan_bytes(m.plan));
+    const char *expected = (const char *)ur_plan_roots(m.plan, &n);
+    for (int step = 0; step <= 8; step++) {
+        size_t memory = own - (own - least) * (size_t)step / 8;
+        ur_plan *plan = plan_within(&m, memory);
+        assert_good(m.tape, cell);
+        ck_assert_uint_le(ur_plan_bytes(plan), memory);
+        ck_assert(ur_plan_run(plan));
+        if (dtype == UR_F64) {
+            const double *a = (const double *)(const void *)expected, *b = (const double *)ur_plan_roots(plan, &n);
+            ck_assert_msg(distance(n, a, b) <= 1e-12 * largest(n, a), "%s within %zu bytes: %g", cell, memory,
+                          distance(n, a, b));
+            ck_assert(largest(n, a) > 0);
+        }
+        ur_plan_free(plan);
+    }
+    end(&m);
+    end(&refused);
+}
+
+START_TEST(test_budgets)
+{
+    static const char *const cells[] = {"rnn", "lstm", "gru", "gated", "slstm", "brnn"};
+    for (size_t i = 0; i < sizeof cells / sizeof *cells; i++) {
+        check_cell(cells[i], UR_F64, false);
+        check_cell(cells[i], UR_F32, false);
+    }
+    check_cell("lstm", UR_F64, true);
+}
+END_TEST
+
+/* One byte less than the least is refused, and a batch of a few columns is one block. */
+START_TEST(test_refusals)
+{
+    for (int64_t batch = SMALL; batch <= BATCH; batch += BATCH - SMALL) {
+        machine a = new_machine("lstm", UR_F32, batch, false), b = new_machine("lstm", UR_F32, batch, false);
+        size_t least = least_of(&a);
+        b.plan = plan_within(&b, least);
+        assert_good(b.tape, "the least");
+        ck_assert_uint_eq(ur_plan_bytes(b.plan), least);
+        ck_assert_ptr_null(plan_within(&b, least - 1));
+        char expected[128];
+        snprintf(expected, sizeof expected, "ur_plan_new: the plan takes at least %zu bytes, %zu are allowed", least,
+                 least - 1);
+        ck_assert_str_eq(ur_tape_error(b.tape), expected);
+        end(&a);
+        end(&b);
+    }
+}
+END_TEST
+
+/* The reference execution has no narrower form. */
+START_TEST(test_reference)
+{
+    machine m = new_machine("rnn", UR_F64, SMALL, false);
+    m.plan = ur_plan_new(m.tape, &(ur_plan_options){.reference = true, .roots = m.roots, .root = m.root});
+    size_t bytes = ur_plan_bytes(m.plan);
+    ur_plan *same =
+        ur_plan_new(m.tape, &(ur_plan_options){.reference = true, .roots = m.roots, .root = m.root, .memory = bytes});
+    ck_assert_ptr_nonnull(same);
+    ur_plan_free(same);
+    ck_assert_ptr_null(ur_plan_new(
+        m.tape, &(ur_plan_options){.reference = true, .roots = m.roots, .root = m.root, .memory = bytes - 1}));
+    end(&m);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("budget");
+    TCase *all = tcase_create("all");
+    tcase_set_timeout(all, 60);
+    tcase_add_test(all, test_budgets);
+    tcase_add_test(all, test_refusals);
+    tcase_add_test(all, test_reference);
+    suite_add_tcase(suite, all);
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_ENV);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}

@@ -1,0 +1,227 @@
+/* test_explain.c - plans in words: what an LSTM's text says, a user's cell beside the library's, and odd tapes. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "../layers/layers.h"
+#include "support.h"
+
+enum { D = 7, M = 20, STEPS = 12, BATCH = 40, TEXT = 1 << 16 };
+
+/* ---- texts */
+
+/* The explanation; to be freed. */
+static char *explain(const ur_plan *plan)
+{
+    char *text = (char *)calloc(1, TEXT);
+    FILE *file = tmpfile();
+    ck_assert(text && file && ur_plan_explain(plan, file));
+    rewind(file);
+    ck_assert_uint_gt(fread(text, 1, TEXT - 1, file), 0);
+    fclose(file);
+    return text;
+}
+
+static int count(const char *text, const char *word)
+{
+    int n = 0;
+    for (const char *at = text; (at = strstr(at, word)); at++)
+        n++;
+    return n;
+}
+
+static void has(const char *text, const char *word)
+{
+    ck_assert_msg(strstr(text, word), "'%s' is not in\n%s", word, text);
+}
+
+/* ---- networks */
+
+/* The lecture's cell with a forget gate, as a user composes it. */
+static ur_var compose(ur_tape *tape, const ur_net_options *options, ur_var x, ur_var *state)
+{
+    (void)options;
+    ur_var h = state[0];
+    ur_var u = ur_name(ur_tanh(ur_affine(tape, "u", x, h)), "u");
+    ur_var phi = ur_name(ur_sigmoid(ur_affine(tape, "phi", x, h)), "phi");
+    ur_var kept = ur_mul(phi, h), fresh = ur_mul(ur_one_minus(phi), u);
+    return state[0] = ur_name(ur_add(kept, fresh), "h");
+}
+
+static const ur_cell composed = {
+    .name = "gated", .equations = "", .states = 1, .state = {{.name = "h"}}, .step = compose, .recurrent = true};
+
+/* The text of the plan of a network's gradients. */
+static char *explain_net(ur_net_options options, int64_t batch, ur_dtype dtype)
+{
+    ur_tape *tape = new_tape(dtype);
+    options.inputs = D;
+    options.hidden = M;
+    options.hidden_activation = UR_TANH;
+    options.loss = UR_MSE;
+    ur_net *net = ur_net_new(tape, &options, STEPS, batch);
+    ck_assert(net && ur_net_differentiate(net));
+    ur_plan *plan = ur_plan_new(tape, &(ur_plan_options){.roots = net->params, .root = net->gradient});
+    assert_good(tape, "plan");
+    char *text = explain(plan), *again = explain(plan), total[64];
+    ck_assert_str_eq(text, again);
+    snprintf(total, sizeof total, "\n%zu bytes; the tape has ", ur_plan_bytes(plan));
+    has(text, total);
+    free(again);
+    ur_plan_free(plan);
+    ur_tape_free(tape);
+    return text;
+}
+
+/* One product a step forward, one backward, and the lecture's formulas around them. */
+START_TEST(test_lstm)
+{
+    char *text = explain_net((ur_net_options){.cell = ur_cell_find("lstm")}, BATCH, UR_F32);
+    ck_assert_int_eq(count(text, "\n    product ["), 2);
+    has(text, "    product [80,27]\n      kappa.net = Wkappa' x + Whkappa' h[t-1] + bkappa\n");
+    has(text, "      u.net = Wu' x + Whu' h[t-1] + bu\n");
+    has(text, "      kappa = sigmoid(kappa.net)\n");
+    has(text, "      c = kappa .* u + phi .* c[t-1]\n");
+    has(text, "      h = omega .* tanh(c)\n");
+    has(text, "    product [20,80]\n");
+    has(text, "Whkappa delta.kappa[t+1]");
+    has(text, "      delta.phi = dc .* c[t-1] .* phi .* (1 - phi)\n");
+    has(text, "dWhu, dWhomega, dWhphi, dWhkappa += h[t-1] (delta.u, ");
+    has(text, "    contraction [7,80], 12 steps: ");
+    has(text, "  saved values of a block ");
+    has(text, "12 x ");
+    has(text, "tanh(c)");
+    has(text, "loop of 12 steps\n  t = 1: product [80,7], elementwise [20]\n  t = 2 to 12\n");
+    ck_assert_ptr_null(strstr(text, "not rolled"));
+    free(text);
+}
+END_TEST
+
+/* The bytes of the parts are those of the whole. */
+START_TEST(test_bytes)
+{
+    static const char *const cells[] = {"rnn", "lstm", "slstm", "mlstm", "gru", "brnn"};
+    for (size_t i = 0; i < sizeof cells / sizeof *cells; i++) {
+        char *text = explain_net((ur_net_options){.cell = ur_cell_find(cells[i])}, BATCH, UR_F64);
+        size_t whole = 0, sum = 0;
+        for (char *line = strtok(text, "\n"); line; line = strtok(NULL, "\n"))
+            if (strstr(line, " bytes; the tape has "))
+                whole = strtoul(line, NULL, 10);
+            else if (whole && strncmp(line, "  ", 2) == 0 && line[2] >= 'a' && line[2] != 't')
+                sum += strtoul(line + strcspn(line, "0123456789"), NULL, 10);
+        ck_assert_uint_gt(whole, 0);
+        ck_assert_uint_eq(sum, whole);
+        free(text);
+    }
+}
+END_TEST
+
+START_TEST(test_composed)
+{
+    static const int64_t batches[] = {1, 5, 32, 400};
+    for (size_t i = 0; i < sizeof batches / sizeof *batches; i++) {
+        char *own = explain_net((ur_net_options){.cell = &composed}, batches[i], UR_F32);
+        char *library = explain_net((ur_net_options){.cell = ur_cell_find("gated")}, batches[i], UR_F32);
+        ck_assert_str_eq(own, library);
+        has(own, "u = tanh(");
+        free(own);
+        free(library);
+    }
+}
+END_TEST
+
+/* Few columns, one block, two directions, dropout, stacks: all have a text. */
+START_TEST(test_networks)
+{
+    static const ur_net_options options[] = {{.batch_norm = true},
+                                             {.layers = 2, .dropout = 0.5},
+                                             {.bidirectional = true, .layer_norm = true},
+                                             {.start = UR_START_LEARNED},
+                                             {.bptt = 4},
+                                             {.recurrent_dropout = 0.5}};
+    for (size_t i = 0; i < sizeof options / sizeof *options; i++)
+        for (size_t k = 0; ur_cell_at(k); k++) {
+            ur_net_options o = options[i];
+            o.cell = ur_cell_at(k);
+            if (o.cell->back || !o.cell->recurrent)
+                continue;
+            free(explain_net(o, BATCH, UR_F32));
+            char *text = explain_net(o, 3, UR_F64);
+            has(text, "batch 3 in one block");
+            free(text);
+        }
+    char *text = explain_net((ur_net_options){.cell = ur_cell_find("rnn"), .batch_norm = true}, BATCH, UR_F32);
+    has(text, "batch 40 in one block, its columns depend on each other\n");
+    free(text);
+    text = explain_net((ur_net_options){.cell = ur_cell_find("rnn"), .layers = 2}, BATCH, UR_F32);
+    has(text, "Wh' layer0.h[t-1]");
+    free(text);
+}
+END_TEST
+
+/* ---- tapes without a network */
+
+static char *explain_tape(ur_tape *tape, bool reference)
+{
+    ur_plan *plan = ur_plan_new(tape, &(ur_plan_options){.reference = reference});
+    assert_good(tape, "plan");
+    char *text = explain(plan);
+    ur_plan_free(plan);
+    ur_tape_free(tape);
+    return text;
+}
+
+/* A tape with so many scalar operations, other ones in every step. */
+static ur_tape *scalars(int64_t steps, int operations)
+{
+    ur_tape *tape = new_tape(UR_F64);
+    ur_var v = ur_input(tape, "a", UR_SCALAR);
+    for (int64_t t = 1; t <= steps; t++) {
+        ur_step(tape, t);
+        for (int i = 0; i < operations; i++)
+            v = (i + t) % 3 == 0 ? ur_tanh(v) : (i * t) % 3 == 1 ? ur_add(v, v) : ur_mul(v, v);
+    }
+    ur_step(tape, 0);
+    ur_keep(v);
+    return tape;
+}
+
+START_TEST(test_tapes)
+{
+    char *text = explain_tape(scalars(3, 4), false);
+    has(text, "not rolled: step ");
+    has(text, "no batch\n");
+    has(text, "tanh(");
+    free(text);
+    text = explain_tape(scalars(1, 5000), false);
+    has(text, " instructions on ");
+    free(text);
+    text = explain_tape(scalars(2, 4), true);
+    has(text, "reference execution: 9 nodes one by one in f64\n");
+    free(text);
+    ur_tape *tape = new_tape(UR_F64);
+    ur_var x = ur_input(tape, "x", UR_SHAPE(4, 30));
+    ur_keep(ur_name(ur_softmax(x), "p"));
+    text = explain_tape(tape, false);
+    has(text, "operation: p = softmax(x); alone: its rows depend on each other\n");
+    free(text);
+    ck_assert(!ur_plan_explain(NULL, stdout));
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("explain");
+    TCase *all = tcase_create("all");
+    tcase_set_timeout(all, 60);
+    tcase_add_test(all, test_lstm);
+    tcase_add_test(all, test_bytes);
+    tcase_add_test(all, test_composed);
+    tcase_add_test(all, test_networks);
+    tcase_add_test(all, test_tapes);
+    suite_add_tcase(suite, all);
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_ENV);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
