@@ -352,6 +352,9 @@ static bool build(ur_plan *plan, const ur_plan_options *o)
     if (!take_memory(plan))
         return false;
     fill_constants(plan);
+    ur__address(plan);
+    if (plan->alive)
+        ur__address(plan->alive);
     return true;
 }
 

@@ -7,6 +7,7 @@
  *     lengths.c   what is left of a step when all sequences of a block have ended
  *     layout.c    where the values of a line lie
  *     work.c      what a run costs, as an estimate
+ *     address.c   where their arguments lie, from that
  *     run.c       walks the launches
  *
  * The batch is cut into blocks of columns. A block runs all loops, forward and backward, before the next one begins, so
@@ -90,6 +91,11 @@ typedef struct ur__argument {
     uint8_t spread;
     bool mask;   /* not read where all columns of it are alive */
     uint32_t as; /* the line whose shape it has: another name of the value */
+    /* Once its line has a place: the value of iteration i lies at base[home] + offset + i * step. */
+    uint8_t home;
+    bool known, cut, own_rows; /* it is so; a block reads its own columns; rows are as long as the block is wide */
+    ptrdiff_t offset, step;
+    size_t row, higher;
 } ur__argument;
 
 /* y = kernel(a, b, c), on a tile: numbers of operands of the launch, and from `operands` on of tile buffers. */
@@ -232,6 +238,7 @@ void ur__drop_packings(ur_plan *plan);
 bool ur__layout(ur_plan *plan, size_t blocks);
 /* The number of blocks to try after this one, each about an eighth narrower; 0: they have one cache line of columns. */
 size_t ur__more_blocks(const ur_plan *plan);
+void ur__address(ur_plan *plan);
 void ur__run(ur_plan *plan);
 /* The first of the units of columns that belong to a block; block `blocks` begins behind the last one. */
 size_t ur__block_begin(const ur_plan *plan, size_t block);

@@ -10,7 +10,8 @@ typedef struct worker {
     size_t all;                   /* columns, also behind the end of their sequences */
     uint32_t i;
     char *memory, *full, *scratch;
-    char **at; /* addresses of a launch's operands and buffers */
+    char **at;     /* addresses of a launch's operands and buffers */
+    char *home[5]; /* by ur__home: what the arguments' offsets count from */
 } worker;
 
 /* Where an operand lies: rows are `row` elements apart. */
@@ -44,6 +45,19 @@ static view view_of(const worker *w, const ur__ref *r, bool batch)
     if (batch && line->wide && line->home != UR__IN_BLOCK)
         at += w->first * element_bytes(plan);
     return (view){at, line->row};
+}
+
+/* The same for an argument of a launch. */
+static inline view argument_of(const worker *w, const ur__argument *a, bool batch)
+{
+    if (!a->known)
+        return view_of(w, &a->ref, batch);
+    char *at = w->home[a->home] + a->offset + (ptrdiff_t)w->i * a->step;
+    if (a->own_rows)
+        return (view){at + a->higher * w->all * element_bytes(w->plan), w->all};
+    if (batch && a->cut)
+        at += w->first * element_bytes(w->plan);
+    return (view){at, a->row};
 }
 
 /* ---- elementwise programs */
@@ -105,7 +119,7 @@ static void begin_walk(walk *k)
         uint8_t spread = k->argument[i].spread;
         if (is_skipped(k, i) || spread == UR__ELEMENT)
             continue;
-        k->v[i] = view_of(k->w, &k->argument[i].ref, k->l->batch && spread != UR__COLUMN);
+        k->v[i] = argument_of(k->w, &k->argument[i], k->l->batch && spread != UR__COLUMN);
         dense = dense && (spread != UR__FULL || !k->l->batch || k->v[i].row == k->columns);
         flat = flat && spread == UR__FULL;
     }
@@ -189,16 +203,16 @@ static void run_product(const worker *w, const ur__launch *l)
     const ur_plan *plan = w->plan;
     size_t e = element_bytes(plan);
     bool narrow = plan->batch < UR__NARROW, add = false;
-    view y = view_of(w, &plan->argument[l->operand].ref, true);
+    view y = argument_of(w, &plan->argument[l->operand], true);
     const char *bias = NULL;
     if (l->bias != UR__NOWHERE)
-        bias = narrow ? view_of(w, &plan->argument[l->operand + l->bias].ref, false).at : plan->packed + l->bias * e;
+        bias = narrow ? argument_of(w, &plan->argument[l->operand + l->bias], false).at : plan->packed + l->bias * e;
     for (uint32_t k = 0; k < l->count; k += MOST) {
         ur__term terms[MOST];
         uint32_t n = l->count - k < MOST ? l->count - k : MOST;
         for (uint32_t q = 0; q < n; q++) {
             const ur__product_term *t = &plan->term[l->first + k + q];
-            view x = view_of(w, &plan->argument[l->operand + t->x].ref, true);
+            view x = argument_of(w, &plan->argument[l->operand + t->x], true);
             view a = {plan->packed + t->packed * e, 0};
             if (narrow)
                 a = view_of(w, &t->a, false);
@@ -592,7 +606,8 @@ static worker worker_of(const ur_plan *plan, size_t number)
                     .memory = plan->block + at,
                     .full = plan->full + at,
                     .at = (char **)(void *)(plan->scratch + at),
-                    .scratch = plan->scratch + at + plan->addresses_bytes};
+                    .scratch = plan->scratch + at + plan->addresses_bytes,
+                    .home = {[UR__IN_BLOCK] = plan->block + at, [UR__IN_PLAN] = plan->memory}};
 }
 
 static worker block_of(const ur_plan *plan, size_t number, size_t block)

@@ -1,0 +1,61 @@
+/* address.c - where the arguments of launches lie, worked out once: a launch then adds and does not look up. */
+#include "plan.h"
+
+/* The bytes between a leaf's values first, first + stride, ...; false where they are not equal. */
+static bool leaf_distance(const ur_plan *plan, const ur__ref *r, uint32_t n, ptrdiff_t *bytes)
+{
+    const ur_tape *tape = plan->tape;
+    const uint32_t *leaf = &plan->program.leaf[plan->program.line[r->line].first];
+    const char *before = NULL;
+    *bytes = 0;
+    for (uint32_t i = 0; i < n && r->stride != 0; i++) {
+        const ur__node *node = &tape->node[leaf[r->first + r->stride * (int32_t)i]];
+        const char *at = (const char *)ur__leaf_data(tape, node);
+        if (i == 1)
+            *bytes = at - before;
+        if (i > 1 && at - before != *bytes)
+            return false;
+        before = at;
+    }
+    return true;
+}
+
+/* Inputs stay where they are; parameters may move until the last of them is declared. */
+static void address_leaf(const ur_plan *plan, ur__argument *a, uint32_t n)
+{
+    const ur__line *line = &plan->program.line[a->ref.line];
+    if (ur__node_of(plan, a->ref.line)->op != &ur_op_input || a->ref.count > 1)
+        return;
+    const ur__node *first = &plan->tape->node[plan->program.leaf[line->first + (uint32_t)a->ref.first]];
+    a->known = leaf_distance(plan, &a->ref, n, &a->step);
+    a->offset = (ptrdiff_t)(uintptr_t)ur__leaf_data(plan->tape, first);
+}
+
+/* The argument in n iterations. */
+static void address(const ur_plan *plan, ur__argument *a, uint32_t n)
+{
+    const ur__line_plan *line = &plan->line[a->ref.line];
+    a->home = line->home;
+    a->row = line->row;
+    a->higher = line->higher;
+    a->own_rows = line->class == UR__BATCH && line->home == UR__IN_BLOCK;
+    a->cut = line->wide && line->home != UR__IN_BLOCK;
+    a->known = line->home == UR__IN_BLOCK || line->home == UR__IN_PLAN;
+    a->offset = (ptrdiff_t)line->offset + (line->slots > 1 ? a->ref.first * line->slot_bytes : 0);
+    a->step = line->slots > 1 ? a->ref.stride * line->slot_bytes : 0;
+    if (line->home == UR__IN_LEAF)
+        address_leaf(plan, a, n);
+}
+
+void ur__address(ur_plan *plan)
+{
+    const ur__program *p = &plan->program;
+    for (size_t f = 0; f < UR__TIMES * p->phases; f++) {
+        const ur__phase *phase = &p->phase[f % p->phases];
+        for (uint32_t k = 0; k < plan->span[f].count; k++) {
+            const ur__launch *l = &plan->launch[plan->span[f].first + k];
+            for (uint32_t i = 0; i < l->operands; i++)
+                address(plan, &plan->argument[l->operand + i], phase->end - phase->begin);
+        }
+    }
+}
