@@ -134,7 +134,7 @@ static void classify_leaves(ur_plan *plan)
     }
 }
 
-static bool classify_statement(ur_plan *plan, const ur__statement *s, bool *mixes)
+static question ask(ur_plan *plan, const ur__statement *s)
 {
     const ur__node *node = &plan->tape->node[plan->program.line[s->line].node];
     question q = {.plan = plan, .s = s, .op = node->op, .attr = ur__attr(plan->tape, node), .all = true};
@@ -144,10 +144,37 @@ static bool classify_statement(ur_plan *plan, const ur__statement *s, bool *mixe
         q.any |= has;
         q.all &= has;
     }
+    return q;
+}
+
+/* A line is what any of its statements makes it, the batch before sums over it: a class only ever rises. */
+static bool classify_statement(ur_plan *plan, const ur__statement *s, bool *mixes)
+{
+    question q = ask(plan, s);
     uint8_t *class = &plan->line[s->line].class, was = *class;
-    if (was != UR__BATCH)
-        *class = (uint8_t)classify(&q, mixes);
+    ur__class is = classify(&q, mixes);
+    if (was == UR__ONCE || is == UR__BATCH)
+        *class = (uint8_t)is;
     return *class != was;
+}
+
+/* A statement of another phase may be of another class: then only one block serves both. */
+static bool has_odd_phases(ur_plan *plan)
+{
+    const ur__program *p = &plan->program;
+    bool odd = false, mixes;
+    for (size_t i = 0; i < p->statements; i++) {
+        ur__line_plan *line = &plan->line[p->statement[i].line];
+        question q = ask(plan, &p->statement[i]);
+        if (classify(&q, &mixes) == line->class || (line->class == UR__BATCH && q.op->kind == UR_MAP && map_keeps(&q)))
+            continue;
+        odd = true;
+        if (line->class == UR__REDUCED) {
+            line->class = UR__ONCE;
+            line->time = UR__WITHIN;
+        }
+    }
+    return odd;
 }
 
 /* Marks what lines with the batch depend on; a sum over the batch among it must be known at once. */
@@ -216,6 +243,7 @@ bool ur__columns(ur_plan *plan)
     if (!feeds)
         return false;
     memset(feeds, 0, p->lines);
+    mixes |= has_odd_phases(plan);
     plan->one_block = need_at_once(plan, feeds) || mixes;
     ur__give(plan->tape, feeds, p->lines);
     find_times(plan);

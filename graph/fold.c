@@ -104,7 +104,9 @@ static uint32_t named_operand(const ur_plan *plan, const ur__statement *s)
     const ur__ref *ref = &plan->program.ref[s->ref];
     const ur_op *op = ur__node_of(plan, s->line)->op;
     const ur__line_plan *line = &plan->line[s->line];
-    if (s->refs == 1 && ref->count <= 1 && (op->kernel == UR__ALIAS || op == &ur_op_sum_of) &&
+    bool reshaped =
+        line->class != UR__BATCH && !ur_shape_equal(ur__line_shape(plan, ref->line), ur__line_shape(plan, s->line));
+    if (s->refs == 1 && ref->count <= 1 && (op->kernel == UR__ALIAS || op == &ur_op_sum_of) && !reshaped &&
         (plan->line[ref->line].class == line->class || plan->line[ref->line].class == UR__REDUCED))
         return 0;
     if (!plan->assumes_alive || !ur__is_masked(plan, s))
@@ -126,6 +128,11 @@ static void find_aliases(ur_plan *plan)
         if (line->statement != i)
             continue;
         line->alias = !line->root && k != UR_NONE && follow(plan, all, p->line[l].values, k, &line->source);
+    }
+    for (size_t i = 0; i < p->statements; i++) { /* in every phase */
+        ur__line_plan *line = &plan->line[p->statement[i].line];
+        line->alias =
+            line->alias && named_operand(plan, &p->statement[i]) == named_operand(plan, &p->statement[line->statement]);
     }
 }
 
@@ -260,6 +267,19 @@ static bool adds_all(const ur_plan *plan, const ur__statement *sum, uint32_t l)
     return values == p->line[l].values;
 }
 
+/* Has the operand in every phase as many rows as the sum over the batch? */
+static bool sums_rows(const ur_plan *plan, uint32_t l)
+{
+    const ur__program *p = &plan->program;
+    const ur__loop *loop = &p->loop[p->line[l].loop];
+    for (uint32_t f = 0; f < loop->phases; f++) {
+        const ur__statement *s = ur__statement_of(plan, &p->phase[loop->phase + f], l);
+        if (s && plan->line[ur__resolve(plan, p->ref[s->ref]).line].rows != plan->line[l].rows)
+            return false;
+    }
+    return true;
+}
+
 /* A sum over time of sums over the batch is one sum over both; products and sums of rows wait for it. */
 static void find_deferred(ur_plan *plan)
 {
@@ -272,10 +292,8 @@ static void find_deferred(ur_plan *plan)
         line->deferred = reader == &ur_op_sum_of && plan->line[line->reader].class == UR__ONCE &&
                          p->line[line->reader].values == 1 &&
                          adds_all(plan, &p->statement[plan->line[line->reader].statement], l);
-        const ur__statement *s = &p->statement[line->statement];
-        bool rows = plan->line[ur__resolve(plan, p->ref[s->ref]).line].rows == line->rows;
-        line->contracted =
-            (line->deferred || p->line[l].values == 1) && (ur__node_of(plan, l)->op->kernel == UR__MATMUL || rows);
+        line->contracted = (line->deferred || p->line[l].values == 1) &&
+                           (ur__node_of(plan, l)->op->kernel == UR__MATMUL || sums_rows(plan, l));
     }
 }
 

@@ -284,8 +284,10 @@ static void mark_reads(ur__maker *m, uint32_t at)
     line->carried |= line->root;
     if (m->sort[at] == UR__MIXED || m->sort[at] == UR__SUM_PRODUCT || (is_sum(m, s) && m->sort[at] == UR__MAP)) {
         list_terms(m, s, &bias);
-        for (size_t k = 0; k < m->products; k++)
+        for (size_t k = 0; k < m->products; k++) {
+            mark_read(m, m->product[k].a, at, false);
             mark_read(m, m->product[k].x, at, false);
+        }
         for (size_t k = 0; k < m->terms; k++)
             mark_read(m, m->term[k], at, true);
         return;
@@ -705,7 +707,33 @@ static ur__ref part_of(const ur_plan *plan, uint32_t line)
     return (ur__ref){.line = plan->line[line].deferred ? plan->line[line].reader : line, .count = 1};
 }
 
-/* The stretches of a contraction, one for each phase that has it. */
+/* Inputs that were not made together lie anywhere: the number of iterations from `from` on, of n in all, in which a leaf
+ * is at a constant distance from the one before. */
+static uint32_t even_steps(const ur_plan *plan, ur__ref r, uint32_t from, uint32_t n)
+{
+    if (r.line == UR_NONE || plan->program.line[r.line].loop != UR_NONE || r.stride == 0 ||
+        !ur__is_leaf(ur__node_of(plan, r.line)))
+        return n - from;
+    const uint32_t *leaf = plan->program.leaf + plan->program.line[r.line].first;
+    uintptr_t at[2] = {0, 0}, step = 0;
+    for (uint32_t i = from; i < n; i++) {
+        const ur__node *node = &plan->tape->node[leaf[r.first + r.stride * (int32_t)i]];
+        at[0] = at[1];
+        at[1] = (uintptr_t)ur__leaf_data(plan->tape, node);
+        if (i > from + 1 && at[1] - at[0] != step)
+            return i - from;
+        step = at[1] - at[0];
+    }
+    return n - from;
+}
+
+static ur__ref from_iteration(ur__ref r, uint32_t i)
+{
+    r.first += r.stride * (int32_t)i;
+    return r;
+}
+
+/* The stretches of a contraction, one or more for each phase that has it. */
 static bool add_parts(ur_plan *plan, ur__launch *l, size_t n, const uint32_t *lines)
 {
     const ur__program *p = &plan->program;
@@ -718,18 +746,26 @@ static bool add_parts(ur_plan *plan, ur__launch *l, size_t n, const uint32_t *li
         l->m = (uint32_t)plan->line[b.line].rows;
         l->ones = a.line == UR_NONE;
         l->rows = l->ones ? 1 : (uint32_t)plan->line[a.line].rows;
-        if (!ur__room(plan->tape, &plan->part, &plan->part_room, plan->parts, sizeof *plan->part))
-            return false;
-        plan->part[plan->parts++] = (ur__contraction_part){.operand = (uint32_t)plan->arguments,
-                                                           .n = phase->end - phase->begin,
-                                                           .loop = p->line[lines[0]].loop,
-                                                           .phase = (uint32_t)(phase - p->phase)};
-        l->count++;
-        bool good = l->ones || add_operand(plan, l, a);
-        for (size_t k = 0; k < n && good; k++)
-            good = factors_of(plan, lines[k], phase, &a, &b) && add_operand(plan, l, b);
-        if (!good)
-            return false;
+        for (uint32_t i = 0, all = phase->end - phase->begin, some; i < all; i += some) {
+            some = even_steps(plan, a, i, all);
+            for (size_t k = 0; k < n; k++) {
+                factors_of(plan, lines[k], phase, &a, &b);
+                uint32_t even = even_steps(plan, b, i, all);
+                some = even < some ? even : some;
+            }
+            if (!ur__room(plan->tape, &plan->part, &plan->part_room, plan->parts, sizeof *plan->part))
+                return false;
+            plan->part[plan->parts++] = (ur__contraction_part){.operand = (uint32_t)plan->arguments,
+                                                               .n = some,
+                                                               .loop = p->line[lines[0]].loop,
+                                                               .begin = phase->begin + i};
+            l->count++;
+            bool good = l->ones || add_operand(plan, l, from_iteration(a, i));
+            for (size_t k = 0; k < n && good; k++)
+                good = factors_of(plan, lines[k], phase, &a, &b) && add_operand(plan, l, from_iteration(b, i));
+            if (!good)
+                return false;
+        }
     }
     return true;
 }

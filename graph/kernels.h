@@ -78,20 +78,22 @@ typedef struct ur__term {
 } ur__term;
 
 /* Steps of a contraction whose operands lie at constant distances: at step s A is at a + s a_step, matrix B_g at
- * b[g] + s b_step[g], counted in elements. Of step s the first columns[s] columns count, all where `columns` is NULL. */
+ * b[g] + s b_step[g], and their rows are a_stride and b_stride[g] apart, counted in elements. Of step s the first columns[s] columns count, all where `columns` is NULL. */
 typedef struct ur__stretch {
     size_t steps;
     const uint32_t *columns;
     const void *a;
     ptrdiff_t a_step;
+    size_t a_stride;
     const void *const *b;
     const ptrdiff_t *b_step;
+    const size_t *b_stride;
 } ur__stretch;
 
 /* out[g][i,j] = sum over all steps and columns of A[i] B_g[j], for A [rows,n] and each of `matrices` matrices B_g [m,n]:
  * gradients of weights. Where `a` is NULL A is one row of ones: sums of the rows of B. */
 typedef struct ur__contraction {
-    size_t rows, m, n, a_stride, b_stride;
+    size_t rows, m, n;
     size_t matrices, stretches;
     const ur__stretch *stretch;
     void *const *out; /* of each matrix: [rows,m], dense, overwritten */

@@ -177,8 +177,8 @@ static bool emit_iteration(ur__roller *r, uint32_t loop, uint32_t g)
             phase->end++;
             return true;
         }
-        if (i - phase->begin == 1) /* it stays the only one */
-            for (size_t k = p->statement[phase->statement].ref; phase->statements && k < p->refs; k++)
+        if (i - phase->begin == 1 && phase->statements) /* it stays the only one */
+            for (size_t k = p->statement[phase->statement].ref; k < p->refs; k++)
                 p->ref[k].stride = 0;
     }
     if (!begin_phase(r, i))

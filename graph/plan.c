@@ -158,7 +158,7 @@ static size_t contraction_bytes(const ur_plan *plan, const ur__launch *l)
                          .matrices = matrices,
                          .stretches = stretches > 0,
                          .stretch = &any};
-    return matrices * ((size_t)l->rows * l->m * e + UR__LINE) + (matrices + 2 * matrices * stretches) * sizeof(void *) +
+    return matrices * ((size_t)l->rows * l->m * e + UR__LINE) + (matrices + 3 * matrices * stretches) * sizeof(void *) +
            stretches * sizeof(ur__stretch) + steps + plan->kernels->contraction_room(&c) + 2 * (size_t)UR__LINE;
 }
 

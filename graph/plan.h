@@ -122,9 +122,9 @@ typedef struct ur__packing {
     size_t first, m, k, packed;
 } ur__packing;
 
-/* A stretch of a contraction: n iterations of one phase. The operands are A, then each matrix B. */
+/* A stretch of a contraction: n iterations of one phase, from `begin` on. The operands are A, then each matrix B. */
 typedef struct ur__contraction_part {
-    uint32_t operand, n, loop, phase;
+    uint32_t operand, n, loop, begin;
 } ur__contraction_part;
 
 typedef enum ur__launch_kind {

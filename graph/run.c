@@ -399,10 +399,9 @@ static size_t active_columns(const worker *w, const ur__loop *loop, uint32_t ite
 static void count_columns(const worker *w, const ur__contraction_part *part, uint32_t *columns)
 {
     const ur__program *p = &w->plan->program;
-    const ur__phase *phase = &p->phase[part->phase];
     const ur__loop *loop = &p->loop[part->loop];
     for (uint32_t i = 0; i < part->n; i++)
-        columns[i] = (uint32_t)active_columns(w, loop, phase->begin + i);
+        columns[i] = (uint32_t)active_columns(w, loop, part->begin + i);
 }
 
 static void run_contraction(const worker *w, const ur__launch *l)
@@ -415,7 +414,8 @@ static void run_contraction(const worker *w, const ur__launch *l)
     void **out = (void **)(void *)scratch;
     const void **b = (const void **)(void *)(out + l->outputs);
     ptrdiff_t *steps = (ptrdiff_t *)(void *)(b + (size_t)l->outputs * l->count);
-    ur__stretch *stretch = (ur__stretch *)(void *)(steps + (size_t)l->outputs * l->count);
+    size_t *rows = (size_t *)(void *)(steps + (size_t)l->outputs * l->count);
+    ur__stretch *stretch = (ur__stretch *)(void *)(rows + (size_t)l->outputs * l->count);
     ur__contraction c = {.rows = l->rows,
                          .m = l->m,
                          .n = w->columns,
@@ -429,7 +429,7 @@ static void run_contraction(const worker *w, const ur__launch *l)
     for (uint32_t q = 0; q < l->count; q++) {
         const ur__contraction_part *part = &plan->part[l->first + q];
         const ur__argument *x = &plan->argument[part->operand];
-        stretch[q] = (ur__stretch){.steps = part->n, .b = b, .b_step = steps};
+        stretch[q] = (ur__stretch){.steps = part->n, .b = b, .b_step = steps, .b_stride = rows};
         if (plan->ends) {
             stretch[q].columns = columns;
             count_columns(w, part, columns);
@@ -439,14 +439,14 @@ static void run_contraction(const worker *w, const ur__launch *l)
             view a = view_of(w, &x->ref, true);
             stretch[q].a = a.at;
             stretch[q].a_step = part->n > 1 ? step_of(w, &x->ref) : 0;
-            c.a_stride = a.row;
+            stretch[q].a_stride = a.row;
             x++;
         }
-        for (uint32_t k = 0; k < l->outputs; k++, x++, b++, steps++) {
+        for (uint32_t k = 0; k < l->outputs; k++, x++, b++, steps++, rows++) {
             view v = view_of(w, &x->ref, true);
             *b = v.at;
             *steps = part->n > 1 ? step_of(w, &x->ref) : 0;
-            c.b_stride = v.row;
+            *rows = v.row;
         }
     }
     uintptr_t room = (uintptr_t)columns;
@@ -656,6 +656,11 @@ void ur__run(ur_plan *plan)
     if (plan->alive)
         pack(plan->alive);
     ur__pool_work(plan->pool, (int)plan->workers, run_share, plan);
+    if (plan->blocks == 1 &&
+        plan->alive) { /* what was computed once within the block is where the plan that ran has it */
+        worker only = block_of(plan, 0, 0);
+        w = worker_of(find_full(&only) ? plan->alive : plan, 0);
+    }
     run_loops(&w, UR__AFTER);
     copy_exports(&w, false);
 }

@@ -288,6 +288,7 @@ static void one_contraction(table t, const contraction_case *q)
     ur__stretch stretch[STRETCHES];
     const void *bs[STRETCHES][MATRICES];
     ptrdiff_t b_step[STRETCHES][MATRICES];
+    size_t b_stride[STRETCHES][MATRICES];
     uint32_t *turned = (uint32_t *)malloc((steps + 1) * sizeof *turned);
     for (size_t s = 0, first = 0; s < STRETCHES; first += q->steps[s++]) {
         bool back = s == 1 && q->steps[s] > 0;
@@ -297,13 +298,16 @@ static void one_contraction(table t, const contraction_case *q)
         for (size_t g = 0; g < q->matrices; g++) {
             bs[s][g] = at(b[g], start * b_size);
             b_step[s][g] = back ? -(ptrdiff_t)b_size : (ptrdiff_t)b_size;
+            b_stride[s][g] = stride;
         }
         stretch[s] = (ur__stretch){.steps = q->steps[s],
                                    .columns = q->unequal ? turned + first : NULL,
                                    .a = q->ones ? NULL : at(a, start * a_size),
                                    .a_step = back ? -(ptrdiff_t)a_size : (ptrdiff_t)a_size,
+                                   .a_stride = stride,
                                    .b = bs[s],
-                                   .b_step = b_step[s]};
+                                   .b_step = b_step[s],
+                                   .b_stride = b_stride[s]};
     }
     void *outs[MATRICES];
     for (size_t g = 0; g < q->matrices; g++)
@@ -311,8 +315,6 @@ static void one_contraction(table t, const contraction_case *q)
     ur__contraction c = {.rows = rows,
                          .m = q->m,
                          .n = q->n,
-                         .a_stride = stride,
-                         .b_stride = stride,
                          .matrices = q->matrices,
                          .stretches = STRETCHES,
                          .stretch = stretch,

@@ -62,10 +62,10 @@ static bool chunk_next(const ur__contraction *c, size_t most, chunk *k)
 /* ---- small results: dot products */
 
 /* sum[r][s] += A[i+r] B[j+s] over a chunk, for the lanes of vectors; the sums have rows of `sum_stride` vectors. */
-INLINE void dot_block(size_t rows, size_t others, const chunk *k, const ur__contraction *c, size_t g, size_t i,
-                      size_t j, real *sums, size_t sum_stride)
+INLINE void dot_block(size_t rows, size_t others, const chunk *k, size_t g, size_t i, size_t j, real *sums,
+                      size_t sum_stride)
 {
-    const size_t a_stride = c->a_stride, b_stride = c->b_stride;
+    const size_t a_stride = k->stretch->a_stride, b_stride = k->stretch->b_stride[g];
     vec sum[DOT_A][DOT_B];
     UNROLL
     for (size_t r = 0; r < rows; r++)
@@ -110,14 +110,12 @@ INLINE void dot_block(size_t rows, size_t others, const chunk *k, const ur__cont
         store(sums + (r * sum_stride + s) * LANES, sum[r][s]);
 }
 
-typedef void dot_kernel(const chunk *k, const ur__contraction *c, size_t g, size_t i, size_t j, real *sums,
-                        size_t sum_stride);
+typedef void dot_kernel(const chunk *k, size_t g, size_t i, size_t j, real *sums, size_t sum_stride);
 
 #define DOT(rows, others)                                                                                              \
-    static void dot_##rows##x##others(const chunk *k, const ur__contraction *c, size_t g, size_t i, size_t j,          \
-                                      real *sums, size_t sum_stride)                                                   \
+    static void dot_##rows##x##others(const chunk *k, size_t g, size_t i, size_t j, real *sums, size_t sum_stride)     \
     {                                                                                                                  \
-        dot_block(rows, others, k, c, g, i, j, sums, sum_stride);                                                      \
+        dot_block(rows, others, k, g, i, j, sums, sum_stride);                                                         \
     }
 DOT(1, 1)
 DOT(1, 2)
@@ -175,7 +173,7 @@ static void contract_by_dots(const ur__contraction *c, real *room)
                 others = part_of(c->m - j, DOT_B);
                 for (size_t i = 0, rows; i < c->rows; i += rows) {
                     rows = part_of(c->rows - i, DOT_A);
-                    dot_kernels[rows][others](&k, c, g, i, j, room + (g * elements + i * c->m + j) * LANES, c->m);
+                    dot_kernels[rows][others](&k, g, i, j, room + (g * elements + i * c->m + j) * LANES, c->m);
                 }
             }
     for (size_t g = 0; g < c->matrices; g++)
@@ -192,7 +190,7 @@ static void contract_rows(const ur__contraction *c)
             vec sum[2] = {{0}, {0}};
             for (chunk k = {0}; chunk_next(c, DOT_CHUNK, &k);)
                 for (size_t s = k.first; s < k.end; s++) {
-                    const real *b = chunk_at(&k, k.stretch->b[g], k.stretch->b_step[g], s) + j * c->b_stride;
+                    const real *b = chunk_at(&k, k.stretch->b[g], k.stretch->b_step[g], s) + j * k.stretch->b_stride[g];
                     size_t count = chunk_columns(&k, s);
                     for (; count >= 2 * LANES; count -= 2 * LANES, b += 2 * LANES) {
                         sum[0] += load(b);
@@ -379,11 +377,12 @@ static void contract_by_outer(const ur__contraction *c, real *room)
         size_t columns = 0;
         for (size_t s = k.first; s < k.end; s++)
             columns += chunk_columns(&k, s);
-        side a = {.rows = c->rows, .stride = c->a_stride, .at = k.stretch->a, .step = k.stretch->a_step};
+        side a = {.rows = c->rows, .stride = k.stretch->a_stride, .at = k.stretch->a, .step = k.stretch->a_step};
         if (swapped)
             outer_transpose(&k, &a, columns, transposed);
         for (size_t g = 0; g < c->matrices; g++) {
-            side b = {.rows = c->m, .stride = c->b_stride, .at = k.stretch->b[g], .step = k.stretch->b_step[g]};
+            side b = {
+                .rows = c->m, .stride = k.stretch->b_stride[g], .at = k.stretch->b[g], .step = k.stretch->b_step[g]};
             if (!swapped)
                 outer_transpose(&k, &b, columns, transposed);
             outer_chunk(&k, swapped ? &b : &a, swapped ? a.rows : b.rows, columns, transposed, room + g * each);

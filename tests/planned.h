@@ -1,0 +1,207 @@
+/* planned.h - a plan held against the reference execution: what the tests of plans share. Includes Check. */
+#ifndef UR_TESTS_PLANNED_H
+#define UR_TESTS_PLANNED_H
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "../graph/internal.h"
+#include "../graph/plan.h"
+#include "../layers/layers.h"
+#include "support.h"
+
+/* ---- random numbers */
+
+static inline double draw(uint64_t *state) /* uniform in -1..1, Marsaglia's xorshift */
+{
+    *state ^= *state << 13;
+    *state ^= *state >> 7;
+    *state ^= *state << 17;
+    return (double)(*state >> 11) / 4503599627370496.0 - 1;
+}
+
+static inline size_t pick(uint64_t *state, size_t n)
+{
+    return (size_t)((draw(state) * 0.5 + 0.5) * (double)n) % n;
+}
+
+static inline uint64_t seed_of(int i)
+{
+    uint64_t state = 6364136223846793005u * (uint64_t)(i + 1);
+    for (int k = 0; k < 8; k++)
+        draw(&state);
+    return state;
+}
+
+/* ---- leaves */
+
+typedef enum masks { FULL, MIXED, SORTED, ONE_BLOCK_FULL, DEAD, MASKS } masks;
+
+/* The lengths of B sequences of at most T steps. */
+static inline void choose_lengths(masks kind, uint64_t *state, size_t B, int64_t T, int64_t *length)
+{
+    for (size_t b = 0; b < B; b++) {
+        int64_t any = (int64_t)pick(state, (size_t)T + 1);
+        bool full = kind == FULL || (kind == ONE_BLOCK_FULL && b < B / 2);
+        length[b] = full ? T : kind == DEAD ? 0 : kind == SORTED ? T - (int64_t)b * T / (int64_t)B : any;
+    }
+}
+
+static inline void write_element(const ur_tape *tape, void *data, size_t k, double value)
+{
+    if (tape->dtype == UR_F64)
+        ((double *)data)[k] = value;
+    else
+        ((float *)data)[k] = (float)value;
+}
+
+/* Random numbers for every leaf: parameters within -r..r with r = 1/sqrt(first size), inputs in -1..1. An input named
+ * `alive` or `mask` is that of step t, the number of its name's inputs before it: 1 up to a column's length. */
+static inline void fill_leaves(ur_tape *tape, uint64_t state, masks kind)
+{
+    enum { MOST = 512 };
+    int64_t length[MOST], t = 0, T = 0;
+    for (int count = 0; count < 2; count++)
+        for (size_t i = 0; i < tape->leaves; i++) {
+            uint32_t v = tape->leaf[i].node;
+            const ur__node *n = &tape->node[v];
+            ur_shape shape = ur__shape(tape, v);
+            size_t elements = ur_shape_count(shape);
+            bool mask = strcmp(tape->leaf[i].name, "alive") == 0;
+            T += mask && !count;
+            if (!count)
+                continue;
+            double r = n->op == &ur_op_param ? 1 / sqrt(shape.rank > 0 ? (double)shape.size[0] : 1) : 1;
+            if (mask && t == 0)
+                choose_lengths(kind, &state, elements < MOST ? elements : MOST, T, length);
+            for (size_t k = 0; k < elements; k++)
+                write_element(tape, ur__leaf_data(tape, n), k, mask ? t < length[k] : r * draw(&state));
+            t += mask;
+        }
+}
+
+/* ---- both executions */
+
+enum { MOST_ROOTS = 1000 };
+
+typedef struct roots {
+    size_t count;
+    ur_var root[MOST_ROOTS];
+} roots;
+
+static inline void add_root(roots *all, ur_var v)
+{
+    ck_assert_uint_lt(all->count, MOST_ROOTS);
+    all->root[all->count++] = v;
+}
+
+static inline void add_roots(roots *all, size_t n, const ur_var *v)
+{
+    for (size_t i = 0; i < n; i++)
+        add_root(all, v[i]);
+}
+
+/* The gradient of y by every parameter. */
+static inline void add_gradients(roots *all, ur_tape *tape, ur_var y)
+{
+    ur_var wrt[64];
+    size_t n = 0;
+    while (n < 64 && ur_param_at(tape, n, &wrt[n], NULL, NULL))
+        n++;
+    ck_assert_msg(ur_grad(y, n, wrt, wrt), "%s", ur_tape_error(tape));
+    add_roots(all, n, wrt);
+}
+
+static inline size_t count_of(ur_var v)
+{
+    return ur_shape_count(ur__shape(v.tape, v.index));
+}
+
+static inline ur_plan *plan_of(const char *what, ur_tape *tape, const roots *all, bool reference)
+{
+    assert_good(tape, what);
+    ur_plan *plan =
+        ur_plan_new(tape, &(ur_plan_options){.reference = reference, .roots = all->count, .root = all->root});
+    ck_assert_msg(plan != NULL, "%s: %s", what, ur_tape_error(tape));
+    return plan;
+}
+
+/* What a plan has not written is NaN. */
+static inline void poison(ur_plan *plan)
+{
+    if (plan->reference)
+        return;
+    memset(plan->memory, 0xff, plan->roots ? plan->root_bytes : 0);
+    memset(plan->sums, 0xff, plan->blocks * plan->parts_bytes);
+    memset(plan->block, 0xff, plan->block_bytes);
+    memset(plan->scratch, 0xff, plan->scratch_bytes);
+}
+
+static inline double *read_value(ur_plan *plan, ur_var v, double *room)
+{
+    ck_assert_msg(ur_read(plan, v, count_of(v), room), "%s", ur_tape_error(v.tape));
+    return room;
+}
+
+/* Runs both and compares every root: the error is at most `tolerance` of the array's largest element, or of 0.1 where
+ * values cancel each other. */
+static inline void assert_same_values(const char *what, ur_plan *plan, ur_plan *reference, const roots *all,
+                                      double tolerance)
+{
+    poison(plan);
+    ck_assert_msg(ur_plan_run(plan), "%s: %s", what, ur_tape_error(plan->tape));
+    ck_assert_msg(ur_plan_run(reference), "%s: %s", what, ur_tape_error(plan->tape));
+    size_t most = 0;
+    for (size_t i = 0; i < all->count; i++)
+        most = most < count_of(all->root[i]) ? count_of(all->root[i]) : most;
+    double *found = (double *)malloc(2 * most * sizeof *found), *expected = found + most;
+    ck_assert_ptr_nonnull(found);
+    for (size_t i = 0; i < all->count; i++) {
+        size_t count = count_of(all->root[i]);
+        read_value(plan, all->root[i], found);
+        read_value(reference, all->root[i], expected);
+        double error = distance(count, found, expected), scale = largest(count, expected);
+        if (!(error <= tolerance * fmax(scale, 0.1)) ||
+            !isfinite(scale)) /* a message for each root would take its time */
+            ck_abort_msg("%s: root %zu of %zu is %g away, the largest element is %g; %zu blocks of %zu, batch %lld",
+                         what, i, all->count, error, scale, plan->blocks, plan->width, (long long)plan->batch);
+    }
+    free(found);
+}
+
+static inline double tolerance_of(const ur_tape *tape)
+{
+    return tape->dtype == UR_F64 ? 1e-12 : 1e-4;
+}
+
+/* Plans the roots, runs both executions with masks of every kind that is asked for (bits), and frees the plans. Returns
+ * the number of blocks. */
+static inline size_t assert_planned(const char *what, ur_tape *tape, const roots *all, unsigned kinds, double tolerance)
+{
+    ur_plan *plan = plan_of(what, tape, all, false), *reference = plan_of(what, tape, all, true);
+    for (int k = 0; k < MASKS; k++) {
+        char text[256];
+        if (!(kinds >> k & 1))
+            continue;
+        snprintf(text, sizeof text, "%s, masks %d", what, k);
+        fill_leaves(tape, seed_of(k), (masks)k);
+        assert_same_values(text, plan, reference, all, tolerance);
+    }
+    size_t blocks = plan->blocks;
+    ur_plan_free(plan);
+    ur_plan_free(reference);
+    return blocks;
+}
+
+static inline int run_cases(Suite *suite, TCase *cases)
+{
+    tcase_set_timeout(cases, 120);
+    suite_add_tcase(suite, cases);
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_NORMAL);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
+#endif

@@ -1,0 +1,615 @@
+/* test_plan.c - plans of tapes written by hand against the reference execution; reading, states, replanning; what a run
+ * and a failing allocation do with memory. */
+#include "own_ops.h"
+#include "planned.h"
+
+enum { T = 9, MOST_T = 64 };
+
+/* ---- tapes by hand: each returns what is summed up as the loss */
+
+typedef struct sizes {
+    ur_tape *tape;
+    int64_t m, b, steps;
+    bool marked;
+    ur_var x[MOST_T], alive[MOST_T];
+} sizes;
+
+static ur_var param(const sizes *s, const char *name, int64_t rows, int64_t columns)
+{
+    return ur_param(s->tape, name, UR_SHAPE(rows, columns));
+}
+
+static ur_var vector(const sizes *s, const char *name)
+{
+    return ur_param(s->tape, name, UR_SHAPE(s->m));
+}
+
+static ur_var wide_input(const sizes *s, const char *name)
+{
+    return ur_input(s->tape, name, UR_SHAPE(s->m, s->b));
+}
+
+static void at_step(const sizes *s, int64_t t)
+{
+    ur_step(s->tape, s->marked ? t + 1 : 0);
+}
+
+static ur_var number(const sizes *s, double value)
+{
+    return ur_const(s->tape, UR_SCALAR, value);
+}
+
+static ur_var delayed(sizes *s, ur_var *h, int64_t delay)
+{
+    ur_var start = wide_input(s, "h0"), W = param(s, "W", s->m, s->m), V = param(s, "V", s->m, s->m),
+           b = vector(s, "b");
+    for (int64_t t = 0; t < s->steps; t++) {
+        at_step(s, t);
+        ur_var net = ur_add(ur_matmul(W, t ? h[t - 1] : start), ur_matmul(V, t >= delay ? h[t - delay] : start));
+        h[t] = ur_tanh(ur_add(ur_add(net, b), s->x[t]));
+    }
+    return ur_total((size_t)s->steps, h);
+}
+
+static ur_var delay_of_two(sizes *s, ur_var *h)
+{
+    return delayed(s, h, 2);
+}
+
+static ur_var delay_of_three(sizes *s, ur_var *h)
+{
+    return delayed(s, h, 3);
+}
+
+static ur_var exchanged_states(sizes *s, ur_var *h)
+{
+    ur_var a = wide_input(s, "a0"), b = number(s, 0), W = param(s, "W", s->m, s->m);
+    for (int64_t t = 0; t < s->steps; t++) {
+        at_step(s, t);
+        ur_var old = a;
+        a = ur_sigmoid(ur_add(ur_mul(b, s->x[t]), ur_gemm(W, true, s->x[t], false)));
+        b = ur_mul(old, vector(s, "v"));
+        h[t] = ur_sub(b, a);
+    }
+    return h[s->steps - 1];
+}
+
+/* Each step reads the input of the next one, and of the mirrored one. */
+static ur_var other_inputs(sizes *s, ur_var *h)
+{
+    ur_var W = param(s, "W", s->m, s->m), before = number(s, 0.5);
+    for (int64_t t = 0; t < s->steps; t++) {
+        at_step(s, t);
+        ur_var next = t + 1 < s->steps ? s->x[t + 1] : number(s, 0);
+        h[t] = before = ur_tanh(ur_add(ur_matmul(W, ur_add(next, s->x[s->steps - 1 - t])), ur_mul(before, s->x[t])));
+    }
+    return h[s->steps / 2];
+}
+
+/* An encoder's last state is read by a decoder in every step. */
+static ur_var decoder(sizes *s, ur_var *h)
+{
+    ur_var W = param(s, "W", s->m, s->m), U = param(s, "U", s->m, s->m), V = param(s, "V", s->m, s->m);
+    ur_var e = wide_input(s, "e0"), d;
+    for (int64_t t = 0; t < s->steps; t++) {
+        at_step(s, t);
+        e = ur_select(s->alive[t], ur_tanh(ur_add(ur_matmul(W, e), s->x[t])), e);
+    }
+    d = e;
+    for (int64_t t = 0; t < s->steps; t++) {
+        at_step(s, t);
+        d = h[t] = ur_tanh(ur_add(ur_gemm(U, true, d, false), ur_matmul(V, e)));
+    }
+    return ur_total((size_t)s->steps, h);
+}
+
+/* Two loops over the same t, one over the other's values. */
+static ur_var two_loops(sizes *s, ur_var *h)
+{
+    ur_var W = param(s, "W", s->m, s->m), a[MOST_T], before = wide_input(s, "a0"), sum = number(s, 0);
+    for (int64_t t = 0; t < s->steps; t++) {
+        at_step(s, t);
+        a[t] = before = ur_sin(ur_matmul(W, ur_add(before, s->x[t])));
+    }
+    for (int64_t t = 0; t < s->steps; t++) {
+        at_step(s, t);
+        sum = h[t] = ur_add(ur_scale(sum, 0.5), ur_mul(a[t], a[s->steps - 1 - t]));
+    }
+    return sum;
+}
+
+/* [1,B], [m,1], [], [1,1] and constants of every shape. */
+static ur_var broadcasts(sizes *s, ur_var *h)
+{
+    ur_var row = ur_input(s->tape, "row", UR_SHAPE(1, s->b)), one = ur_param(s->tape, "one", UR_SHAPE(1, 1));
+    ur_var factor = ur_input(s->tape, "factor", UR_SCALAR), v = vector(s, "v"), before = number(s, 0);
+    ur_var full = ur_const(s->tape, UR_SHAPE(s->m, s->b), 0.3), W = param(s, "W", s->m, s->m);
+    ur_var across = ur_param(s->tape, "u", UR_SHAPE(1, s->b));
+    for (int64_t t = 0; t < s->steps; t++) {
+        at_step(s, t);
+        ur_var a = ur_add(ur_mul(s->x[t], row), ur_mul(v, factor));
+        ur_var b = ur_sub(ur_mul(one, a), ur_mul(full, ur_sum_over(ur_mul(before, s->x[t]), 0)));
+        ur_var deep = ur_mul(ur_reshape(b, UR_SHAPE(s->m, 1, s->b)), ur_reshape(row, UR_SHAPE(1, 1, s->b)));
+        ur_var c = ur_add(ur_reshape(deep, UR_SHAPE(s->m, s->b)), ur_matmul(W, full));
+        h[t] = before = ur_tanh(ur_add(ur_mul(c, across), ur_broadcast(v, UR_SHAPE(s->m, s->b))));
+    }
+    return ur_total((size_t)s->steps, h);
+}
+
+/* One value many times; a product used twice; sums of products that two sums read. */
+static ur_var many_times(sizes *s, ur_var *h)
+{
+    ur_var W = param(s, "W", s->m, s->m), V = param(s, "V", s->m, s->m), before = wide_input(s, "h0");
+    for (int64_t t = 0; t < s->steps; t++) {
+        at_step(s, t);
+        ur_var x = s->x[t], twice = ur_matmul(W, before), sum = ur_add(twice, ur_matmul(V, x));
+        ur_var many = ur_total(5, (ur_var[]){x, x, twice, x, twice});
+        ur_var p = ur_add(sum, ur_matmul(W, x)), q = ur_add(sum, ur_add(x, x)), product = ur_mul(p, q);
+        h[t] = before = ur_tanh(ur_total(4, (ur_var[]){many, product, product, ur_mul(p, ur_one_minus(q))}));
+    }
+    return ur_total((size_t)s->steps, h);
+}
+
+/* W = v/|v|, once for all steps, and one of each step. */
+static ur_var computed_weights(sizes *s, ur_var *h)
+{
+    ur_var v = param(s, "v", s->m, s->m), W = ur_div(v, ur_norm_over(v, 0)), before = wide_input(s, "h0");
+    for (int64_t t = 0; t < s->steps; t++) {
+        at_step(s, t);
+        ur_var gain = ur_sigmoid(ur_scale(vector(s, "gain"), 0.5 + (double)t));
+        ur_var own = ur_mul(ur_add(v, number(s, 1)), gain);
+        h[t] = before = ur_tanh(ur_add(ur_matmul(W, before), ur_matmul(own, s->x[t])));
+    }
+    return ur_total((size_t)s->steps, h);
+}
+
+static ur_var transposed_operands(sizes *s, ur_var *h)
+{
+    ur_var W = param(s, "W", s->m, s->m), c = param(s, "c", s->b, s->m), before = wide_input(s, "h0");
+    for (int64_t t = 0; t < s->steps; t++) {
+        at_step(s, t);
+        ur_var sum = ur_add(ur_gemm(W, false, before, false), ur_gemm(W, true, s->x[t], false));
+        sum = ur_add(sum, ur_gemm(W, false, c, true));
+        h[t] = before = ur_sin(ur_add(sum, ur_gemm(W, true, c, true)));
+    }
+    return ur_total((size_t)s->steps, h);
+}
+
+/* Attention over the columns. */
+static ur_var mixed_columns(sizes *s, ur_var *h)
+{
+    ur_var W = param(s, "W", s->m, s->m), before = wide_input(s, "h0");
+    for (int64_t t = 0; t < s->steps; t++) {
+        at_step(s, t);
+        ur_var weights = ur_softmax(ur_gemm(before, true, ur_matmul(W, s->x[t]), false));
+        h[t] = before = ur_tanh(ur_add(ur_matmul(before, weights), s->x[t]));
+    }
+    return ur_total((size_t)s->steps, h);
+}
+
+/* The mean over the batch feeds back. */
+static ur_var fed_back(sizes *s, ur_var *h)
+{
+    ur_var W = param(s, "W", s->m, s->m), before = wide_input(s, "h0");
+    for (int64_t t = 0; t < s->steps; t++) {
+        at_step(s, t);
+        ur_var mean = ur_mean_over(before, 1), all = ur_mean(ur_square(before));
+        h[t] = before = ur_tanh(ur_add(ur_matmul(W, ur_sub(before, mean)), ur_mul(all, s->x[t])));
+    }
+    return ur_total((size_t)s->steps, h);
+}
+
+/* Sums over the batch of values of one row and of many, on one line of the program, that nothing reads but the loss. */
+static ur_var sums_at_the_end(sizes *s, ur_var *h)
+{
+    ur_var W = param(s, "W", s->m, s->m), before = wide_input(s, "h0"), loss[MOST_T];
+    for (int64_t t = 0; t < s->steps; t++) {
+        at_step(s, t);
+        h[t] = before = ur_tanh(ur_add(ur_matmul(W, before), s->x[t]));
+        loss[t] = ur_sum(t < s->steps / 2 ? ur_sum_over(ur_square(h[t]), 0) : ur_sin(h[t]));
+    }
+    return ur_total((size_t)s->steps, loss);
+}
+
+/* Parameters whose last dimension is the batch's. */
+static ur_var wide_parameters(sizes *s, ur_var *h)
+{
+    ur_var W = param(s, "W", s->m, s->b), U = param(s, "U", s->b, s->b), before = param(s, "h0", s->m, s->b);
+    ur_var start = ur_reshape(ur_param(s->tape, "start", UR_SHAPE(1, s->m)), UR_SHAPE(s->m));
+    for (int64_t t = 0; t < s->steps; t++) {
+        at_step(s, t);
+        ur_var down = ur_gemm(W, true, before, false), up = ur_matmul(W, ur_tanh(ur_matmul(U, down)));
+        h[t] = before = ur_tanh(ur_add(ur_add(ur_scale(up, 0.3), ur_mul(start, s->x[t])), W));
+    }
+    return ur_total((size_t)s->steps, h);
+}
+
+/* A condition of the user's own beside the masks, and inputs of the masks' shape that are none. */
+static ur_var conditions(sizes *s, ur_var *h)
+{
+    ur_var row[MOST_T], before = wide_input(s, "h0"), W = param(s, "W", s->m, s->m);
+    ur_inputs(s->tape, "row", UR_SHAPE(1, s->b), s->steps, row);
+    for (int64_t t = 0; t < s->steps; t++) {
+        at_step(s, t);
+        ur_var own = ur_select(ur_step_function(ur_sub(s->x[t], row[t])), ur_matmul(W, before), s->x[t]);
+        ur_var odd = ur_select(t % 3 ? s->alive[t] : ur_step_function(row[t]), ur_sin(own), before);
+        h[t] = before = ur_select(s->alive[t], ur_tanh(ur_add(odd, row[t])), number(s, 0));
+    }
+    return ur_total((size_t)s->steps, h);
+}
+
+/* Elementwise without a kernel, and the user's own operations of three kinds. */
+static ur_var own_operations(sizes *s, ur_var *h)
+{
+    ur_var W = param(s, "W", s->m, s->m), before = wide_input(s, "h0");
+    for (int64_t t = 0; t < s->steps; t++) {
+        at_step(s, t);
+        ur_var a = ur_gelu(ur_matmul(W, before)), b = rotate(wave(a, s->x[t], 0.6), 1);
+        h[t] = before = ur_tanh(ur_add(ur_erf(b), wave(vector(s, "v"), before, 1.5)));
+    }
+    return ur_total((size_t)s->steps, h);
+}
+
+static ur_var own_whole(sizes *s, ur_var *h)
+{
+    ur_var W = param(s, "W", s->m, s->m), before = wide_input(s, "h0");
+    for (int64_t t = 0; t < s->steps; t++) {
+        at_step(s, t);
+        h[t] = before = ur_tanh(ur_add(reverse(ur_matmul(W, before)), s->x[t]));
+    }
+    return ur_total((size_t)s->steps, h);
+}
+
+/* Inputs made one by one lie anywhere. */
+static ur_var scattered_inputs(sizes *s, ur_var *h)
+{
+    ur_var W = param(s, "W", s->m, s->m), U = param(s, "U", s->m, s->m), before = wide_input(s, "h0");
+    for (int64_t t = 0; t < s->steps; t++) {
+        char name[32];
+        snprintf(name, sizeof name, "in%d", (int)t);
+        at_step(s, t);
+        ur_var x = wide_input(s, name);
+        snprintf(name, sizeof name, "between%d", (int)t);
+        ur_input(s->tape, name, UR_SHAPE(1 + t % 4, 5));
+        h[t] = before = ur_tanh(ur_add(ur_matmul(W, before), ur_matmul(U, ur_select(s->alive[t], x, number(s, 0)))));
+    }
+    return ur_total((size_t)s->steps, h);
+}
+
+typedef struct hand {
+    const char *name;
+    ur_var (*record)(sizes *s, ur_var *h);
+    bool one_block; /* or what makes several may be in one */
+} hand;
+
+static const hand hands[] = {{"delay of two", delay_of_two, false},
+                             {"delay of three", delay_of_three, false},
+                             {"exchanged states", exchanged_states, false},
+                             {"other inputs", other_inputs, false},
+                             {"decoder", decoder, false},
+                             {"two loops", two_loops, false},
+                             {"broadcasts", broadcasts, false},
+                             {"many times", many_times, false},
+                             {"computed weights", computed_weights, false},
+                             {"transposed operands", transposed_operands, true},
+                             {"mixed columns", mixed_columns, true},
+                             {"fed back", fed_back, true},
+                             {"sums at the end", sums_at_the_end, true},
+                             {"wide parameters", wide_parameters, true},
+                             {"conditions", conditions, false},
+                             {"own operations", own_operations, false},
+                             {"own whole", own_whole, true},
+                             {"scattered inputs", scattered_inputs, false}};
+enum { HANDS = sizeof hands / sizeof *hands };
+
+/* Records, differentiates once or twice, plans, compares; returns the number of blocks. */
+static size_t assert_hand(const hand *tape, sizes s, ur_dtype dtype, bool second)
+{
+    ur_var h[MOST_T], gradient[MOST_T];
+    roots all = {0};
+    char what[128];
+    snprintf(what, sizeof what, "%s, m %d, B %d, T %d%s%s", tape->name, (int)s.m, (int)s.b, (int)s.steps,
+             s.marked ? "" : ", no steps", second ? ", twice" : "");
+    s.tape = new_tape(dtype);
+    ur_inputs(s.tape, "x", UR_SHAPE(s.m, s.b), s.steps, s.x);
+    ur_inputs(s.tape, "alive", UR_SHAPE(1, s.b), s.steps, s.alive);
+    ur_var sum = tape->record(&s, h);
+    ur_step(s.tape, 0);
+    ur_var loss = ur_sum(ur_square(sum));
+    add_root(&all, loss);
+    add_gradients(&all, s.tape, loss);
+    ck_assert(ur_grad(loss, (size_t)s.steps, s.x, gradient));
+    add_roots(&all, (size_t)s.steps, gradient);
+    add_root(&all, h[s.steps / 3]);
+    if (second)
+        add_gradients(&all, s.tape,
+                      ur_total(2, (ur_var[]){ur_sum(ur_square(all.root[1])), ur_sum(ur_square(gradient[0]))}));
+    size_t blocks = assert_planned(what, s.tape, &all, s.steps > T ? 1 << FULL | 1 << ONE_BLOCK_FULL : (1 << MASKS) - 1,
+                                   second ? 1e-10 : 10 * tolerance_of(s.tape));
+    ur_tape_free(s.tape);
+    return blocks;
+}
+
+START_TEST(by_hand)
+{
+    static const int64_t steps[] = {1, 2, 3, 4, T};
+    const hand *tape = &hands[_i];
+    for (size_t t = 0; t < sizeof steps / sizeof *steps; t++)
+        for (int marked = 0; marked < 2; marked++) {
+            assert_hand(tape, (sizes){.m = 4, .b = 7, .steps = steps[t], .marked = marked}, UR_F64, false);
+            assert_hand(tape, (sizes){.m = 5, .b = 5, .steps = steps[t], .marked = marked}, UR_F64, t < 3);
+            assert_hand(tape, (sizes){.m = 3, .b = 1, .steps = steps[t], .marked = marked}, UR_F64, false);
+            assert_hand(tape, (sizes){.m = 2, .b = 19, .steps = steps[t], .marked = marked}, UR_F64, true);
+        }
+    assert_hand(tape, (sizes){.m = 6, .b = 13, .steps = T, .marked = true}, UR_F32, false);
+    size_t blocks = assert_hand(tape, (sizes){.m = 64, .b = 77, .steps = 40, .marked = true}, UR_F64, false);
+    ck_assert_msg((blocks == 1) == tape->one_block, "%s: %zu blocks", tape->name, blocks);
+    blocks = assert_hand(tape, (sizes){.m = 64, .b = 64, .steps = 12, .marked = true}, UR_F64, false);
+    ck_assert_msg(!tape->one_block || blocks == 1, "%s: %zu blocks", tape->name, blocks);
+}
+END_TEST
+
+/* ---- reading */
+
+typedef struct small {
+    ur_tape *tape;
+    ur_net *net;
+} small;
+
+static small new_small(int64_t B)
+{
+    ur_net_options o = {.cell = ur_cell_find("lstm"),
+                        .inputs = 3,
+                        .hidden = 4,
+                        .outputs = 2,
+                        .out = UR_SOFTMAX,
+                        .loss = UR_CE,
+                        .start = UR_START_GIVEN};
+    small s = {.tape = new_tape(UR_F64)};
+    s.net = ur_net_new(s.tape, &o, T, B);
+    ck_assert_msg(s.net && ur_net_differentiate(s.net), "%s", ur_tape_error(s.tape));
+    fill_leaves(s.tape, seed_of(1), MIXED);
+    return s;
+}
+
+/* Leaves, constants, a root twice, other names of a leaf; roots lie one behind another in their order. */
+START_TEST(any_root)
+{
+    small s = new_small(5);
+    ur_var x = s.net->x[2], constant = ur_const(s.tape, UR_SHAPE(2, 3), 0.7), zero = ur_const(s.tape, UR_SCALAR, 0);
+    ur_var root[] = {x,
+                     s.net->loss,
+                     constant,
+                     s.net->o[1],
+                     s.net->o[1],
+                     ur_detach(x),
+                     ur_reshape(x, UR_SHAPE(5, 3)),
+                     zero,
+                     s.net->gradient[0],
+                     ur_total(1, &x),
+                     s.net->loss,
+                     ur_reshape(s.net->gradient[0], UR_SHAPE(2, 6)),
+                     s.net->o[8],
+                     s.net->o[0]};
+    roots all = {0};
+    add_roots(&all, sizeof root / sizeof *root, root);
+    ur_var kept = ur_keep(s.net->state[0].final);
+    ur_plan *plan = plan_of("roots", s.tape, &all, false), *reference = plan_of("roots", s.tape, &all, true);
+    assert_same_values("roots", plan, reference, &all, 1e-12);
+    size_t count, at = 0;
+    const double *flat = (const double *)ur_plan_roots(plan, &count);
+    for (size_t i = 0; i < all.count; i++) {
+        double value[64];
+        read_value(reference, all.root[i], value);
+        ck_assert_msg(distance(count_of(all.root[i]), flat + at, value) <=
+                          1e-12 * fmax(1, largest(count_of(all.root[i]), value)),
+                      "root %zu", i);
+        at += count_of(all.root[i]);
+    }
+    ck_assert_uint_eq(at, count);
+    double found[32], expected[32];
+    ur_plan_free(reference);
+    add_root(&all, kept);
+    reference = plan_of("kept", s.tape, &all, true);
+    ck_assert(ur_plan_run(reference));
+    ck_assert_double_le(distance(20, read_value(plan, kept, found), read_value(reference, kept, expected)), 1e-13);
+    ur_plan_free(plan);
+    ur_plan_free(reference);
+    ur_tape_free(s.tape);
+}
+END_TEST
+
+/* Two leaves change places after every run, a third one follows; both executions, several runs. */
+START_TEST(states)
+{
+    double value[2][4][16];
+    for (int reference = 0; reference < 2; reference++) {
+        ur_tape *tape = new_tape(UR_F64);
+        ur_var a = ur_input(tape, "a", UR_SHAPE(2, 8)), b = ur_input(tape, "b", UR_SHAPE(2, 8)), W, h = a;
+        ur_var c = ur_input(tape, "c", UR_SHAPE(2, 8));
+        W = ur_param(tape, "W", UR_SHAPE(2, 2));
+        for (int64_t t = 1; t < 6; t++) {
+            ur_step(tape, t);
+            h = ur_tanh(ur_add(ur_matmul(W, h), b));
+        }
+        ur_step(tape, 0);
+        ck_assert(ur_state(a, b) && ur_state(b, a) && ur_state(c, h));
+        roots all = {0};
+        add_root(&all, ur_sum(h));
+        fill_leaves(tape, seed_of(4), FULL);
+        double before[2][16];
+        memcpy(before[0], ur_leaf(a), sizeof before[0]);
+        memcpy(before[1], ur_leaf(b), sizeof before[1]);
+        ur_plan *plan = plan_of("states", tape, &all, reference);
+        for (int run = 0; run < 3; run++) {
+            ck_assert(ur_plan_run(plan));
+            memcpy(value[reference][run], ur_leaf(c), sizeof value[0][0]);
+            ck_assert_int_eq(memcmp(ur_leaf(a), before[!(run & 1)], sizeof before[0]), 0);
+            ck_assert_int_eq(memcmp(ur_leaf(b), before[run & 1], sizeof before[0]), 0);
+        }
+        ur_plan_free(plan);
+        ur_tape_free(tape);
+    }
+    for (int run = 0; run < 3; run++)
+        ck_assert_double_le(distance(16, value[0][run], value[1][run]), 1e-13);
+    ck_assert_double_gt(distance(16, value[0][0], value[0][1]), 1e-3);
+}
+END_TEST
+
+/* ---- runs of one plan, and several plans */
+
+static void assert_bits(const char *what, ur_plan *a, ur_plan *b)
+{
+    size_t n, m;
+    const void *x = ur_plan_roots(a, &n), *y = ur_plan_roots(b, &m);
+    ck_assert(n == m && n > 0);
+    ck_assert_msg(memcmp(x, y, n * sizeof(double)) == 0, "%s", what);
+}
+
+/* Whatever a plan ran on before, it gives what a fresh one gives. */
+START_TEST(runs_forget)
+{
+    static const masks order[] = {FULL, MIXED, FULL, ONE_BLOCK_FULL, DEAD, FULL, SORTED, SORTED};
+    small s = new_small(_i ? 200 : 7);
+    roots all = {0};
+    add_roots(&all, s.net->params, s.net->gradient);
+    add_roots(&all, T, s.net->o);
+    add_root(&all, s.net->loss);
+    ur_plan *plan = plan_of("old", s.tape, &all, false);
+    for (size_t k = 0; k < sizeof order / sizeof *order; k++) {
+        fill_leaves(s.tape, seed_of((int)order[k]), order[k]);
+        ur_plan *fresh = plan_of("fresh", s.tape, &all, false);
+        ck_assert(ur_plan_run(plan) && ur_plan_run(fresh));
+        assert_bits("a fresh plan", plan, fresh);
+        ck_assert(ur_plan_run(plan));
+        assert_bits("a second run", plan, fresh);
+        ur_plan_free(fresh);
+    }
+    ur_plan_free(plan);
+    ur_tape_free(s.tape);
+}
+END_TEST
+
+/* Plans of one tape take turns, and what is recorded later changes none. */
+START_TEST(several_plans)
+{
+    small s = new_small(7);
+    roots one = {0}, two = {0};
+    add_roots(&one, s.net->params, s.net->gradient);
+    add_root(&two, s.net->loss);
+    add_root(&two, s.net->o[3]);
+    ur_plan *a = plan_of("a", s.tape, &one, false), *b = plan_of("b", s.tape, &two, false);
+    ck_assert(ur_plan_run(a) && ur_plan_run(b));
+    add_root(&two, ur_sum(ur_square(s.net->o[4])));
+    add_gradients(&two, s.tape, two.root[2]);
+    ur_plan *c = plan_of("c", s.tape, &two, false), *reference = plan_of("c", s.tape, &two, true);
+    for (int k = 0; k < 3; k++) {
+        fill_leaves(s.tape, seed_of(k), MIXED);
+        ck_assert(ur_plan_run(b));
+        assert_same_values("later", c, reference, &two, 1e-12);
+        ck_assert(ur_plan_run(a));
+        ur_plan *fresh = plan_of("fresh", s.tape, &one, false);
+        ck_assert(ur_plan_run(fresh));
+        assert_bits("taking turns", a, fresh);
+        ck_assert_int_eq(memcmp(ur_value(b, two.root[1]), ur_value(c, two.root[1]), 14 * sizeof(double)), 0);
+        ur_plan_free(fresh);
+    }
+    ur_plan_free(a);
+    ur_plan_free(b);
+    ur_plan_free(c);
+    ur_plan_free(reference);
+    ur_tape_free(s.tape);
+}
+END_TEST
+
+/* ---- memory */
+
+typedef struct heap {
+    long long bytes, calls, fails;
+} heap;
+
+static void *heap_resize(void *user, void *block, size_t old_bytes, size_t new_bytes)
+{
+    heap *h = (heap *)user;
+    if (new_bytes && ++h->calls == h->fails)
+        return NULL;
+    h->bytes += (long long)new_bytes - (long long)old_bytes;
+    if (!new_bytes) {
+        free(block);
+        return NULL;
+    }
+    return realloc(block, new_bytes);
+}
+
+static ur_net *lstm_on(heap *h, roots *all)
+{
+    ur_net_options o = {
+        .cell = ur_cell_find("lstm"), .inputs = 3, .hidden = 4, .outputs = 128, .out = UR_SOFTMAX, .loss = UR_CE};
+    ur_tape *tape = ur_tape_new(&(ur_tape_options){.dtype = UR_F64, .allocator = {.resize = heap_resize, .user = h}});
+    ur_net *net = ur_net_new(tape, &o, T, 60);
+    ck_assert_msg(net && ur_net_differentiate(net), "%s", ur_tape_error(tape));
+    add_roots(all, net->params, net->gradient);
+    add_root(all, net->loss);
+    return net;
+}
+
+START_TEST(runs_allocate_nothing)
+{
+    heap h = {0};
+    roots all = {0};
+    ur_net *net = lstm_on(&h, &all);
+    ur_plan *plan = plan_of("lstm", net->tape, &all, false);
+    ck_assert_uint_gt(plan->blocks, 1);
+    long long calls = h.calls;
+    for (int k = 0; k < MASKS; k++) {
+        fill_leaves(net->tape, seed_of(k), (masks)k);
+        ck_assert(ur_plan_run(plan));
+    }
+    ck_assert_int_eq(h.calls, calls);
+    ur_plan_free(plan);
+    ur_tape_free(net->tape);
+    ck_assert_int_eq(h.bytes, 0);
+}
+END_TEST
+
+START_TEST(every_allocation_fails_once)
+{
+    heap h = {0};
+    roots all = {0};
+    ur_net *net = lstm_on(&h, &all);
+    long long before = h.bytes, n = 1;
+    for (ur_plan *plan = NULL; !plan; n++) {
+        h.calls = 0;
+        h.fails = n;
+        plan = ur_plan_new(net->tape, &(ur_plan_options){.roots = all.count, .root = all.root});
+        ck_assert((plan != NULL) == (h.calls < n));
+        ck_assert(plan || strstr(ur_tape_error(net->tape), "no memory"));
+        net->tape->error.text[0] = 0;
+        h.fails = 0;
+        if (plan) {
+            ck_assert(ur_plan_run(plan));
+            ur_plan_free(plan);
+            ck_assert_int_eq(h.bytes, before);
+            break;
+        }
+        ck_assert_int_eq(h.bytes, before);
+    }
+    ck_assert_int_gt(n, 20);
+    ur_tape_free(net->tape);
+    ck_assert_int_eq(h.bytes, 0);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("plan");
+    TCase *cases = tcase_create("plan");
+    tcase_add_loop_test(cases, by_hand, 0, HANDS);
+    tcase_add_test(cases, any_root);
+    tcase_add_test(cases, states);
+    tcase_add_loop_test(cases, runs_forget, 0, 2);
+    tcase_add_test(cases, several_plans);
+    tcase_add_test(cases, runs_allocate_nothing);
+    tcase_add_test(cases, every_allocation_fails_once);
+    return run_cases(suite, cases);
+}

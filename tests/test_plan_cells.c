@@ -1,0 +1,255 @@
+/* test_plan_cells.c - plans of every cell against the reference execution: loss, outputs, last states, running averages
+ * and the gradients by parameters and inputs, for lengths of every kind, in one block of columns and in several. */
+#include "planned.h"
+
+static const char *const cells[] = {"rnn", "lstm", "gru", "gated", "slstm", "mlstm", "brnn", "mlp"};
+enum { CELLS = sizeof cells / sizeof *cells };
+static const int64_t batches[] = {1, 3, 7, 8, 13, 16, 37, 100, 200};
+enum { BATCHES = sizeof batches / sizeof *batches };
+
+static ur_net_options options_of(const char *name)
+{
+    return (ur_net_options){.cell = ur_cell_find(name),
+                            .inputs = 3,
+                            .hidden = 4,
+                            .heads = 2,
+                            .outputs = 2,
+                            .out = UR_SOFTMAX,
+                            .loss = UR_CE,
+                            .reduction = UR_MEAN_ALL};
+}
+
+/* What there is to be read of the network, and what there is to be differentiated by. */
+static void add_net(roots *all, ur_net *net)
+{
+    ck_assert(ur_net_differentiate(net));
+    add_roots(all, net->params, net->gradient);
+    add_root(all, net->loss);
+    add_roots(all, (size_t)net->steps, net->o);
+    for (size_t i = 0; i < net->states; i++)
+        add_root(all, net->state[i].final);
+    for (size_t i = 0; i < net->averages; i++)
+        add_root(all, net->average[i].next);
+    if (net->options.bptt)
+        return;
+    ur_var gradient[128];
+    ck_assert(ur_grad(net->loss, (size_t)net->steps, net->x, gradient));
+    add_roots(all, (size_t)net->steps, gradient);
+}
+
+/* Random parameters and inputs. What stands past the lengths is NaN. */
+static void fill_net(ur_net *net, uint64_t state, masks kind)
+{
+    int64_t length[256], d = net->options.inputs, p = ur_net_outputs(&net->options), B = net->batch, T = net->steps;
+    size_t n = (size_t)(B * T);
+    fill_leaves(net->tape, state, FULL);
+    choose_lengths(kind, &state, (size_t)B, T, length);
+    double *x = (double *)calloc(n * (size_t)(d + p + 1), sizeof *x), *y = x + n * (size_t)d, *w = y + n * (size_t)p;
+    ck_assert_ptr_nonnull(x);
+    for (size_t k = 0; k < n * (size_t)d; k++)
+        x[k] = (int64_t)(k / (size_t)d) % T < length[(int64_t)k / d / T] ? draw(&state) : NAN;
+    for (size_t k = 0; k < n * (size_t)p; k++)
+        y[k] = (int64_t)(k / (size_t)p) % T < length[(int64_t)k / p / T] ? k % (size_t)p == 0 : NAN;
+    for (size_t k = 0; k < n; k++)
+        w[k] = (double)pick(&state, 3);
+    for (size_t i = 0; i < net->averages; i++) /* a variance is positive */
+        for (size_t k = 0; k < count_of(net->average[i].leaf); k++)
+            write_element(net->tape, ur_leaf(net->average[i].leaf), k, 0.5 + 0.1 * (double)k);
+    for (size_t i = 0; i < net->states; i++) /* and so is what slstm and mlstm divide by */
+        for (size_t k = 0; net->options.start == UR_START_GIVEN && k < count_of(net->state[i].start); k++)
+            write_element(net->tape, ur_leaf(net->state[i].start), k, 1 + 0.01 * (double)(k % 90));
+    ur_data data = {.n = B, .steps = T, .inputs = d, .outputs = p, .x = x, .y = y, .lengths = length};
+    data.weight = net->options.weighted ? w : NULL;
+    ck_assert_msg(ur_net_bind(net, &data, 0, B), "%s", ur_tape_error(net->tape));
+    if (net->options.dropout > 0 || net->options.recurrent_dropout > 0 || net->options.batch_norm)
+        ck_assert(ur_write(net->training, 1, &(double){kind == MIXED ? -1 : 7}));
+    free(x);
+}
+
+/* Returns the number of blocks. */
+static size_t assert_net(const ur_net_options *o, ur_dtype dtype, int64_t T, int64_t B, unsigned kinds)
+{
+    char what[128];
+    roots all = {0};
+    ur_tape *tape = new_tape(dtype);
+    ur_net *net = ur_net_new(tape, o, T, B);
+    ck_assert_msg(net != NULL, "%s: %s", o->cell->name, ur_tape_error(tape));
+    add_net(&all, net);
+    ur_plan *plan = plan_of(o->cell->name, tape, &all, false), *reference = plan_of(o->cell->name, tape, &all, true);
+    for (int k = 0; k < MASKS; k++) {
+        snprintf(what, sizeof what, "%s, T %d, B %d, masks %d, %s", o->cell->name, (int)T, (int)B, k,
+                 dtype == UR_F64 ? "f64" : "f32");
+        if (!(kinds >> k & 1))
+            continue;
+        fill_net(net, seed_of(k), (masks)k);
+        assert_same_values(what, plan, reference, &all, tolerance_of(tape));
+    }
+    size_t blocks = plan->blocks;
+    ur_plan_free(plan);
+    ur_plan_free(reference);
+    ur_tape_free(tape);
+    return blocks;
+}
+
+enum { EVERY = (1 << MASKS) - 1, SOME = 1 << FULL | 1 << MIXED };
+
+/* ---- sizes */
+
+START_TEST(steps_and_batches)
+{
+    static const int64_t steps[] = {1, 2, 3, 4, 5, 17};
+    ur_net_options o = options_of(cells[_i % CELLS]);
+    for (size_t t = 0; t < sizeof steps / sizeof *steps; t++)
+        for (size_t b = 0; b < BATCHES && steps[t] * batches[b] < 1000; b++)
+            assert_net(&o, _i < CELLS ? UR_F64 : UR_F32, steps[t], batches[b], EVERY);
+}
+END_TEST
+
+START_TEST(long_sequences)
+{
+    ur_net_options o = options_of(cells[_i % CELLS]);
+    assert_net(&o, _i < CELLS ? UR_F64 : UR_F32, 100, 5, SOME);
+}
+END_TEST
+
+/* An output of many rows makes few columns a block. */
+START_TEST(several_blocks)
+{
+    ur_net_options o = options_of(cells[_i % CELLS]);
+    bool single = _i >= CELLS;
+    o.outputs = single ? 256 : 128;
+    ck_assert_uint_gt(assert_net(&o, single ? UR_F32 : UR_F64, 20, 37, EVERY), 1);
+    ck_assert_uint_gt(assert_net(&o, single ? UR_F32 : UR_F64, 5, 200, EVERY), 1);
+    o.outputs = 2; /* or many steps */
+    o.hidden = 8;
+    assert_net(&o, single ? UR_F32 : UR_F64, 60, 40, 1 << ONE_BLOCK_FULL);
+}
+END_TEST
+
+/* Hidden units as many as columns: no parameter is taken for a value of the batch. */
+START_TEST(as_many_units_as_columns)
+{
+    ur_net_options o = options_of(cells[_i % CELLS]);
+    o.start = _i < CELLS ? UR_START_LEARNED : UR_START_FIXED;
+    o.layers = 1 + _i / CELLS;
+    for (size_t b = 0; b < BATCHES && batches[b] <= 37; b++) {
+        o.heads = 1;
+        o.hidden = o.inputs = o.outputs = batches[b];
+        if (batches[b] > 1)
+            assert_net(&o, UR_F64, 3, batches[b], SOME);
+    }
+    o.hidden = 8;
+    o.inputs = 40;
+    o.outputs = 128;
+    size_t blocks = assert_net(&o, UR_F64, 12, 128, SOME);
+    ck_assert_uint_gt(blocks, 1);
+}
+END_TEST
+
+/* ---- options */
+
+enum { SETUPS = 13 };
+
+static ur_net_options setup(const char *cell, int k)
+{
+    ur_net_options o = options_of(cell);
+    bool both = o.cell->back != NULL;
+    o.layers = k == 0 ? 1 : 2;
+    switch (k) {
+    case 1:
+        o.dropout = 0.3;
+        break;
+    case 2:
+        o.recurrent_dropout = o.cell->recurrent ? 0.3 : 0;
+        break;
+    case 3:
+        o.batch_norm = true;
+        break;
+    case 4:
+        o.layer_norm = true;
+        break;
+    case 5:
+        o.start = UR_START_LEARNED;
+        break;
+    case 6:
+        o.start = UR_START_GIVEN;
+        break;
+    case 7:
+        o.layers = 3;
+        break;
+    case 8:
+        o.bidirectional = !both;
+        break;
+    case 9:
+        o.bptt = 3;
+        break;
+    case 10:
+        o.weighted = true;
+        o.reduction = UR_PER_SEQUENCE;
+        break;
+    case 11:
+        o.out = UR_SIGMOID;
+        o.loss = UR_BCE;
+        o.reduction = UR_SUM_ALL;
+        break;
+    case 12:
+        o.loss = UR_MSE;
+        o.out = UR_IDENTITY;
+        o.chunk = o.cell->chunk ? 4 : 0;
+        break;
+    default:
+        break;
+    }
+    return o;
+}
+
+START_TEST(options)
+{
+    ur_net_options o = setup(cells[_i % CELLS], _i / CELLS);
+    if (o.layers > 1 && o.cell->back)
+        o.layers = 1;
+    if (!o.cell->recurrent)
+        o.recurrent_dropout = 0;
+    if (o.dropout > 0 && o.layers == 1)
+        o.dropout = 0;
+    for (int64_t T = 1; T <= 10; T += T < 4 ? 1 : 6)
+        assert_net(&o, UR_F64, T, 7, EVERY);
+    assert_net(&o, UR_F32, 10, 13, SOME);
+    o.outputs = 128;
+    size_t blocks = assert_net(&o, UR_F64, 10, 100, SOME);
+    ck_assert_uint_gt(blocks, !o.batch_norm && !o.chunk);
+}
+END_TEST
+
+/* Everything at once. */
+START_TEST(together)
+{
+    ur_net_options o = options_of(cells[_i]);
+    bool both = o.cell->back != NULL;
+    o.layers = 1 + !both;
+    o.bidirectional = !both;
+    o.dropout = both ? 0 : 0.2;
+    o.recurrent_dropout = o.cell->recurrent ? 0.2 : 0;
+    o.layer_norm = true;
+    o.weighted = true;
+    o.start = UR_START_LEARNED;
+    o.outputs = 128;
+    ck_assert_uint_gt(assert_net(&o, UR_F64, 9, 100, EVERY), 1);
+    o.layer_norm = false;
+    o.batch_norm = true;
+    ck_assert_uint_eq(assert_net(&o, UR_F64, 9, 37, EVERY), 1);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("plans of cells");
+    TCase *cases = tcase_create("plans of cells");
+    tcase_add_loop_test(cases, steps_and_batches, 0, 2 * CELLS);
+    tcase_add_loop_test(cases, long_sequences, 0, 2 * CELLS);
+    tcase_add_loop_test(cases, several_blocks, 0, 2 * CELLS);
+    tcase_add_loop_test(cases, as_many_units_as_columns, 0, 2 * CELLS);
+    tcase_add_loop_test(cases, options, 0, SETUPS * CELLS);
+    tcase_add_loop_test(cases, together, 0, CELLS);
+    return run_cases(suite, cases);
+}
