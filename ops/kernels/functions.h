@@ -119,6 +119,13 @@ static inline real real_sigmoid(real x)
     return (x < 0 ? u : 1) / (1 + u);
 }
 
+/* x sigmoid(x), u = e^-|x| in two factors: x u may be a normal number where u is not. */
+static inline real real_silu(real x)
+{
+    real root = exp_of_negative(REAL(-0.5) * real_abs(x), 0), u = root * root;
+    return (x < 0 ? x * root * root : x) / (1 + u);
+}
+
 /* tanh |x| = -m/(m + 2), m = expm1(-2 |x|): relative accuracy near 0 */
 static inline real real_tanh(real x)
 {

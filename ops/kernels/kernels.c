@@ -80,7 +80,7 @@ MAP(prelu, a[i] > 0 ? a[i] : b[i] * a[i])
 COSTLY(elu, a[i] > 0 ? a[i] : k * expm1_of_negative(a[i]))
 COSTLY(selu, a[i] > 0 ? REAL(1.0507009873554805) * a[i]
                       : REAL(1.0507009873554805 * 1.6732632423543772) * expm1_of_negative(a[i]))
-COSTLY(silu, a[i] / (1 + real_exp(-a[i])))
+COSTLY(silu, real_silu(a[i]))
 COSTLY(gelu, real_gelu(a[i]))
 COSTLY(log_sigmoid, real_log_sigmoid(a[i]))
 COSTLY(bce, (b[i] == 0 ? 0 : -b[i] * real_log(a[i])) + (b[i] == 1 ? 0 : (b[i] - 1) * real_log1p(-a[i])))
