@@ -458,7 +458,13 @@ static void contract_one(const ur__contraction *c)
 
 static bool has_one_column(const ur__contraction *c)
 {
-    return c->n == 1 && c->b_stride == 1 && (c->a_stride == 1 || !c->stretch->a);
+    bool dense = c->n == 1;
+    for (const ur__stretch *t = c->stretch; dense && t < c->stretch + c->stretches; t++) {
+        dense = !t->a || t->a_stride == 1;
+        for (size_t g = 0; g < c->matrices; g++)
+            dense = dense && t->b_stride[g] == 1;
+    }
+    return dense;
 }
 
 /* Dot products where the sums by lanes fit L2, and where vectors along a side of the result would be half empty. */
