@@ -23,6 +23,11 @@ size_t ur__times(size_t a, size_t b);
 #define UR__HASH_START UINT64_C(14695981039346656037)
 uint64_t ur__hash(const char *text, uint64_t h);
 
+/* ur_random's first 32 bits, `name` being the hash of the stream; a row: at counter, counter + 2^32, ... */
+enum { UR__RANDOM_ROW = 64 };
+uint32_t ur__random_bits(uint64_t seed, uint64_t name, uint64_t counter);
+void ur__random_row(uint64_t seed, uint64_t name, uint64_t counter, uint32_t bits[UR__RANDOM_ROW]);
+
 /* Many small blocks that live and die together. */
 typedef struct ur__arena {
     struct ur__block *block;

@@ -7,35 +7,58 @@
 #include "../graph/support.h"
 #include "task.h"
 
-/* A string of 1 in MOST_ATTEMPTS would take about a second to find. */
-enum { MOST_ATTEMPTS = 10000000, CHOICES = 32, STREAM_BYTES = 96 };
+/* A string of 1 in MOST_ATTEMPTS, whole rows of random numbers, would take about 0.1 seconds to find. */
+enum { MOST_ATTEMPTS = 10000000, CHOICES = 32, LEAP = 8, LEAPS = 1 << LEAP };
+
+/* Where LEAP choices lead from a state, or fewer to the end: one look-up in place of LEAP steps or more. */
+typedef struct leap {
+    uint16_t symbols;
+    uint8_t state;
+    bool end;
+} leap;
+
+typedef struct drawing {
+    const ur_task *task;
+    const ur_task_options *options;
+    ur_error *error;
+    leap (*leap)[LEAPS]; /* [states], by the bits of the choices */
+    uint32_t *attempt;   /* of each sequence, the one that counts */
+    int64_t *length;
+} drawing;
 
 /* ---- drawing: a choice is one bit of a random number, a function of seed, task, sequence, attempt and place */
 
+static uint64_t stream_of(const drawing *d, int64_t sequence)
+{
+    char stream[96];
+    snprintf(stream, sizeof stream, "%s/%lld", d->task->name, (long long)sequence);
+    return ur__hash(stream, UR__HASH_START);
+}
+
+/* The random number that decides CHOICES choices of an attempt, from `choices` on. */
+static uint64_t counter_of(uint32_t attempt, uint32_t choices)
+{
+    return (uint64_t)attempt << 32 | choices / CHOICES;
+}
+
 typedef struct walk {
-    const ur_automaton *automaton;
-    uint64_t seed;
-    const char *stream; /* names task and sequence */
-    uint32_t attempt, choices;
-    uint64_t bits;
+    const drawing *drawing;
+    uint64_t stream;
+    uint32_t attempt, choices, bits;
     int state;
 } walk;
 
 static int choose(walk *w)
 {
-    if (w->choices % CHOICES == 0) {
-        uint64_t counter = (uint64_t)w->attempt << 32 | w->choices / CHOICES;
-        w->bits = (uint64_t)(ur_random(w->seed, w->stream, counter) * 0x1p32);
-    }
+    if (w->choices % CHOICES == 0)
+        w->bits = ur__random_bits(w->drawing->options->seed, w->stream, counter_of(w->attempt, w->choices));
     return (int)(w->bits >> w->choices++ % CHOICES & 1);
 }
 
-/* Takes one edge and returns its symbol, 0 at the end. */
+/* Takes one edge and returns its symbol. */
 static char advance(walk *w)
 {
-    const ur_automaton_state *s = &w->automaton->state[w->state];
-    if (!s->edge[0].symbol)
-        return 0;
+    const ur_automaton_state *s = &w->drawing->task->automaton->state[w->state];
     int k = s->edge[1].symbol ? choose(w) : 0;
     w->state = s->edge[k].next;
     return s->edge[k].symbol;
@@ -43,28 +66,42 @@ static char advance(walk *w)
 
 /* ---- one sequence: drawn again until its length is allowed */
 
-typedef struct drawing {
-    const ur_task *task;
-    const ur_task_options *options;
-    ur_error *error;
-    uint32_t *attempt; /* of each sequence, the one that counts */
-    int64_t *length;
-} drawing;
-
-static walk begin(const drawing *d, int64_t sequence, uint32_t attempt, char stream[STREAM_BYTES])
+/* A state with one edge takes no choice: it is left also after the last one. */
+static leap find_leap(const ur_automaton *a, int state, uint32_t bits)
 {
-    snprintf(stream, STREAM_BYTES, "%s/%lld", d->task->name, (long long)sequence);
-    return (walk){.automaton = d->task->automaton, .seed = d->options->seed, .stream = stream, .attempt = attempt};
+    leap l = {.state = (uint8_t)state};
+    for (int choices = 0;; l.symbols++) {
+        const ur_automaton_state *s = &a->state[l.state];
+        bool choice = s->edge[1].symbol;
+        l.end = !s->edge[0].symbol;
+        if (l.end || (choice && choices == LEAP))
+            return l;
+        l.state = (uint8_t)s->edge[choice ? bits >> choices++ & 1 : 0].next;
+    }
 }
 
-/* False for a string that is too short or too long. */
-static bool try_length(const ur_task_options *o, walk w, int64_t *length)
+static void find_leaps(const ur_automaton *a, leap (*leaps)[LEAPS])
 {
-    *length = 0;
-    while (advance(&w))
-        if (++*length > o->max_length && o->max_length)
-            return false;
-    return *length >= o->min_length;
+    for (int s = 0; s < a->states; s++)
+        for (uint32_t bits = 0; bits < LEAPS; bits++)
+            leaps[s][bits] = find_leap(a, s, bits);
+}
+
+/* The length of an attempt whose first random number is `bits`; 0 when it is too short or too long. Two leaps at once,
+ * for a string that has ended stays: one leap leaves a sixth of Reber's unended, and the processor to guess which. */
+static int64_t try_length(const drawing *d, uint64_t stream, uint32_t attempt, uint32_t bits)
+{
+    int64_t most = d->options->max_length ? d->options->max_length : INT64_MAX, length = 0;
+    leap l = {0};
+    for (uint32_t choices = 0; !l.end && length <= most; choices += 2 * LEAP) {
+        if (choices && choices % CHOICES == 0)
+            bits = ur__random_bits(d->options->seed, stream, counter_of(attempt, choices));
+        for (int k = 0; k < 2; k++, bits /= LEAPS) {
+            l = d->leap[l.state][bits % LEAPS];
+            length += l.symbols;
+        }
+    }
+    return length >= d->options->min_length && length <= most ? length : 0;
 }
 
 static bool refuse_lengths(const drawing *d)
@@ -79,13 +116,16 @@ static bool refuse_lengths(const drawing *d)
 
 static bool draw(const drawing *d, int64_t k)
 {
-    char stream[STREAM_BYTES];
-    walk w = begin(d, k, 0, stream);
-    for (; w.attempt < MOST_ATTEMPTS; w.attempt++)
-        if (try_length(d->options, w, &d->length[k])) {
-            d->attempt[k] = w.attempt;
+    uint64_t stream = stream_of(d, k);
+    uint32_t bits[UR__RANDOM_ROW];
+    for (uint32_t attempt = 0; attempt < MOST_ATTEMPTS; attempt++) {
+        if (attempt % UR__RANDOM_ROW == 0)
+            ur__random_row(d->options->seed, stream, counter_of(attempt, 0), bits);
+        d->length[k] = try_length(d, stream, attempt, bits[attempt % UR__RANDOM_ROW]);
+        d->attempt[k] = attempt;
+        if (d->length[k])
             return true;
-        }
+    }
     return refuse_lengths(d);
 }
 
@@ -101,8 +141,7 @@ static void set_targets(const ur_task *task, int state, double *target)
 
 static void write_sequence(const drawing *d, ur_data *data, int64_t k)
 {
-    char stream[STREAM_BYTES];
-    walk w = begin(d, k, d->attempt[k], stream);
+    walk w = {.drawing = d, .stream = stream_of(d, k), .attempt = d->attempt[k]};
     data->lengths[k] = d->length[k];
     for (int64_t t = 0; t < d->length[k]; t++) {
         int64_t position = k * data->steps + t;
@@ -115,6 +154,7 @@ static void write_sequence(const drawing *d, ur_data *data, int64_t k)
 static ur_data *draw_all(const drawing *d, const ur_allocator *allocator)
 {
     int64_t longest = 0;
+    find_leaps(d->task->automaton, d->leap);
     for (int64_t k = 0; k < d->options->count; k++) {
         if (!draw(d, k))
             return NULL;
@@ -152,16 +192,19 @@ ur_data *ur__automaton_data(const ur_task *task, const ur_task_options *options,
         return NULL;
     }
     ur_allocator a = ur__allocator(allocator);
-    size_t attempt_bytes = ur__times((size_t)options->count, sizeof(uint32_t));
-    size_t length_bytes = ur__times((size_t)options->count, sizeof(int64_t));
     drawing d = {.task = task, .options = options, .error = error};
+    size_t leap_bytes = (size_t)task->automaton->states * sizeof *d.leap;
+    size_t attempt_bytes = ur__times((size_t)options->count, sizeof *d.attempt);
+    size_t length_bytes = ur__times((size_t)options->count, sizeof *d.length);
+    d.leap = (leap(*)[LEAPS])ur__new(&a, leap_bytes);
     d.attempt = (uint32_t *)ur__new(&a, attempt_bytes);
     d.length = (int64_t *)ur__new(&a, length_bytes);
     ur_data *data = NULL;
-    if (d.attempt && d.length)
+    if (d.leap && d.attempt && d.length)
         data = draw_all(&d, allocator);
     else
         ur__fail(error, "no memory for %lld sequences", (long long)options->count);
+    ur__free(&a, d.leap, leap_bytes);
     ur__free(&a, d.attempt, attempt_bytes);
     ur__free(&a, d.length, length_bytes);
     return data;

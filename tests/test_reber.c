@@ -167,6 +167,55 @@ START_TEST(drawing_repeats)
 }
 END_TEST
 
+/* The drawing edge by edge: choice c of an attempt is bit c % 32 of the random number attempt * 2^32 + c / 32. */
+static size_t attempt_of(const ur_task *t, uint64_t seed, int64_t k, uint64_t attempt, char *symbols)
+{
+    char stream[64];
+    snprintf(stream, sizeof stream, "%s/%lld", t->name, (long long)k);
+    uint64_t bits = 0, choices = 0;
+    size_t length = 0;
+    for (const ur_automaton_state *s = t->automaton->state; s->edge[0].symbol;) {
+        int edge = 0;
+        if (s->edge[1].symbol) {
+            if (choices % 32 == 0)
+                bits = (uint64_t)(ur_random(seed, stream, attempt << 32 | choices / 32) * 0x1p32);
+            edge = (int)(bits >> choices++ % 32 & 1);
+        }
+        symbols[length++] = s->edge[edge].symbol;
+        s = &t->automaton->state[s->edge[edge].next];
+    }
+    symbols[length] = 0;
+    return length;
+}
+
+START_TEST(strings_are_the_first_attempts_of_their_length)
+{
+    static const ur_task_options options[] = {
+        {.count = 9, .seed = 1},
+        {.count = 500, .min_length = 1, .seed = 12345678901},
+        {.count = 60, .min_length = 20, .max_length = 22, .seed = 2},
+        {.count = 60, .min_length = 9, .max_length = 9},
+        {.count = 2, .min_length = 44, .seed = 3},
+    };
+    for (size_t i = 0; i < 2 * sizeof options / sizeof *options; i++) {
+        const ur_task *t = task(i % 2 ? "ereber" : "reber");
+        ur_task_options o = options[i / 2];
+        ur_data *data = draw(t->name, o);
+        size_t least = (size_t)(o.min_length ? o.min_length : t->min_length), most = (size_t)o.max_length;
+        for (int64_t k = 0; k < data->n; k++) {
+            char expected[512], symbols[512];
+            uint64_t attempt = 0;
+            size_t length = attempt_of(t, o.seed, k, 0, expected);
+            while (length < least || (most && length > most))
+                length = attempt_of(t, o.seed, k, ++attempt, expected);
+            ur_task_symbols(t, data, k, symbols, sizeof symbols);
+            ck_assert_str_eq(symbols, expected);
+        }
+        ur_data_free(data);
+    }
+}
+END_TEST
+
 START_TEST(defaults)
 {
     ur_error error = {{0}};
@@ -390,6 +439,7 @@ int main(void)
     tcase_add_test(cases, data_is_one_hot_and_zero_past_the_end);
     tcase_add_test(cases, second_symbol_comes_back);
     tcase_add_test(cases, drawing_repeats);
+    tcase_add_test(cases, strings_are_the_first_attempts_of_their_length);
     tcase_add_test(cases, defaults);
     tcase_add_test(cases, length_limits);
     tcase_add_test(cases, impossible_requests);
