@@ -5,11 +5,12 @@
 static bool leaf_distance(const ur_plan *plan, const ur__ref *r, uint32_t n, ptrdiff_t *bytes)
 {
     const ur_tape *tape = plan->tape;
-    const uint32_t *leaf = &plan->program.leaf[plan->program.line[r->line].first];
+    const ur__program *p = &plan->program;
+    int64_t first = (int64_t)p->line[r->line].first + r->first;
     const char *before = NULL;
     *bytes = 0;
     for (uint32_t i = 0; i < n && r->stride != 0; i++) {
-        const ur__node *node = &tape->node[leaf[r->first + r->stride * (int32_t)i]];
+        const ur__node *node = &tape->node[p->leaf[first + (int64_t)r->stride * i]];
         const char *at = (const char *)ur__leaf_data(tape, node);
         if (i == 1)
             *bytes = at - before;

@@ -105,7 +105,7 @@ static bool reduces(const question *q)
         int last = ur__line_shape(q->plan, q->plan->program.ref[q->s->ref].line).rank - 1;
         return q->out.rank <= last || q->out.size[last] == 1;
     }
-    return q->op->kernel == UR__MATMUL && q->all && q->attr[0] == 0 && q->attr[1] != 0;
+    return q->op->kernel == UR__MATMUL && q->all && q->attr && q->attr[0] == 0 && q->attr[1] != 0;
 }
 
 static ur__class classify(const question *q, bool *mixes)

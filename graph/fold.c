@@ -19,14 +19,13 @@ static const ur__phase *phase_at(const ur__program *p, uint32_t loop, uint32_t i
 const ur__statement *ur__statement_of(const ur_plan *plan, const ur__phase *phase, uint32_t line)
 {
     const ur__program *p = &plan->program;
-    const ur__statement *s = &p->statement[plan->line[line].statement];
-    if (plan->line[line].statement >= phase->statement &&
-        plan->line[line].statement < phase->statement + phase->statements)
-        return s;
-    for (uint32_t i = 0; i < phase->statements; i++)
-        if (p->statement[phase->statement + i].line == line)
-            return &p->statement[phase->statement + i];
-    return NULL;
+    const ur__statement *s = &p->statement[phase->statement], *end = s + phase->statements;
+    uint32_t first = plan->line[line].statement;
+    if (first >= phase->statement && first < phase->statement + phase->statements)
+        return &p->statement[first];
+    while (s < end && s->line != line)
+        s++;
+    return s < end ? s : NULL;
 }
 
 /* Operand k of the statements that compute the values r.first, r.first + r.stride, ... (n of them), as one reference;
@@ -37,7 +36,7 @@ static bool follow(const ur_plan *plan, ur__ref r, uint32_t n, uint32_t k, ur__r
     const ur__line *line = &p->line[r.line];
     bool known = false, paced = n < 2;
     for (uint32_t i = 0; i < n;) {
-        uint32_t iteration = line->begin + (uint32_t)(r.first + r.stride * (int32_t)i), last = i;
+        uint32_t iteration = line->begin + (uint32_t)(r.first + r.stride * (int32_t)i), last;
         const ur__phase *phase = phase_at(p, line->loop, iteration);
         const ur__statement *s = ur__statement_of(plan, phase, r.line);
         bool sum = ur__node_of(plan, r.line)->op == &ur_op_sum_of;

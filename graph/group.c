@@ -45,12 +45,12 @@ bool ur__spread_of(const ur_plan *plan, ur__ref r, uint32_t line, uint8_t *sprea
     column.size[out.rank > 0 ? out.rank - 1 : 0] = 1;
     if (r.count > 1)
         return false;
-    if (ur__node_of(plan, r.line)->op == &ur_op_const)
+    bool constant = ur__node_of(plan, r.line)->op == &ur_op_const;
+    bool full = count == ur_shape_count(out) && (to->class != UR__BATCH || wide); /* nothing is broadcast */
+    if (constant || (count == 1 && !wide && !full))
         *spread = UR__ELEMENT;
-    else if (count == ur_shape_count(out) && (to->class != UR__BATCH || wide)) /* nothing is broadcast */
+    else if (full)
         *spread = UR__FULL;
-    else if (count == 1 && !wide)
-        *spread = UR__ELEMENT;
     else if (wide && count == (size_t)plan->batch)
         *spread = UR__ROW;
     else if (to->class == UR__BATCH && from->class == UR__ONCE && ur_shape_equal(in, column))

@@ -249,18 +249,18 @@ static void find_row(ur_plan *plan, uint32_t l)
     line->wide = shape.rank > 1 && shape.size[shape.rank - 1] == plan->batch;
 }
 
-/* Where the parts of sums over the batch are; `plan` has launches, `owner` the memory. */
-static void place_parts(ur_plan *plan, ur_plan *owner)
+/* Where the parts of sums over the batch are; `form` has launches, `plan` the memory. */
+static void place_parts(ur_plan *form, ur_plan *plan)
 {
-    for (size_t i = 0; i < plan->launches; i++) {
-        const ur__launch *l = &plan->launch[i];
+    for (size_t i = 0; i < form->launches; i++) {
+        const ur__launch *l = &form->launch[i];
         for (uint32_t k = 0; k < l->outputs && (l->kind == UR__ADD_UP || l->kind == UR__CONTRACT); k++) {
-            uint32_t line = plan->argument[l->operand + k].ref.line;
-            size_t *part = &owner->line[line].part;
+            uint32_t line = form->argument[l->operand + k].ref.line;
+            size_t *part = &plan->line[line].part;
             if (*part == UR__NOWHERE)
-                *part = place(&owner->parts_bytes,
+                *part = place(&plan->parts_bytes,
                               aligned(ur__times(value_bytes(plan, line), plan->program.line[line].values)));
-            plan->line[line].part = *part;
+            form->line[line].part = *part;
         }
     }
 }

@@ -115,7 +115,6 @@ static bool is_zero(const reading *a)
         return reads_zero(a, 2);
     switch (op->kernel) {
     case UR__MUL:
-        return reads_zero(a, 0) || reads_zero(a, 1);
     case UR__MATMUL:
         return reads_zero(a, 0) || reads_zero(a, 1);
     case UR__DIV:

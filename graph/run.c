@@ -209,14 +209,14 @@ static void run_product(const worker *w, const ur__launch *l)
         bias = narrow ? argument_of(w, &plan->argument[l->operand + l->bias], false).at : plan->packed + l->bias * e;
     for (uint32_t k = 0; k < l->count; k += MOST) {
         ur__term terms[MOST];
-        uint32_t n = l->count - k < MOST ? l->count - k : MOST;
-        for (uint32_t q = 0; q < n; q++) {
-            const ur__product_term *t = &plan->term[l->first + k + q];
+        uint32_t n = 0;
+        for (; n < MOST && k + n < l->count; n++) {
+            const ur__product_term *t = &plan->term[l->first + k + n];
             view x = argument_of(w, &plan->argument[l->operand + t->x], true);
             view a = {plan->packed + t->packed * e, 0};
             if (narrow)
                 a = view_of(w, &t->a, false);
-            terms[q] = (ur__term){
+            terms[n] = (ur__term){
                 .a = a.at, .x = x.at, .k = t->k, .x_stride = x.row, .a_stride = a.row, .a_transposed = t->transposed};
         }
         if (narrow)
