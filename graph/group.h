@@ -1,4 +1,5 @@
-/* group.h - what group.c hands to pointwise.c. */
+/* group.h - what the makers of launches share: group.c orders them, terms.c tells what statements read, product.c,
+ * pointwise.c and contraction.c write launches of their kinds. */
 #ifndef UR_GROUP_H
 #define UR_GROUP_H
 
@@ -53,5 +54,18 @@ size_t ur__terms_of(ur__maker *m, const ur__statement *s);
 uint32_t ur__operand_for(ur__maker *m, ur__launch *l, ur__ref r, uint8_t spread);
 /* Writes the instructions of n statements, all of one level and with as many rows, to the launch. */
 bool ur__pointwise(ur__maker *m, ur__launch *l, size_t n, const uint32_t *statements);
+
+/* Lists terms and products of a statement with the batch in m->term and m->product; true if it has a bias too. */
+bool ur__list_terms(ur__maker *m, const ur__statement *s, ur__ref *bias);
+/* Is it a sum with the batch, whose terms may be elsewhere? */
+bool ur__is_sum(const ur__maker *m, const ur__statement *s);
+/* A new launch without operands; NULL without memory. The next one may move it. */
+ur__launch *ur__begin_launch(ur__maker *m, ur__launch l);
+/* One more operand, even if the launch has an equal one. */
+bool ur__add_operand(ur_plan *plan, ur__launch *l, ur__ref r);
+/* Stacks the products among the n statements of the list over one set of X, beginning with number i. */
+bool ur__launch_product(ur__maker *m, size_t i, size_t n, uint8_t *taken);
+/* All that waits for the end of a block. */
+bool ur__launch_contractions(ur__maker *m);
 
 #endif

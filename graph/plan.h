@@ -3,11 +3,11 @@
  *     roll.c      the tape as loops                                              program.h
  *     columns.c   which lines have the batch, and what is done before, within and after its blocks
  *     fold.c      lines that need no computation of their own: other names of values, products inside sums
- *     group.c     statements -> launches: products, elementwise programs, contractions
+ *     group.c     statements -> launches, with terms.c, product.c, pointwise.c and contraction.c
  *     lengths.c   what is left of a step when all sequences of a block have ended
  *     layout.c    where the values of a line lie
  *     work.c      what a run costs, as an estimate
- *     address.c   where their arguments lie, from that
+ *     address.c   where the arguments of launches lie, from that
  *     run.c       walks the launches
  *
  * The batch is cut into blocks of columns. A block runs all loops, forward and backward, before the next one begins, so

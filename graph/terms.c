@@ -1,0 +1,175 @@
+/* terms.c - what statements read: operands under their own names, and sums through the products and sums that are inlined
+ * in them: W x + U h + b is two products and a bias, to which other values may be added. */
+#include <string.h>
+
+#include "group.h"
+
+/* ---- operands */
+
+ur__ref ur__input_of(const ur__maker *m, const ur__statement *s, uint32_t k)
+{
+    return ur__resolve(m->plan, m->plan->program.ref[s->ref + k]);
+}
+
+ur__ref ur__this(const ur__maker *m, uint32_t line)
+{
+    return (ur__ref){
+        .line = line, .first = (int32_t)(m->phase->begin - m->plan->program.line[line].begin), .stride = 1, .count = 1};
+}
+
+bool ur__is_here(const ur__maker *m, ur__ref r)
+{
+    const ur__program *p = &m->plan->program;
+    uint32_t at = m->statement[r.line];
+    return at >= m->phase->statement && at < m->phase->statement + m->phase->statements &&
+           p->statement[at].line == r.line && r.count == 1 &&
+           (uint32_t)r.first + p->line[r.line].begin == m->phase->begin &&
+           (r.stride == 1 || m->phase->end - m->phase->begin == 1) && m->plan->line[r.line].time == m->time;
+}
+
+bool ur__spread_of(const ur_plan *plan, ur__ref r, uint32_t line, uint8_t *spread)
+{
+    const ur__line_plan *from = &plan->line[r.line], *to = &plan->line[line];
+    ur_shape in = ur__line_shape(plan, r.line), out = ur__line_shape(plan, line);
+    size_t count = ur_shape_count(in);
+    bool wide = to->class == UR__BATCH && in.rank > 1 && in.size[in.rank - 1] == plan->batch &&
+                (from->class == UR__BATCH || in.rank == out.rank);
+    ur_shape column = out;
+    column.size[out.rank > 0 ? out.rank - 1 : 0] = 1;
+    if (r.count > 1)
+        return false;
+    bool constant = ur__node_of(plan, r.line)->op == &ur_op_const;
+    bool full = count == ur_shape_count(out) && (to->class != UR__BATCH || wide); /* nothing is broadcast */
+    if (constant || (count == 1 && !wide && !full))
+        *spread = UR__ELEMENT;
+    else if (full)
+        *spread = UR__FULL;
+    else if (wide && count == (size_t)plan->batch)
+        *spread = UR__ROW;
+    else if (to->class == UR__BATCH && from->class == UR__ONCE && ur_shape_equal(in, column))
+        *spread = UR__COLUMN;
+    else
+        return false;
+    return true;
+}
+
+uint32_t ur__operand_for(ur__maker *m, ur__launch *l, ur__ref r, uint8_t spread)
+{
+    ur_plan *plan = m->plan;
+    if (m->stamp[r.line] == m->launch) {
+        const ur__argument *known = &plan->argument[l->operand + m->operand[r.line]];
+        if (known->ref.first == r.first && known->ref.stride == r.stride && known->spread == spread)
+            return m->operand[r.line];
+    }
+    if (!ur__room(plan->tape, &plan->argument, &plan->argument_room, plan->arguments, sizeof *plan->argument))
+        return 0;
+    plan->argument[plan->arguments++] = (ur__argument){.ref = r, .spread = spread};
+    m->stamp[r.line] = m->launch;
+    m->operand[r.line] = l->operands;
+    return l->operands++;
+}
+
+/* ---- the terms of a sum */
+
+static bool add_term(ur__maker *m, ur__ref r)
+{
+    if (!ur__room(m->plan->tape, &m->term, &m->term_room, m->terms, sizeof *m->term))
+        return false;
+    m->term[m->terms++] = r;
+    return true;
+}
+
+static bool add_product(ur__maker *m, ur__ref r)
+{
+    ur__product p = {0};
+    uint32_t n = m->phase->end - m->phase->begin;
+    if (!ur__room(m->plan->tape, &m->product, &m->product_room, m->products, sizeof *m->product) ||
+        !ur__product_of(m->plan, r, n, &p.a, &p.x))
+        return false;
+    p.transposed = ur__attr(m->plan->tape, ur__node_of(m->plan, r.line))[0] != 0;
+    m->product[m->products++] = p;
+    return true;
+}
+
+/* Lists the terms of a sum, through the sums and products that are inlined. */
+static void expand(ur__maker *m, const ur__statement *s)
+{
+    const ur__program *p = &m->plan->program;
+    for (uint32_t k = 0; k < s->refs; k++) {
+        ur__ref r = ur__input_of(m, s, k);
+        if (!m->plan->line[r.line].inlined)
+            add_term(m, r);
+        else if (ur__adds(m->plan, r.line))
+            expand(m, &p->statement[m->statement[r.line]]);
+        else
+            add_product(m, r);
+    }
+}
+
+/* Products with a start state of zeros are nothing. */
+static void drop_zeros(ur__maker *m)
+{
+    const ur_plan *plan = m->plan;
+    for (size_t k = m->products; k-- > 0 && m->products > 1;) {
+        const ur__node *x = ur__node_of(plan, m->product[k].x.line);
+        if (x->op == &ur_op_const && ur__attr(plan->tape, x)[0] == 0)
+            memmove(m->product + k, m->product + k + 1, (--m->products - k) * sizeof *m->product);
+    }
+}
+
+/* A vector that every column gets added, and that is there before the blocks. */
+static bool is_bias(const ur__maker *m, ur__ref r, uint32_t line)
+{
+    uint8_t spread;
+    return ur__spread_of(m->plan, r, line, &spread) && spread == UR__COLUMN && r.stride == 0 &&
+           m->plan->line[r.line].time == UR__BEFORE;
+}
+
+/* Takes the bias out of the terms. */
+static bool take_bias(ur__maker *m, uint32_t line, ur__ref *bias)
+{
+    for (size_t k = 0; k < m->terms && m->products; k++)
+        if (is_bias(m, m->term[k], line)) {
+            *bias = m->term[k];
+            memmove(m->term + k, m->term + k + 1, (--m->terms - k) * sizeof *m->term);
+            return true;
+        }
+    return false;
+}
+
+/* The terms, products and bias of a statement. */
+bool ur__list_terms(ur__maker *m, const ur__statement *s, ur__ref *bias)
+{
+    m->terms = m->products = 0;
+    if (ur__adds(m->plan, s->line))
+        expand(m, s);
+    else if (ur__node_of(m->plan, s->line)->op->kernel == UR__MATMUL)
+        add_product(m, ur__this(m, s->line));
+    drop_zeros(m);
+    return take_bias(m, s->line, bias);
+}
+
+/* Is it a sum with the batch, whose terms may be elsewhere? */
+bool ur__is_sum(const ur__maker *m, const ur__statement *s)
+{
+    return ur__adds(m->plan, s->line) && m->plan->line[s->line].class == UR__BATCH;
+}
+
+size_t ur__terms_of(ur__maker *m, const ur__statement *s)
+{
+    ur__ref bias;
+    uint8_t sort = m->sort[s - m->plan->program.statement];
+    m->terms = 0;
+    if (ur__is_sum(m, s)) {
+        ur__list_terms(m, s, &bias);
+        ur__ref own = ur__this(m, s->line);
+        if (sort == UR__MIXED && add_term(m, own)) { /* first, since the sum is put together in its place */
+            memmove(m->term + 1, m->term, (m->terms - 1) * sizeof *m->term);
+            m->term[0] = own;
+        }
+        return m->terms;
+    }
+    for (uint32_t k = 0; k < s->refs; k++)
+        add_term(m, ur__input_of(m, s, k));
+    return m->terms;
+}
