@@ -483,12 +483,17 @@ const void *ur_plan_roots(const ur_plan *plan, size_t *count)
     return plan ? plan->memory : NULL;
 }
 
-/* What the caller may read of a node, or NULL. */
-static const ur__export *export_of(const ur_plan *plan, uint32_t node)
+/* What the caller may read of a node, or NULL. It is looked for behind the one that was read last: values are mostly
+ * read in their order. */
+static const ur__export *export_of(ur_plan *plan, uint32_t node)
 {
-    for (size_t i = 0; i < plan->exports; i++)
-        if (plan->export[i].node == node)
-            return &plan->export[i];
+    for (size_t k = 1; k <= plan->exports; k++) {
+        size_t i = (plan->read_last + k) % plan->exports;
+        if (plan->export[i].node != node)
+            continue;
+        plan->read_last = i;
+        return &plan->export[i];
+    }
     return NULL;
 }
 

@@ -190,7 +190,7 @@ struct ur_plan {
     size_t nodes;         /* of the tape when it was planned */
     size_t roots, root_bytes;
     ur__export *export; /* the roots in their order, then other values that the caller may read, then states */
-    size_t exports, export_room;
+    size_t exports, export_room, read_last;
     ur__carry *state;
     size_t states;
 
