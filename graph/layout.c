@@ -58,11 +58,17 @@ size_t ur__block_begin(const ur_plan *plan, size_t block)
     return block < plan->blocks ? block * units(plan) / plan->blocks * unit_columns(plan) : batch;
 }
 
-/* Units of a block whose saved values take at most 0.7 MiB; up to 2 MiB where launches would be on few elements, and
+/* Do the weights take more than half a MiB? */
+static bool is_heavy(const ur_plan *plan)
+{
+    return plan->tape->theta_count * element_bytes(plan) > 524288;
+}
+
+/* Units of a block whose saved values take at most 0.7 MiB; up to 8 MiB where launches would be on few elements, and
  * more than one where the weights are large. */
 static size_t units_of_block(const ur_plan *plan)
 {
-    const size_t budget = 716800, most = 2097152, heavy = 524288, elements = 4096;
+    const size_t budget = 716800, most = 8388608, elements = 4096;
     size_t e = element_bytes(plan), unit = unit_columns(plan), saved = 0, rows = 1;
     for (size_t l = 0; l < plan->program.lines; l++) {
         const ur__line_plan *line = &plan->line[l];
@@ -71,7 +77,7 @@ static size_t units_of_block(const ur_plan *plan)
         saved += line->rows * (line->carried ? plan->program.line[l].values : 1) * e;
         rows = rows < line->rows ? line->rows : rows;
     }
-    size_t least = plan->tape->theta_count * e > heavy ? 4 : 2, fit = saved ? budget / saved / unit : units(plan);
+    size_t least = is_heavy(plan) ? 4 : 2, fit = saved ? budget / saved / unit : units(plan);
     fit = fit < least ? least : fit;
     while (fit * unit * rows < elements && (fit + 1) * unit * saved <= most)
         fit++;
@@ -92,10 +98,10 @@ static void set_blocks(ur_plan *plan, size_t blocks)
  * even, so that two of them have one half each. From shapes alone, so that results do not depend on the machine. */
 static void choose_blocks(ur_plan *plan)
 {
-    enum { HALF = 16 }; /* columns: kernels are slow on fewer */
-    size_t most = units(plan) * unit_columns(plan) / HALF, fit = units_of_block(plan);
+    size_t half = is_heavy(plan) ? 32 : 16; /* columns: on fewer, products wait for their weights */
+    size_t most = units(plan) * unit_columns(plan) / half, fit = units_of_block(plan);
     plan->blocks = plan->one_block ? 1 : (units(plan) + fit - 1) / fit;
-    if (!plan->one_block && plan->blocks % 2 && plan->batch / 2 >= HALF && plan->blocks < most &&
+    if (!plan->one_block && plan->blocks % 2 && (size_t)plan->batch >= 2 * half && plan->blocks < most &&
         ur__work(plan) > (double)(plan->blocks + 1) * UR__WORTH_A_THREAD)
         plan->blocks++;
     set_blocks(plan, plan->blocks);
