@@ -184,6 +184,17 @@ static void run_reduce_or_broadcast(const ur__dense *d, bool reduce)
             }
 }
 
+static void run_kernel(const ur__dense *d)
+{
+    ur__dense_call c = {.inputs = (int)d->inputs,
+                        .shape = d->shape,
+                        .in = d->in,
+                        .out_shape = d->shape[d->inputs],
+                        .out = d->out,
+                        .attr = d->attr};
+    d->kernels->dense[d->op->kernel - UR__DENSE](&c);
+}
+
 void ur__run_dense(const ur__dense *d)
 {
     int kernel = d->op->kernel;
@@ -193,6 +204,8 @@ void ur__run_dense(const ur__dense *d)
         run_sum_of(d);
     else if (kernel == UR__REDUCE || kernel == UR__BROADCAST)
         run_reduce_or_broadcast(d, kernel == UR__REDUCE);
+    else if (kernel >= UR__DENSE)
+        run_kernel(d);
     else if (kernel != UR__SPECIFICATION && d->inputs <= OPERANDS)
         run_map(d);
     else

@@ -60,6 +60,20 @@ typedef enum ur__kernel {
     UR__SUM_OF,
     UR__REDUCE,
     UR__BROADCAST,
+    UR__DENSE, /* these work on whole arrays: ur__dense_kernel */
+    UR__BMM = UR__DENSE,
+    UR__OUTER,
+    UR__TRANSPOSE,
+    UR__CONCAT,
+    UR__SLICE,
+    UR__MEAN,
+    UR__MAX_OVER,
+    UR__NORM,
+    UR__CUMSUM,
+    UR__SOFTMAX,
+    UR__LOG_SOFTMAX,
+    UR__SOFTMAX_CE,
+    UR__LAYER_NORM,
     UR__KERNELS
 } ur__kernel;
 
@@ -68,6 +82,21 @@ enum { UR__TILE = 256 };
 
 /* y[i] = f(a[i], b[i], c[i]) for n elements of the table's type; y may be an operand. */
 typedef void ur__map_kernel(size_t n, void *y, const void *a, const void *b, const void *c, const double *attr);
+
+/* As ur_call, with elements of the table's type; the result lies apart from the inputs. */
+typedef struct ur__dense_call {
+    int inputs;
+    const ur_shape *shape; /* of each input */
+    const void *const *in;
+    ur_shape out_shape;
+    void *out;
+    const double *attr;
+} ur__dense_call;
+
+typedef void ur__dense_kernel(const ur__dense_call *c);
+
+/* What layer_norm adds to the variance. */
+#define UR__LAYER_NORM_EPSILON 1e-5
 
 /* One term A X of a product, A [m,k]. X has k rows, x_stride elements apart. `a` is what `pack` wrote for A; for
  * `product_narrow` it is the matrix as it lies, element (i,q) at a[i a_stride + q], or a[q a_stride + i] transposed. */
@@ -104,6 +133,7 @@ enum { UR__NARROW = 8 };
 
 typedef struct ur__kernels {
     ur__map_kernel *map[UR__MAPS];
+    ur__dense_kernel *dense[UR__KERNELS - UR__DENSE];
     /* Products of packed matrices with many columns. A matrix of m rows is packed in panels of `panel` rows, the number
      * that suits m and n; pack writes rows first..first+m-1 of it from op(A), A having rows of a_stride elements, so
      * that matrices over the same X can be stacked. packed_elements(panel, m, k) is the room for m rows in all, zeroed

@@ -58,6 +58,7 @@ const ur_op ur_op_bmm = {
     .inputs = 2,
     .attrs = 2,
     .kind = UR_COLUMNS,
+    .kernel = UR__BMM,
     .shape = shape,
     .run = run,
     .derive = derive,

@@ -49,6 +49,7 @@ const ur_op ur_op_concat = {
     .inputs = UR_ANY_INPUTS,
     .attrs = 1,
     .kind = UR_COLUMNS,
+    .kernel = UR__CONCAT,
     .shape = shape,
     .run = run,
     .derive = derive,

@@ -40,6 +40,7 @@ const ur_op ur_op_cumsum = {
     .inputs = 1,
     .attrs = 2,
     .kind = UR_WHOLE,
+    .kernel = UR__CUMSUM,
     .shape = shape,
     .run = run,
     .derive = derive,

@@ -4,7 +4,7 @@
  *     da = (g - mean g - y mean(g y)) / s. */
 #include "op.h"
 
-static const double eps = 1e-5;
+static const double eps = UR__LAYER_NORM_EPSILON;
 
 static void run(const ur_call *c)
 {
@@ -37,6 +37,7 @@ const ur_op ur_op_layer_norm = {
     .derivative = "(g - mean g - y mean(g y))/s",
     .inputs = 1,
     .kind = UR_COLUMNS,
+    .kernel = UR__LAYER_NORM,
     .shape = ur__features_shape,
     .run = run,
     .derive = derive,

@@ -30,6 +30,7 @@ const ur_op ur_op_log_softmax = {
     .derivative = "g - softmax(a) sum_j g_j",
     .inputs = 1,
     .kind = UR_COLUMNS,
+    .kernel = UR__LOG_SOFTMAX,
     .shape = ur__features_shape,
     .run = run,
     .derive = derive,

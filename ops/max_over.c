@@ -30,6 +30,7 @@ const ur_op ur_op_max_over = {
     .inputs = 1,
     .attrs = 1,
     .kind = UR_COLUMNS,
+    .kernel = UR__MAX_OVER,
     .shape = ur__axis_shape,
     .run = run,
     .derive = derive,

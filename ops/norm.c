@@ -27,6 +27,7 @@ const ur_op ur_op_norm = {
     .inputs = 1,
     .attrs = 1,
     .kind = UR_COLUMNS,
+    .kernel = UR__NORM,
     .shape = ur__axis_shape,
     .run = run,
     .derive = derive,

@@ -43,6 +43,7 @@ const ur_op ur_op_outer = {
     .derivative = "da = g b, db = g^T a",
     .inputs = 2,
     .kind = UR_COLUMNS,
+    .kernel = UR__OUTER,
     .shape = shape,
     .run = run,
     .derive = derive,

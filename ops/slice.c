@@ -56,6 +56,7 @@ const ur_op ur_op_slice = {
     .inputs = 1,
     .attrs = 3,
     .kind = UR_COLUMNS,
+    .kernel = UR__SLICE,
     .shape = shape,
     .run = run,
     .derive = derive,

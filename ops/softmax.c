@@ -30,6 +30,7 @@ const ur_op ur_op_softmax = {
     .derivative = "y (g - sum_j g_j y_j)",
     .inputs = 1,
     .kind = UR_COLUMNS,
+    .kernel = UR__SOFTMAX,
     .shape = ur__features_shape,
     .run = run,
     .derive = derive,

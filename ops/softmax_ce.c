@@ -48,6 +48,7 @@ const ur_op ur_op_softmax_ce = {
     .derivative = "da = g (softmax(a) sum_i b_i - b), db = -g log_softmax(a)",
     .inputs = 2,
     .kind = UR_COLUMNS,
+    .kernel = UR__SOFTMAX_CE,
     .shape = shape,
     .run = run,
     .derive = derive,

@@ -50,6 +50,7 @@ const ur_op ur_op_transpose = {
     .inputs = 1,
     .attrs = 2,
     .kind = UR_COLUMNS,
+    .kernel = UR__TRANSPOSE,
     .shape = shape,
     .run = run,
     .derive = derive,

@@ -562,6 +562,82 @@ START_TEST(operations)
 }
 END_TEST
 
+/* ---- operations on whole arrays against their specification */
+
+static bool shape_of(const ur_op *op, int inputs, const ur_shape *in, const double *attr, ur_shape *out)
+{
+    ur_shaping s = {.inputs = inputs, .in = in, .attr = attr};
+    bool good = op->shape(&s);
+    *out = s.out;
+    return good;
+}
+
+/* `special`: among the values are infinities and NaN. */
+static void one_dense(table t, const ur_op *op, int inputs, const ur_shape *shape, const double *attr, bool special)
+{
+    static const double odd[] = {INFINITY, -INFINITY, NAN, 0, -0.0};
+    ur_shape out;
+    if (!shape_of(op, inputs, shape, attr, &out))
+        return;
+    size_t count = ur_shape_count(out);
+    array in[3], exact_in[3], y = array_of(t.dtype, count + 1, guard), exact = array_of(UR_F64, count, 0);
+    const void *at_in[3];
+    const double *at_exact[3];
+    for (int k = 0; k < inputs; k++) {
+        size_t n = ur_shape_count(shape[k]);
+        in[k] = array_of(t.dtype, n, 0);
+        exact_in[k] = array_of(UR_F64, n, 0);
+        for (size_t i = 0; i < n; i++) {
+            put(in[k], i, special && i % 3 == 0 ? odd[i / 3 % 5] : random_value());
+            put(exact_in[k], i, get(in[k], i));
+        }
+        at_in[k] = in[k].data;
+        at_exact[k] = exact_in[k].data;
+    }
+    t.kernels->dense[op->kernel - UR__DENSE](&(ur__dense_call){inputs, shape, at_in, out, y.data, attr});
+    op->run(&(ur_call){inputs, shape, at_exact, out, exact.data, attr});
+    for (size_t i = 0; i < count; i++) {
+        double is = get(y, i), want = get(exact, i), bound = 64 * epsilon(t.dtype) * (1 + fabs(want));
+        bool same = isnan(want) ? isnan(is) : isinf(want) ? is == want : fabs(is - want) <= bound;
+        EXPECT(same, "%s, %s: element %zu of %zu is %.9g instead of %.9g", t.name, op->name, i, count, is, want);
+    }
+    EXPECT(get(y, count) == guard, "%s, %s: wrote past its end", t.name, op->name);
+    for (int k = 0; k < inputs; k++) {
+        free(in[k].data);
+        free(exact_in[k].data);
+    }
+    free(y.data);
+    free(exact.data);
+}
+
+/* The operation's samples as they are, with more columns, and with more of everything. */
+START_TEST(dense_operations)
+{
+    static const int64_t columns[] = {1, 7, 16, 37, 300};
+    table t = table_of(_i);
+    const ur_op *op;
+    for (size_t i = 0; t.kernels && (op = ur_op_at(i)); i++)
+        for (int s = 0; s < UR_SAMPLES && op->kernel >= UR__DENSE; s++)
+            for (size_t q = 0; q <= sizeof columns / sizeof columns[0]; q++)
+                for (int64_t more = 1; more <= 9; more += 8) {
+                    ur_shape shape[3];
+                    int inputs = 0;
+                    for (; inputs < 3 && op->samples[s].in[inputs].rank; inputs++) {
+                        ur_shape *a = &shape[inputs];
+                        *a = op->samples[s].in[inputs];
+                        for (int d = 0; d + 1 < a->rank; d++)
+                            a->size[d] *= more;
+                        if (q > 0)
+                            a->size[a->rank - 1] = columns[q - 1];
+                    }
+                    if (inputs == 0)
+                        continue;
+                    one_dense(t, op, inputs, shape, op->samples[s].attr, false);
+                    one_dense(t, op, inputs, shape, op->samples[s].attr, true);
+                }
+}
+END_TEST
+
 int main(void)
 {
     TCase *tests = tcase_create("kernels");
@@ -571,6 +647,7 @@ int main(void)
     tcase_add_loop_test(tests, contractions, 0, TABLES);
     tcase_add_loop_test(tests, accuracy, 0, TABLES);
     tcase_add_loop_test(tests, operations, 0, TABLES);
+    tcase_add_loop_test(tests, dense_operations, 0, TABLES);
     Suite *suite = suite_create("kernels");
     suite_add_tcase(suite, tests);
     SRunner *runner = srunner_create(suite);

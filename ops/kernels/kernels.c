@@ -177,6 +177,8 @@ static bool has_other(size_t n, const void *a_)
     return others != 0;
 }
 
+#include "columns.h"
+
 const ur__kernels UR_TABLE = {
     .map =
         {
@@ -224,6 +226,22 @@ const ur__kernels UR_TABLE = {
             [UR__DERIVE_TANH] = map_derive_tanh,
             [UR__DERIVE_SIGMOID] = map_derive_sigmoid,
             [UR__BLEND] = map_blend,
+        },
+    .dense =
+        {
+            [UR__BMM - UR__DENSE] = dense_bmm,
+            [UR__OUTER - UR__DENSE] = dense_outer,
+            [UR__TRANSPOSE - UR__DENSE] = dense_transpose,
+            [UR__CONCAT - UR__DENSE] = dense_concat,
+            [UR__SLICE - UR__DENSE] = dense_slice,
+            [UR__MEAN - UR__DENSE] = dense_mean,
+            [UR__MAX_OVER - UR__DENSE] = dense_max_over,
+            [UR__NORM - UR__DENSE] = dense_norm,
+            [UR__CUMSUM - UR__DENSE] = dense_cumsum,
+            [UR__SOFTMAX - UR__DENSE] = dense_softmax,
+            [UR__LOG_SOFTMAX - UR__DENSE] = dense_log_softmax,
+            [UR__SOFTMAX_CE - UR__DENSE] = dense_softmax_ce,
+            [UR__LAYER_NORM - UR__DENSE] = dense_layer_norm,
         },
     .panel = panel_of,
     .packed_elements = packed_elements,

@@ -1,0 +1,409 @@
+/* columns.h - operations between rows, on dense arrays. An element depends on those of its own column alone, the batch
+ * being the last dimension: loops over rows with loops along the last dimensions within, which become vectors. The
+ * operations' files in ops say what each computes. Results lie apart from operands. */
+
+static size_t size_at(ur_shape s, int i)
+{
+    return i < s.rank ? (size_t)s.size[i] : 1;
+}
+
+/* Elements of the dimensions from i on. */
+static size_t elements_from(ur_shape s, int i)
+{
+    size_t n = 1;
+    for (; i < s.rank; i++)
+        n *= (size_t)s.size[i];
+    return n;
+}
+
+/* ---- products */
+
+/* The tile of a result that is registers. */
+enum { TILE_ROWS = 4, TILE_COLUMNS = UR_VECTOR == 64 ? 4 : 2 };
+
+/* Distances of neighbours: of A along the result's rows and the sum, of B along the sum and the result's columns, of the
+ * result along its rows and columns. */
+typedef struct bmm_strides {
+    size_t a_row, a_sum, b_sum, b_column, row, column;
+} bmm_strides;
+
+/* `count` <= LANES matrices of the batch, one in each lane. */
+INLINE void bmm_tile(size_t rows, size_t columns, size_t k, const real *a, const real *b, real *y, bmm_strides s,
+                     size_t count)
+{
+    vec sum[TILE_ROWS][TILE_COLUMNS] = {{{0}}};
+    for (size_t q = 0; q < k; q++) {
+        vec b_q[TILE_COLUMNS];
+        UNROLL
+        for (size_t j = 0; j < columns; j++) {
+            const real *p = b + q * s.b_sum + j * s.b_column;
+            b_q[j] = count == LANES ? load(p) : load_part(p, count);
+        }
+        UNROLL
+        for (size_t i = 0; i < rows; i++) {
+            const real *p = a + q * s.a_sum + i * s.a_row;
+            vec a_q = count == LANES ? load(p) : load_part(p, count);
+            UNROLL
+            for (size_t j = 0; j < columns; j++)
+                sum[i][j] += a_q * b_q[j];
+        }
+    }
+    UNROLL
+    for (size_t i = 0; i < rows; i++) {
+        UNROLL
+        for (size_t j = 0; j < columns; j++)
+            store_part(y + i * s.row + j * s.column, sum[i][j], count);
+    }
+}
+
+INLINE void bmm_lanes(size_t m, size_t n, size_t k, const real *a, const real *b, real *y, bmm_strides s, size_t count)
+{
+    for (size_t i = 0, rows; i < m; i += rows) {
+        rows = m - i < TILE_ROWS ? 1 : TILE_ROWS;
+        for (size_t j = 0, columns; j < n; j += columns) {
+            const real *a_i = a + i * s.a_row, *b_j = b + j * s.b_column;
+            real *y_ij = y + i * s.row + j * s.column;
+            columns = n - j < TILE_COLUMNS ? 1 : TILE_COLUMNS;
+            if (rows > 1 && columns > 1)
+                bmm_tile(TILE_ROWS, TILE_COLUMNS, k, a_i, b_j, y_ij, s, count);
+            else if (rows > 1)
+                bmm_tile(TILE_ROWS, 1, k, a_i, b_j, y_ij, s, count);
+            else if (columns > 1)
+                bmm_tile(1, TILE_COLUMNS, k, a_i, b_j, y_ij, s, count);
+            else
+                bmm_tile(1, 1, k, a_i, b_j, y_ij, s, count);
+        }
+    }
+}
+
+static void dense_bmm(const ur__dense_call *c)
+{
+    const real *a = (const real *)c->in[0], *b = (const real *)c->in[1];
+    real *y = (real *)c->out;
+    const bool ta = c->attr[0] != 0, tb = c->attr[1] != 0;
+    const size_t m = size_at(c->out_shape, 0), n = size_at(c->out_shape, 1), k = size_at(c->shape[0], ta ? 0 : 1);
+    const size_t batch = elements_from(c->out_shape, 2);
+    const bmm_strides s = {.a_row = (ta ? 1 : k) * batch,
+                           .a_sum = (ta ? m : 1) * batch,
+                           .b_sum = (tb ? 1 : n) * batch,
+                           .b_column = (tb ? k : 1) * batch,
+                           .row = n * batch,
+                           .column = batch};
+    if (batch == 1) {
+        matmul(m, n, k, a, ta, b, tb, y);
+        return;
+    }
+    size_t l = 0;
+    for (; l + LANES <= batch; l += LANES)
+        bmm_lanes(m, n, k, a + l, b + l, y + l, s, LANES);
+    if (l < batch)
+        bmm_lanes(m, n, k, a + l, b + l, y + l, s, batch - l);
+}
+
+static void dense_outer(const ur__dense_call *c)
+{
+    const size_t m = size_at(c->out_shape, 0), n = size_at(c->out_shape, 1), batch = elements_from(c->out_shape, 2);
+    for (size_t i = 0; i < m; i++) {
+        const real *a = (const real *)c->in[0] + i * batch, *b = (const real *)c->in[1];
+        real *y = (real *)c->out + i * n * batch;
+        size_t l = 0;
+        for (; l + LANES <= batch; l += LANES) {
+            vec a_i = load(a + l);
+            for (size_t j = 0; j < n; j++)
+                store(y + j * batch + l, a_i * load(b + j * batch + l));
+        }
+        for (; l < batch; l++)
+            for (size_t j = 0; j < n; j++)
+                y[j * batch + l] = a[l] * b[j * batch + l];
+    }
+}
+
+/* ---- copies */
+
+static void dense_transpose(const ur__dense_call *c)
+{
+    const real *a = (const real *)c->in[0];
+    real *y = (real *)c->out;
+    size_t stride[UR_RANK], n[UR_RANK] = {1, 1, 1, 1}, step[UR_RANK] = {0}, dims = UR_RANK;
+    for (int i = 0; i < UR_RANK; i++)
+        stride[i] = elements_from(c->shape[0], i + 1);
+    int first = (int)c->attr[0], second = (int)c->attr[1];
+    size_t exchanged = stride[first];
+    stride[first] = stride[second];
+    stride[second] = exchanged;
+    /* From the last dimension on, those that lie in the operand as in the result are one. */
+    for (int i = UR_RANK; i-- > 0;) {
+        size_t size = size_at(c->out_shape, i);
+        if (size == 1)
+            continue;
+        if (dims == UR_RANK || stride[i] != step[dims] * n[dims])
+            step[--dims] = stride[i];
+        n[dims] *= size;
+    }
+    const size_t last = UR_RANK - 1, run = step[last] == 1 ? n[last] : 1;
+    if (run > 1)
+        n[last] = 1;
+    size_t p[UR_RANK];
+    for (p[0] = 0; p[0] < n[0]; p[0]++)
+        for (p[1] = 0; p[1] < n[1]; p[1]++)
+            for (p[2] = 0; p[2] < n[2]; p[2]++) {
+                const real *x = a + p[0] * step[0] + p[1] * step[1] + p[2] * step[2];
+                if (run > 1)
+                    memcpy(y, x, run * sizeof *y);
+                for (p[3] = 0; run == 1 && p[3] < n[3]; p[3]++)
+                    y[p[3]] = x[p[3] * step[3]];
+                y += run > 1 ? run : n[3];
+            }
+}
+
+static void dense_concat(const ur__dense_call *c)
+{
+    const int axis = (int)c->attr[0];
+    const size_t outer = elements_from(c->out_shape, 0) / elements_from(c->out_shape, axis);
+    real *y = (real *)c->out;
+    for (size_t o = 0; o < outer; o++)
+        for (int k = 0; k < c->inputs; k++) {
+            size_t run = elements_from(c->shape[k], axis);
+            memcpy(y, (const real *)c->in[k] + o * run, run * sizeof *y);
+            y += run;
+        }
+}
+
+static void dense_slice(const ur__dense_call *c)
+{
+    const int axis = (int)c->attr[0];
+    const size_t inner = elements_from(c->out_shape, axis + 1), all = elements_from(c->shape[0], axis);
+    const size_t first = (size_t)c->attr[1] * inner, run = (size_t)c->attr[2] * inner;
+    const size_t outer = elements_from(c->shape[0], 0) / all;
+    for (size_t o = 0; o < outer; o++)
+        memcpy((real *)c->out + o * run, (const real *)c->in[0] + o * all + first, run * sizeof(real));
+}
+
+/* ---- along an axis */
+
+/* Rows of `inner` elements, of which `count` lie one behind the other along the axis, `outer` times. */
+typedef struct lines {
+    size_t outer, count, inner;
+} lines;
+
+static lines lines_of(const ur__dense_call *c)
+{
+    const int axis = (int)c->attr[0];
+    size_t all = elements_from(c->shape[0], 0);
+    if (axis < 0)
+        return (lines){1, all, 1};
+    size_t inner = elements_from(c->shape[0], axis + 1), count = size_at(c->shape[0], axis);
+    return (lines){all / (count * inner), count, inner};
+}
+
+static void dense_mean(const ur__dense_call *c)
+{
+    const lines r = lines_of(c);
+    const real *a = (const real *)c->in[0];
+    real *y = (real *)c->out;
+    for (size_t o = 0; o < r.outer; o++, y += r.inner) {
+        memset(y, 0, r.inner * sizeof *y);
+        if (r.inner == 1)
+            sum_to(r.count, y, a);
+        for (size_t i = 0; r.inner > 1 && i < r.count; i++)
+            add_to(r.inner, y, a + i * r.inner);
+        a += r.count * r.inner;
+        INDEPENDENT
+        for (size_t j = 0; j < r.inner; j++)
+            y[j] /= (real)r.count;
+    }
+}
+
+static void dense_max_over(const ur__dense_call *c)
+{
+    const lines r = lines_of(c);
+    const real *a = (const real *)c->in[0];
+    real *y = (real *)c->out;
+    for (size_t o = 0; o < r.outer; o++, y += r.inner) {
+        memcpy(y, a, r.inner * sizeof *y);
+        a += r.inner;
+        for (size_t i = 1; i < r.count; i++, a += r.inner) {
+            INDEPENDENT
+            for (size_t j = 0; j < r.inner; j++)
+                y[j] = a[j] > y[j] || a[j] != a[j] ? a[j] : y[j];
+        }
+    }
+}
+
+/* sqrt(sum (a/s)^2) s with the largest |a| as s: no overflow on the way. As by hypot, an infinity outdoes NaN. */
+static void dense_norm(const ur__dense_call *c)
+{
+    const lines r = lines_of(c);
+    const real *a = (const real *)c->in[0];
+    real *out = (real *)c->out;
+    for (size_t o = 0; o < r.outer; o++, a += r.count * r.inner)
+        for (size_t first = 0, n; first < r.inner; first += n, out += n) {
+            real scale[UR__TILE] = {0}, *y = out;
+            n = r.inner - first < UR__TILE ? r.inner - first : UR__TILE;
+            for (size_t i = 0; i < r.count; i++) {
+                const real *x = a + i * r.inner + first;
+                for (size_t j = 0; j < n; j++)
+                    scale[j] = real_abs(x[j]) > scale[j] ? real_abs(x[j]) : scale[j];
+            }
+            for (size_t j = 0; j < n; j++) {
+                scale[j] = scale[j] > 0 ? scale[j] : 1;
+                y[j] = 0;
+            }
+            for (size_t i = 0; i < r.count; i++) {
+                const real *x = a + i * r.inner + first;
+                INDEPENDENT
+                for (size_t j = 0; j < n; j++)
+                    y[j] += x[j] / scale[j] * (x[j] / scale[j]);
+            }
+            map_sqrt(n, y, y, NULL, NULL, NULL);
+            INDEPENDENT
+            for (size_t j = 0; j < n; j++)
+                y[j] = isinf(scale[j]) ? scale[j] : y[j] * scale[j];
+        }
+}
+
+static void dense_cumsum(const ur__dense_call *c)
+{
+    const lines r = lines_of(c);
+    const bool reverse = c->attr[1] != 0;
+    for (size_t o = 0; o < r.outer; o++) {
+        const real *before = NULL;
+        for (size_t k = 0; k < r.count; k++) {
+            size_t at = (o * r.count + (reverse ? r.count - 1 - k : k)) * r.inner;
+            const real *a = (const real *)c->in[0] + at;
+            real *y = (real *)c->out + at;
+            memcpy(y, a, r.inner * sizeof *y);
+            if (before)
+                add_to(r.inner, y, before);
+            before = y;
+        }
+    }
+}
+
+/* ---- over the features */
+
+/* The first dimension of the operand are rows, all others columns; n <= UR__TILE of them from `first` on. */
+typedef struct features {
+    size_t rows, columns, first, n;
+} features;
+
+static features features_of(const ur__dense_call *c)
+{
+    size_t rows = size_at(c->shape[0], 0);
+    return (features){.rows = rows, .columns = elements_from(c->shape[0], 0) / rows};
+}
+
+/* The next columns; false: there are none. */
+static bool next_columns(features *f)
+{
+    f->first += f->n;
+    f->n = f->columns - f->first < UR__TILE ? f->columns - f->first : UR__TILE;
+    return f->n > 0;
+}
+
+static void largest_of(const features *f, const real *a, real *largest)
+{
+    memcpy(largest, a + f->first, f->n * sizeof *largest);
+    for (size_t i = 1; i < f->rows; i++) {
+        const real *x = a + i * f->columns + f->first;
+        for (size_t j = 0; j < f->n; j++)
+            largest[j] = x[j] > largest[j] ? x[j] : largest[j];
+    }
+}
+
+/* e[j] = e^(a[j] - largest[j]), added to sum[j]. */
+INLINE void add_exp(size_t n, const real *a, const real *largest, real *e, real *sum)
+{
+    INDEPENDENT
+    for (size_t j = 0; j < n; j++)
+        e[j] = a[j] - largest[j];
+    map_exp(n, e, e, NULL, NULL, NULL);
+    INDEPENDENT
+    for (size_t j = 0; j < n; j++)
+        sum[j] += e[j];
+}
+
+/* ln sum_i e^(a_i - largest) */
+static void log_sum(const features *f, const real *a, const real *largest, real *sum)
+{
+    real e[UR__TILE];
+    memset(sum, 0, f->n * sizeof *sum);
+    for (size_t i = 0; i < f->rows; i++)
+        add_exp(f->n, a + i * f->columns + f->first, largest, e, sum);
+    map_log(f->n, sum, sum, NULL, NULL, NULL);
+}
+
+static void dense_softmax(const ur__dense_call *c)
+{
+    const real *a = (const real *)c->in[0];
+    for (features f = features_of(c); next_columns(&f);) {
+        real largest[UR__TILE], sum[UR__TILE] = {0}, *y = (real *)c->out + f.first;
+        largest_of(&f, a, largest);
+        for (size_t i = 0; i < f.rows; i++)
+            add_exp(f.n, a + i * f.columns + f.first, largest, y + i * f.columns, sum);
+        for (size_t i = 0; i < f.rows; i++, y += f.columns) {
+            INDEPENDENT
+            for (size_t j = 0; j < f.n; j++)
+                y[j] /= sum[j];
+        }
+    }
+}
+
+static void dense_log_softmax(const ur__dense_call *c)
+{
+    const real *a = (const real *)c->in[0];
+    for (features f = features_of(c); next_columns(&f);) {
+        real largest[UR__TILE], sum[UR__TILE];
+        largest_of(&f, a, largest);
+        log_sum(&f, a, largest, sum);
+        for (size_t i = 0; i < f.rows; i++) {
+            const real *x = a + i * f.columns + f.first;
+            real *y = (real *)c->out + i * f.columns + f.first;
+            INDEPENDENT
+            for (size_t j = 0; j < f.n; j++)
+                y[j] = x[j] - largest[j] - sum[j];
+        }
+    }
+}
+
+static void dense_softmax_ce(const ur__dense_call *c)
+{
+    const real *net = (const real *)c->in[0];
+    for (features f = features_of(c); next_columns(&f);) {
+        real largest[UR__TILE], sum[UR__TILE], *error = (real *)c->out + f.first;
+        largest_of(&f, net, largest);
+        log_sum(&f, net, largest, sum);
+        memset(error, 0, f.n * sizeof *error);
+        for (size_t i = 0; i < f.rows; i++) {
+            const real *x = net + i * f.columns + f.first, *y = (const real *)c->in[1] + i * f.columns + f.first;
+            INDEPENDENT
+            for (size_t j = 0; j < f.n; j++)
+                error[j] += y[j] * (sum[j] - (x[j] - largest[j]));
+        }
+    }
+}
+
+static void dense_layer_norm(const ur__dense_call *c)
+{
+    for (features f = features_of(c); next_columns(&f);) {
+        const real *a = (const real *)c->in[0] + f.first;
+        const real rows = (real)f.rows;
+        real mean[UR__TILE] = {0}, deviation[UR__TILE] = {0}, *y = (real *)c->out + f.first;
+        for (size_t i = 0; i < f.rows; i++)
+            for (size_t j = 0; j < f.n; j++)
+                mean[j] += a[i * f.columns + j] / rows;
+        for (size_t i = 0; i < f.rows; i++)
+            for (size_t j = 0; j < f.n; j++) {
+                real d = a[i * f.columns + j] - mean[j];
+                deviation[j] += d * d / rows;
+            }
+        for (size_t j = 0; j < f.n; j++)
+            deviation[j] += REAL(UR__LAYER_NORM_EPSILON);
+        map_sqrt(f.n, deviation, deviation, NULL, NULL, NULL);
+        for (size_t i = 0; i < f.rows; i++) {
+            INDEPENDENT
+            for (size_t j = 0; j < f.n; j++)
+                y[i * f.columns + j] = (a[i * f.columns + j] - mean[j]) / deviation[j];
+        }
+    }
+}
