@@ -151,7 +151,7 @@ static inline void assert_same_values(const char *what, ur_plan *plan, ur_plan *
     poison(plan);
     ck_assert_msg(ur_plan_run(plan), "%s: %s", what, ur_tape_error(plan->tape));
     ck_assert_msg(ur_plan_run(reference), "%s: %s", what, ur_tape_error(plan->tape));
-    size_t most = 0;
+    size_t most = 1;
     for (size_t i = 0; i < all->count; i++)
         most = most < count_of(all->root[i]) ? count_of(all->root[i]) : most;
     double *found = (double *)malloc(2 * most * sizeof *found), *expected = found + most;

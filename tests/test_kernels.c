@@ -122,86 +122,118 @@ typedef struct product_case {
     bool transposed[TERMS], bias, add;
 } product_case;
 
-static void one_product(table t, const product_case *p, bool narrow)
-{
-    size_t stride = p->n + p->gap, panel = narrow ? 1 : t.kernels->panel(p->m, p->n), depth = 0;
-    array a[TERMS], x[TERMS], packed[TERMS], bias = matrix_of(t.dtype, 1, p->m, p->m);
-    array c = array_of(t.dtype, p->m * stride + 64, guard), before = array_of(t.dtype, p->m * stride, 0);
+/* A case with its operands, C, and what C was before. */
+typedef struct product_run {
+    const product_case *q;
+    size_t stride, panel, depth;
+    array a[TERMS], x[TERMS], packed[TERMS], bias, c, before;
     ur__term term[TERMS];
-    for (size_t q = 0; q < p->terms; q++) {
-        size_t k = p->k[q], rows = p->transposed[q] ? k : p->m, width = p->transposed[q] ? p->m : k;
-        depth += k;
-        a[q] = matrix_of(t.dtype, rows, width, width + p->gap);
-        x[q] = matrix_of(t.dtype, k, p->n, stride);
-        packed[q] = array_of(t.dtype, t.kernels->packed_elements(panel, p->m, k), 0);
-        if (!narrow) { /* in two parts, as stacked matrices are */
-            size_t first = p->m / 3, skip = p->transposed[q] ? first : first * (width + p->gap);
-            t.kernels->pack(panel, 0, first, k, a[q].data, width + p->gap, p->transposed[q], packed[q].data);
-            t.kernels->pack(panel, first, p->m - first, k, at(a[q], skip), width + p->gap, p->transposed[q],
-                            packed[q].data);
-        }
-        term[q] = (ur__term){.a = narrow ? a[q].data : packed[q].data,
-                             .x = x[q].data,
-                             .k = k,
-                             .x_stride = stride,
-                             .a_stride = width + p->gap,
-                             .a_transposed = p->transposed[q]};
-    }
-    for (size_t i = 0; i < p->m; i++)
-        for (size_t j = 0; j < p->n; j++) {
-            put(c, i * stride + j, p->add ? random_value() : NAN);
-            put(before, i * stride + j, get(c, i * stride + j));
-        }
-    const void *start = p->bias ? bias.data : NULL;
-    if (narrow)
-        t.kernels->product_narrow(p->m, p->n, p->terms, term, start, p->add, c.data, stride);
-    else
-        t.kernels->product(panel, p->m, p->n, p->terms, term, start, p->add, c.data, stride);
     char what[128];
-    snprintf(what, sizeof what, "%s [%zu,%zu] of %zu terms, k %zu", narrow ? "narrow product" : "product", p->m, p->n,
-             p->terms, p->k[0]);
-    for (size_t i = 0; i < p->m; i++)
-        for (size_t j = 0; j < stride; j++) {
-            if (j >= p->n) {
-                EXPECT(get(c, i * stride + j) == guard, "%s, %s: wrote past its row", t.name, what);
-                continue;
-            }
-            double sum = p->add ? get(before, i * stride + j) : p->bias ? get(bias, i) : 0, size = fabs(sum);
-            for (size_t q = 0; q < p->terms; q++)
-                for (size_t l = 0; l < p->k[q]; l++) {
-                    double w = get(a[q], p->transposed[q] ? l * term[q].a_stride + i : i * term[q].a_stride + l);
-                    sum += w * get(x[q], l * stride + j);
-                    size += fabs(w * get(x[q], l * stride + j));
-                }
-            assert_sum(t, get(c, i * stride + j), sum, size, depth, what);
-        }
-    for (size_t i = p->m * stride; i < c.n; i++)
-        EXPECT(get(c, i) == guard, "%s, %s: wrote past its end", t.name, what);
-    if (!narrow && p->n > 8) { /* the same columns by two calls: the same bits */
-        array again = array_of(t.dtype, p->m * stride, 0);
-        memcpy(again.data, before.data, before.n * ur_dtype_bytes(t.dtype));
-        size_t n1 = p->n / 2;
-        t.kernels->product(panel, p->m, n1, p->terms, term, start, p->add, again.data, stride);
-        ur__term right[TERMS];
-        for (size_t q = 0; q < p->terms; q++) {
-            right[q] = term[q];
-            right[q].x = at(x[q], n1);
-        }
-        t.kernels->product(panel, p->m, p->n - n1, p->terms, right, start, p->add,
-                           (char *)again.data + n1 * ur_dtype_bytes(t.dtype), stride);
-        for (size_t i = 0; i < p->m; i++)
-            EXPECT(memcmp(at(again, i * stride), at(c, i * stride), p->n * ur_dtype_bytes(t.dtype)) == 0,
-                   "%s, %s: other bits by other columns", t.name, what);
-        free(again.data);
+} product_run;
+
+static void add_term(table t, product_run *p, size_t index, bool narrow)
+{
+    const product_case *q = p->q;
+    const bool transposed = q->transposed[index];
+    size_t k = q->k[index], rows = transposed ? k : q->m, width = transposed ? q->m : k, a_stride = width + q->gap;
+    array a = matrix_of(t.dtype, rows, width, a_stride), x = matrix_of(t.dtype, k, q->n, p->stride);
+    array packed = array_of(t.dtype, t.kernels->packed_elements(p->panel, q->m, k), 0);
+    if (!narrow) { /* in two parts, as stacked matrices are */
+        size_t first = q->m / 3, skip = transposed ? first : first * a_stride;
+        t.kernels->pack(p->panel, 0, first, k, a.data, a_stride, transposed, packed.data);
+        t.kernels->pack(p->panel, first, q->m - first, k, at(a, skip), a_stride, transposed, packed.data);
     }
-    for (size_t q = 0; q < p->terms; q++) {
-        free(a[q].data);
-        free(x[q].data);
-        free(packed[q].data);
+    p->depth += k;
+    p->a[index] = a;
+    p->x[index] = x;
+    p->packed[index] = packed;
+    p->term[index] = (ur__term){.a = narrow ? a.data : packed.data,
+                                .x = x.data,
+                                .k = k,
+                                .x_stride = p->stride,
+                                .a_stride = a_stride,
+                                .a_transposed = transposed};
+}
+
+/* Element (i, j) of the product is C's. */
+static void assert_element(table t, const product_run *p, size_t i, size_t j)
+{
+    const product_case *q = p->q;
+    double sum = q->add ? get(p->before, i * p->stride + j) : q->bias ? get(p->bias, i) : 0, size = fabs(sum);
+    for (size_t k = 0; k < q->terms; k++)
+        for (size_t l = 0; l < q->k[k]; l++) {
+            size_t a_stride = p->term[k].a_stride;
+            double w = get(p->a[k], q->transposed[k] ? l * a_stride + i : i * a_stride + l);
+            sum += w * get(p->x[k], l * p->stride + j);
+            size += fabs(w * get(p->x[k], l * p->stride + j));
+        }
+    assert_sum(t, get(p->c, i * p->stride + j), sum, size, p->depth, p->what);
+}
+
+static void assert_product(table t, const product_run *p)
+{
+    for (size_t i = 0; i < p->q->m; i++) {
+        for (size_t j = 0; j < p->q->n; j++)
+            assert_element(t, p, i, j);
+        for (size_t j = p->q->n; j < p->stride; j++)
+            EXPECT(get(p->c, i * p->stride + j) == guard, "%s, %s: wrote past its row", t.name, p->what);
     }
-    free(bias.data);
-    free(c.data);
-    free(before.data);
+    for (size_t i = p->q->m * p->stride; i < p->c.n; i++)
+        EXPECT(get(p->c, i) == guard, "%s, %s: wrote past its end", t.name, p->what);
+}
+
+/* The same columns by two calls: the same bits. */
+static void assert_same_by_halves(table t, const product_run *p, const void *start)
+{
+    const product_case *q = p->q;
+    array again = array_of(t.dtype, q->m * p->stride, 0);
+    memcpy(again.data, p->before.data, p->before.n * ur_dtype_bytes(t.dtype));
+    size_t n1 = q->n / 2;
+    t.kernels->product(p->panel, q->m, n1, q->terms, p->term, start, q->add, again.data, p->stride);
+    ur__term right[TERMS];
+    for (size_t k = 0; k < q->terms; k++) {
+        right[k] = p->term[k];
+        right[k].x = at(p->x[k], n1);
+    }
+    t.kernels->product(p->panel, q->m, q->n - n1, q->terms, right, start, q->add,
+                       (char *)again.data + n1 * ur_dtype_bytes(t.dtype), p->stride);
+    for (size_t i = 0; i < q->m; i++)
+        EXPECT(memcmp(at(again, i * p->stride), at(p->c, i * p->stride), q->n * ur_dtype_bytes(t.dtype)) == 0,
+               "%s, %s: other bits by other columns", t.name, p->what);
+    free(again.data);
+}
+
+static void one_product(table t, const product_case *q, bool narrow)
+{
+    product_run p = {.q = q, .stride = q->n + q->gap, .panel = narrow ? 1 : t.kernels->panel(q->m, q->n)};
+    snprintf(p.what, sizeof p.what, "%s [%zu,%zu] of %zu terms, k %zu", narrow ? "narrow product" : "product", q->m,
+             q->n, q->terms, q->k[0]);
+    p.bias = matrix_of(t.dtype, 1, q->m, q->m);
+    p.c = array_of(t.dtype, q->m * p.stride + 64, guard);
+    p.before = array_of(t.dtype, q->m * p.stride, 0);
+    for (size_t k = 0; k < q->terms; k++)
+        add_term(t, &p, k, narrow);
+    for (size_t i = 0; i < q->m; i++)
+        for (size_t j = 0; j < q->n; j++) {
+            put(p.c, i * p.stride + j, q->add ? random_value() : NAN);
+            put(p.before, i * p.stride + j, get(p.c, i * p.stride + j));
+        }
+    const void *start = q->bias ? p.bias.data : NULL;
+    if (narrow)
+        t.kernels->product_narrow(q->m, q->n, q->terms, p.term, start, q->add, p.c.data, p.stride);
+    else
+        t.kernels->product(p.panel, q->m, q->n, q->terms, p.term, start, q->add, p.c.data, p.stride);
+    assert_product(t, &p);
+    if (!narrow && q->n > 8)
+        assert_same_by_halves(t, &p, start);
+    for (size_t k = 0; k < q->terms; k++) {
+        free(p.a[k].data);
+        free(p.x[k].data);
+        free(p.packed[k].data);
+    }
+    free(p.bias.data);
+    free(p.c.data);
+    free(p.before.data);
 }
 
 static const size_t sizes[] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 13, 16, 17, 20, 31, 37, 64, 65, 130};
@@ -262,94 +294,131 @@ typedef struct contraction_case {
     bool unequal, ones;
 } contraction_case;
 
-static void one_contraction(table t, const contraction_case *q)
-{
-    size_t stride = q->n + 3, steps = 0, rows = q->ones ? 1 : q->rows;
-    for (size_t s = 0; s < STRETCHES; s++)
-        steps += q->steps[s];
-    size_t a_size = q->rows * stride + 5, b_size = q->m * stride + 2;
-    array a = matrix_of(t.dtype, 1, 0, steps * a_size), b[MATRICES], out[MATRICES];
-    uint32_t *columns = (uint32_t *)malloc((steps + 1) * sizeof *columns);
-    for (size_t s = 0; s < steps; s++)
-        columns[s] = q->unequal ? (uint32_t)(q->n - q->n * s / steps) : (uint32_t)q->n;
-    for (size_t g = 0; g < q->matrices; g++) {
-        b[g] = matrix_of(t.dtype, 1, 0, steps * b_size);
-        out[g] = array_of(t.dtype, rows * q->m + 8, guard);
-    }
-    for (size_t s = 0; s < steps; s++)
-        for (size_t j = 0; j < columns[s]; j++) {
-            for (size_t i = 0; i < q->rows; i++)
-                put(a, s * a_size + i * stride + j, random_value());
-            for (size_t g = 0; g < q->matrices; g++)
-                for (size_t i = 0; i < q->m; i++)
-                    put(b[g], s * b_size + i * stride + j, random_value());
-        }
-    /* the second stretch goes backwards */
+/* A case with its operands: those of step s begin at element s a_size and s b_size, and have columns[s] columns; turned[s]
+ * is the same in the order in which the stretches go. */
+typedef struct contraction_run {
+    const contraction_case *q;
+    size_t rows, stride, steps, a_size, b_size;
+    array a, b[MATRICES], out[MATRICES];
+    uint32_t *columns, *turned;
     ur__stretch stretch[STRETCHES];
     const void *bs[STRETCHES][MATRICES];
     ptrdiff_t b_step[STRETCHES][MATRICES];
     size_t b_stride[STRETCHES][MATRICES];
-    uint32_t *turned = (uint32_t *)malloc((steps + 1) * sizeof *turned);
-    for (size_t s = 0, first = 0; s < STRETCHES; first += q->steps[s++]) {
-        bool back = s == 1 && q->steps[s] > 0;
-        size_t start = back ? first + q->steps[s] - 1 : first;
-        for (size_t l = 0; l < q->steps[s]; l++)
-            turned[first + l] = columns[back ? start - l : start + l];
-        for (size_t g = 0; g < q->matrices; g++) {
-            bs[s][g] = at(b[g], start * b_size);
-            b_step[s][g] = back ? -(ptrdiff_t)b_size : (ptrdiff_t)b_size;
-            b_stride[s][g] = stride;
-        }
-        stretch[s] = (ur__stretch){.steps = q->steps[s],
-                                   .columns = q->unequal ? turned + first : NULL,
-                                   .a = q->ones ? NULL : at(a, start * a_size),
-                                   .a_step = back ? -(ptrdiff_t)a_size : (ptrdiff_t)a_size,
-                                   .a_stride = stride,
-                                   .b = bs[s],
-                                   .b_step = b_step[s],
-                                   .b_stride = b_stride[s]};
+    char what[128];
+} contraction_run;
+
+/* Random values where columns are active; NaN elsewhere. */
+static void fill_step(contraction_run *r, size_t s)
+{
+    for (size_t j = 0; j < r->columns[s]; j++) {
+        for (size_t i = 0; i < r->q->rows; i++)
+            put(r->a, s * r->a_size + i * r->stride + j, random_value());
+        for (size_t g = 0; g < r->q->matrices; g++)
+            for (size_t i = 0; i < r->q->m; i++)
+                put(r->b[g], s * r->b_size + i * r->stride + j, random_value());
     }
+}
+
+/* Stretch s, of steps first.., forwards or backwards. */
+static void set_stretch(contraction_run *r, size_t s, size_t first, bool back)
+{
+    const contraction_case *q = r->q;
+    size_t start = back ? first + q->steps[s] - 1 : first;
+    for (size_t l = 0; l < q->steps[s]; l++)
+        r->turned[first + l] = r->columns[back ? start - l : start + l];
+    for (size_t g = 0; g < q->matrices; g++) {
+        r->bs[s][g] = at(r->b[g], start * r->b_size);
+        r->b_step[s][g] = back ? -(ptrdiff_t)r->b_size : (ptrdiff_t)r->b_size;
+        r->b_stride[s][g] = r->stride;
+    }
+    r->stretch[s] = (ur__stretch){.steps = q->steps[s],
+                                  .columns = q->unequal ? r->turned + first : NULL,
+                                  .a = q->ones ? NULL : at(r->a, start * r->a_size),
+                                  .a_step = back ? -(ptrdiff_t)r->a_size : (ptrdiff_t)r->a_size,
+                                  .a_stride = r->stride,
+                                  .b = r->bs[s],
+                                  .b_step = r->b_step[s],
+                                  .b_stride = r->b_stride[s]};
+}
+
+static void contract_guarded(table t, contraction_run *r)
+{
     void *outs[MATRICES];
-    for (size_t g = 0; g < q->matrices; g++)
-        outs[g] = out[g].data;
-    ur__contraction c = {.rows = rows,
-                         .m = q->m,
-                         .n = q->n,
-                         .matrices = q->matrices,
+    for (size_t g = 0; g < r->q->matrices; g++)
+        outs[g] = r->out[g].data;
+    ur__contraction c = {.rows = r->rows,
+                         .m = r->q->m,
+                         .n = r->q->n,
+                         .matrices = r->q->matrices,
                          .stretches = STRETCHES,
-                         .stretch = stretch,
+                         .stretch = r->stretch,
                          .out = outs};
     size_t room_bytes = (t.kernels->contraction_room(&c) + 63) / 64 * 64 + 64;
     unsigned char *room = (unsigned char *)aligned_alloc(64, room_bytes);
+    ck_assert_ptr_nonnull(room);
     memset(room, 0xff, room_bytes);
     t.kernels->contract(&c, room);
     for (size_t i = t.kernels->contraction_room(&c); i < room_bytes; i++)
         EXPECT(room[i] == 0xff, "%s: a contraction wrote past its room", t.name);
-    char what[128];
-    snprintf(what, sizeof what, "contraction [%zu,%zu] over %zu columns", rows, q->m, q->n);
-    for (size_t g = 0; g < q->matrices; g++) {
-        for (size_t i = 0; i < rows; i++)
-            for (size_t j = 0; j < q->m; j++) {
-                double sum = 0, size = 0;
-                size_t terms = 0;
-                for (size_t s = 0; s < steps; s++)
-                    for (size_t l = 0; l < columns[s]; l++, terms++) {
-                        double v = (q->ones ? 1 : get(a, s * a_size + i * stride + l)) *
-                                   get(b[g], s * b_size + j * stride + l);
-                        sum += v;
-                        size += fabs(v);
-                    }
-                assert_sum(t, get(out[g], i * q->m + j), sum, size, terms, what);
-            }
-        for (size_t i = rows * q->m; i < out[g].n; i++)
-            EXPECT(get(out[g], i) == guard, "%s, %s: wrote past its end", t.name, what);
-        free(b[g].data);
-        free(out[g].data);
-    }
-    free(a.data);
-    free(columns);
-    free(turned);
     free(room);
+}
+
+/* Element (i, j) of result g. */
+static void assert_contracted(table t, const contraction_run *r, size_t g, size_t i, size_t j)
+{
+    double sum = 0, size = 0;
+    size_t terms = 0;
+    for (size_t s = 0; s < r->steps; s++)
+        for (size_t l = 0; l < r->columns[s]; l++, terms++) {
+            double v = (r->q->ones ? 1 : get(r->a, s * r->a_size + i * r->stride + l)) *
+                       get(r->b[g], s * r->b_size + j * r->stride + l);
+            sum += v;
+            size += fabs(v);
+        }
+    assert_sum(t, get(r->out[g], i * r->q->m + j), sum, size, terms, r->what);
+}
+
+static void assert_contraction(table t, const contraction_run *r, size_t g)
+{
+    for (size_t i = 0; i < r->rows; i++)
+        for (size_t j = 0; j < r->q->m; j++)
+            assert_contracted(t, r, g, i, j);
+    for (size_t i = r->rows * r->q->m; i < r->out[g].n; i++)
+        EXPECT(get(r->out[g], i) == guard, "%s, %s: wrote past its end", t.name, r->what);
+}
+
+static void one_contraction(table t, const contraction_case *q)
+{
+    contraction_run r = {.q = q, .rows = q->ones ? 1 : q->rows, .stride = q->n + 3};
+    snprintf(r.what, sizeof r.what, "contraction [%zu,%zu] over %zu columns", r.rows, q->m, q->n);
+    for (size_t s = 0; s < STRETCHES; s++)
+        r.steps += q->steps[s];
+    r.a_size = q->rows * r.stride + 5;
+    r.b_size = q->m * r.stride + 2;
+    r.a = matrix_of(t.dtype, 1, 0, r.steps * r.a_size);
+    for (size_t g = 0; g < q->matrices; g++) {
+        r.b[g] = matrix_of(t.dtype, 1, 0, r.steps * r.b_size);
+        r.out[g] = array_of(t.dtype, r.rows * q->m + 8, guard);
+    }
+    r.columns = (uint32_t *)calloc(r.steps + 1, sizeof *r.columns);
+    r.turned = (uint32_t *)calloc(r.steps + 1, sizeof *r.turned);
+    ck_assert(r.columns && r.turned);
+    for (size_t s = 0; s < r.steps; s++) {
+        r.columns[s] = (uint32_t)(q->unequal ? q->n - q->n * s / r.steps : q->n);
+        fill_step(&r, s);
+    }
+    for (size_t s = 0, first = 0; s < STRETCHES; first += q->steps[s++])
+        set_stretch(&r, s, first, s == 1 && q->steps[s] > 0);
+    contract_guarded(t, &r);
+    for (size_t g = 0; g < q->matrices; g++) {
+        assert_contraction(t, &r, g);
+        free(r.b[g].data);
+        free(r.out[g].data);
+    }
+    free(r.a.data);
+    free(r.columns);
+    free(r.turned);
 }
 
 START_TEST(contractions)

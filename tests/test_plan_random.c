@@ -418,12 +418,17 @@ static bool try_seed(int seed, size_t *blocks)
 
 enum { SEEDS = 40 };
 
+static int number(const char *text)
+{
+    return (int)strtol(text, NULL, 10);
+}
+
 START_TEST(any_cell)
 {
     size_t tame = 0, several = 0, blocks;
     const char *one = getenv("UR_TEST_SEED");
     for (int k = 0; k < SEEDS && (!one || k == 0); k++) {
-        tame += try_seed(one ? atoi(one) : _i * SEEDS + k, &blocks);
+        tame += try_seed(one ? number(one) : _i * SEEDS + k, &blocks);
         several += blocks > 1;
     }
     ck_assert_msg(one || (tame > SEEDS / 2), "%zu tame, %zu in several blocks", tame, several);
@@ -435,6 +440,6 @@ int main(void)
     Suite *suite = suite_create("random plans");
     TCase *cases = tcase_create("random plans");
     const char *one = getenv("UR_TEST_SEED"), *many = getenv("UR_TEST_SEEDS");
-    tcase_add_loop_test(cases, any_cell, 0, one ? 1 : many ? atoi(many) / SEEDS : 10);
+    tcase_add_loop_test(cases, any_cell, 0, one ? 1 : many ? number(many) / SEEDS : 10);
     return run_cases(suite, cases);
 }

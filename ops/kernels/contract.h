@@ -219,30 +219,47 @@ typedef struct side {
 
 enum { OUTER_WIDTH = OUTER_VECTORS * LANES };
 
+static size_t whole_vectors(size_t n)
+{
+    return (n + LANES - 1) / LANES * LANES;
+}
+
+/* The rows of the panel that begins with row j of `rows`. */
+static size_t panel_rows(size_t rows, size_t j)
+{
+    return rows - j < OUTER_WIDTH ? rows - j : OUTER_WIDTH;
+}
+
+/* The transpose of `columns` columns, at most LANES, of the first LANES of `rows` rows; missing rows are 0. The rows of
+ * the transpose have a distance of `width`. */
+INLINE void outer_square(const real *from, size_t stride, size_t rows, size_t columns, real *to, size_t width)
+{
+    vec row[LANES];
+    for (size_t l = 0; l < LANES; l++)
+        if (l >= rows)
+            row[l] = (vec){0};
+        else if (columns == LANES)
+            row[l] = load(from + l * stride);
+        else
+            row[l] = load_part(from + l * stride, columns);
+    transpose(row);
+    for (size_t l = 0; l < columns; l++)
+        store(to + l * width, row[l]);
+}
+
 /* The transpose of rows 0..rows-1 of a chunk: panels of OUTER_WIDTH of its rows, the last of as many vectors as it needs,
  * [panel][column][row]. Columns of all steps follow each other, `columns` in all. What is missing to a vector is 0. */
 static void outer_transpose(const chunk *k, const side *b, size_t columns, real *to)
 {
     for (size_t j = 0; j < b->rows; j += OUTER_WIDTH) {
-        size_t left = b->rows - j < OUTER_WIDTH ? b->rows - j : OUTER_WIDTH, width = (left + LANES - 1) / LANES * LANES;
+        size_t left = panel_rows(b->rows, j), width = whole_vectors(left);
         real *column = to + j * columns;
         for (size_t s = k->first; s < k->end; s++) {
             const real *from = chunk_at(k, b->at, b->step, s) + j * b->stride;
             for (size_t count = chunk_columns(k, s), part; count; count -= part, from += part, column += part * width) {
                 part = count < LANES ? count : LANES;
-                for (size_t v = 0; v < width; v += LANES) {
-                    vec row[LANES];
-                    for (size_t l = 0; l < LANES; l++)
-                        if (v + l >= left)
-                            row[l] = (vec){0};
-                        else if (part == LANES)
-                            row[l] = load(from + (v + l) * b->stride);
-                        else
-                            row[l] = load_part(from + (v + l) * b->stride, part);
-                    transpose(row);
-                    for (size_t l = 0; l < part; l++)
-                        store(column + l * width + v, row[l]);
-                }
+                for (size_t v = 0; v < width; v += LANES)
+                    outer_square(from + v * b->stride, b->stride, left - v, part, column + v, width);
             }
         }
     }
@@ -316,11 +333,6 @@ static outer_kernel *const outer_kernels[OUTER_ROWS + 1][OUTER_VECTORS + 1] = {
     {NULL}, OUTER_ENTRY(1), OUTER_ENTRY(2), OUTER_ENTRY(3), OUTER_ENTRY(4), OUTER_ENTRY(5), OUTER_ENTRY(6),
 };
 
-static size_t whole_vectors(size_t n)
-{
-    return (n + LANES - 1) / LANES * LANES;
-}
-
 /* sums += A B^T over a chunk, for the transposed B. The sums lie as [panel][row of A][row of B in the panel]. Blocks of rows
  * of A stay in L2 while the panels go by. */
 static void outer_chunk(const chunk *k, const side *a, size_t b_rows, size_t columns, const real *transposed,
@@ -330,7 +342,7 @@ static void outer_chunk(const chunk *k, const side *a, size_t b_rows, size_t col
     for (size_t first = 0; first < a->rows; first += BLOCK) {
         size_t end = first + BLOCK < a->rows ? first + BLOCK : a->rows;
         for (size_t j = 0; j < b_rows; j += OUTER_WIDTH) {
-            size_t vectors = whole_vectors(b_rows - j < OUTER_WIDTH ? b_rows - j : OUTER_WIDTH) / LANES;
+            size_t vectors = whole_vectors(panel_rows(b_rows, j)) / LANES;
             for (size_t i = first, rows; i < end; i += rows) {
                 rows = part_of(end - i, OUTER_ROWS);
                 outer_kernels[rows][vectors](k, a, i, transposed + j * columns,
@@ -344,7 +356,7 @@ static void outer_chunk(const chunk *k, const side *a, size_t b_rows, size_t col
 static void outer_out(const real *sums, size_t a_rows, size_t b_rows, bool swapped, real *out)
 {
     for (size_t j = 0; j < b_rows; j += OUTER_WIDTH) {
-        size_t left = b_rows - j < OUTER_WIDTH ? b_rows - j : OUTER_WIDTH, width = whole_vectors(left);
+        size_t left = panel_rows(b_rows, j), width = whole_vectors(left);
         for (size_t i = 0; i < a_rows; i++) {
             const real *row = sums + j * a_rows + i * width;
             if (swapped)

@@ -47,11 +47,12 @@ INLINE void narrow_finish(const narrow *p, size_t i, size_t rows, size_t j, vec 
     }
 }
 
-/* Rows i.. and columns j.. of transposed terms; where `part` is set the last vector has `last` lanes. The first four are
- * constants of each copy. */
+/* Rows i.., `rows` of them, and columns j.. of transposed terms; where `part` is set the last vector is a part. The first
+ * four are constants of each copy. */
 INLINE void narrow_panel(size_t vectors, size_t columns, size_t chains, bool part, const narrow *p, size_t i,
-                         size_t last, size_t j)
+                         size_t rows, size_t j)
 {
+    const size_t last = rows - (vectors - 1) * LANES;
     vec sum[4][NARROW_COLUMNS][8];
     UNROLL
     for (size_t s = 0; s < chains; s++) {
@@ -165,11 +166,11 @@ typedef void narrow_kernel(const narrow *p, size_t i, size_t rows, size_t j);
 #define PANELS(vectors, columns, chains)                                                                               \
     static void narrow_panel_##vectors##x##columns(const narrow *p, size_t i, size_t rows, size_t j)                   \
     {                                                                                                                  \
-        narrow_panel(vectors, columns, chains, false, p, i, rows - (vectors - 1) * LANES, j);                          \
+        narrow_panel(vectors, columns, chains, false, p, i, rows, j);                                                  \
     }                                                                                                                  \
     static void narrow_panel_##vectors##x##columns##_part(const narrow *p, size_t i, size_t rows, size_t j)            \
     {                                                                                                                  \
-        narrow_panel(vectors, columns, chains, true, p, i, rows - (vectors - 1) * LANES, j);                           \
+        narrow_panel(vectors, columns, chains, true, p, i, rows, j);                                                   \
     }
 #define PANEL_ENTRY(vectors, columns)                                                                                  \
     {                                                                                                                  \
@@ -197,12 +198,12 @@ DOTS(1, 2)
 DOTS(2, 2)
 DOTS(1, 3)
 DOTS(2, 3)
-#if LANES >= 4
+#if LANE_COUNT >= 4
 DOTS(4, 1)
 DOTS(4, 2)
 DOTS(4, 3)
 #endif
-#if LANES >= 8
+#if LANE_COUNT >= 8
 DOTS(8, 1)
 #endif
 #if UR_VECTOR == 64
@@ -226,14 +227,14 @@ static narrow_kernel *const narrow_panels[NARROW_COLUMNS + 1][4][2] = {
 
 /* By columns and the logarithm of the rows. */
 static narrow_kernel *const narrow_dots[NARROW_COLUMNS + 1][4] = {
-#if LANES >= 8
+#if LANE_COUNT >= 8
     [1] = {narrow_dot_1x1, narrow_dot_2x1, narrow_dot_4x1, narrow_dot_8x1},
-#elif LANES >= 4
+#elif LANE_COUNT >= 4
     [1] = {narrow_dot_1x1, narrow_dot_2x1, narrow_dot_4x1},
 #else
     [1] = {narrow_dot_1x1, narrow_dot_2x1},
 #endif
-#if LANES >= 4
+#if LANE_COUNT >= 4
     [2] = {narrow_dot_1x2, narrow_dot_2x2, narrow_dot_4x2},
     [3] = {narrow_dot_1x3, narrow_dot_2x3, narrow_dot_4x3},
 #else
@@ -245,16 +246,22 @@ static narrow_kernel *const narrow_dots[NARROW_COLUMNS + 1][4] = {
 #endif
 };
 
+/* How many of the columns that are left come next: the last two blocks are of like width. */
+static inline size_t narrow_columns(size_t left)
+{
+    return left <= NARROW_COLUMNS ? left : left / 2 < NARROW_COLUMNS ? (left + 1) / 2 : NARROW_COLUMNS;
+}
+
 static void narrow_transposed(const narrow *p, size_t m, size_t n)
 {
     for (size_t i = 0, rows; i < m; i += rows) {
         size_t left = (m - i + LANES - 1) / LANES, most = n == 1 ? 3 : 2, log = 0;
         while (log < most && (size_t)2 << log <= left)
             log++;
-        rows = (size_t)LANES << log;
+        rows = LANES << log;
         rows = m - i < rows ? m - i : rows;
         for (size_t j = 0, columns; j < n; j += columns) {
-            columns = n - j <= NARROW_COLUMNS ? n - j : n - j < 2 * NARROW_COLUMNS ? (n - j + 1) / 2 : NARROW_COLUMNS;
+            columns = narrow_columns(n - j);
             narrow_panels[columns][log][rows % LANES != 0](p, i, rows, j);
         }
     }
@@ -269,7 +276,7 @@ static void narrow_plain(const narrow *p, size_t m, size_t n)
             log++;
         rows = m - i < (size_t)1 << log ? m - i : (size_t)1 << log;
         for (size_t j = 0, columns; j < n; j += columns) {
-            columns = n - j <= NARROW_COLUMNS ? n - j : n - j < 2 * NARROW_COLUMNS ? (n - j + 1) / 2 : NARROW_COLUMNS;
+            columns = narrow_columns(n - j);
             narrow_dots[columns][log](p, i, rows, j);
         }
     }

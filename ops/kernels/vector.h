@@ -6,12 +6,13 @@
 
 typedef real vec __attribute__((vector_size(UR_VECTOR), aligned(sizeof(real)), may_alias));
 
-/* Lanes of a vector, and whether they are floats, for the preprocessor too. */
+/* Lanes of a vector, for the preprocessor and as a size, and whether they are floats. */
 #define BYTES_float 4
 #define BYTES_double 8
 #define PASTE(a, b) a##b
 #define BYTES_OF(type) PASTE(BYTES_, type)
-#define LANES (UR_VECTOR / BYTES_OF(UR_REAL))
+#define LANE_COUNT (UR_VECTOR / BYTES_OF(UR_REAL))
+#define LANES ((size_t)LANE_COUNT)
 #define IS_F32 (BYTES_OF(UR_REAL) == 4)
 
 #define INLINE static inline __attribute__((always_inline))
@@ -103,13 +104,13 @@ INLINE real sum_lanes(vec v)
 INLINE void zip(vec a, vec b, vec *low, vec *high)
 {
 #define ZIP(...) __builtin_shufflevector(a, b, __VA_ARGS__)
-#if LANES == 16
+#if LANE_COUNT == 16
     *low = ZIP(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
     *high = ZIP(8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
-#elif LANES == 8
+#elif LANE_COUNT == 8
     *low = ZIP(0, 8, 1, 9, 2, 10, 3, 11);
     *high = ZIP(4, 12, 5, 13, 6, 14, 7, 15);
-#elif LANES == 4
+#elif LANE_COUNT == 4
     *low = ZIP(0, 4, 1, 5);
     *high = ZIP(2, 6, 3, 7);
 #else
@@ -123,24 +124,24 @@ INLINE void zip(vec a, vec b, vec *low, vec *high)
 INLINE vec swap(vec v, size_t half)
 {
     (void)half;
-#if LANES == 16
+#if LANE_COUNT == 16
 #define SWAP(h)                                                                                                        \
-    __builtin_shufflevector(v, v, 0 ^ h, 1 ^ h, 2 ^ h, 3 ^ h, 4 ^ h, 5 ^ h, 6 ^ h, 7 ^ h, 8 ^ h, 9 ^ h, 10 ^ h,        \
-                            11 ^ h, 12 ^ h, 13 ^ h, 14 ^ h, 15 ^ h)
+    __builtin_shufflevector(v, v, 0 ^ (h), 1 ^ (h), 2 ^ (h), 3 ^ (h), 4 ^ (h), 5 ^ (h), 6 ^ (h), 7 ^ (h), 8 ^ (h),     \
+                            9 ^ (h), 10 ^ (h), 11 ^ (h), 12 ^ (h), 13 ^ (h), 14 ^ (h), 15 ^ (h))
     if (half == 8)
         return SWAP(8);
-#elif LANES == 8
-#define SWAP(h) __builtin_shufflevector(v, v, 0 ^ h, 1 ^ h, 2 ^ h, 3 ^ h, 4 ^ h, 5 ^ h, 6 ^ h, 7 ^ h)
-#elif LANES == 4
-#define SWAP(h) __builtin_shufflevector(v, v, 0 ^ h, 1 ^ h, 2 ^ h, 3 ^ h)
+#elif LANE_COUNT == 8
+#define SWAP(h) __builtin_shufflevector(v, v, 0 ^ (h), 1 ^ (h), 2 ^ (h), 3 ^ (h), 4 ^ (h), 5 ^ (h), 6 ^ (h), 7 ^ (h))
+#elif LANE_COUNT == 4
+#define SWAP(h) __builtin_shufflevector(v, v, 0 ^ (h), 1 ^ (h), 2 ^ (h), 3 ^ (h))
 #else
-#define SWAP(h) __builtin_shufflevector(v, v, 0 ^ h, 1 ^ h)
+#define SWAP(h) __builtin_shufflevector(v, v, 0 ^ (h), 1 ^ (h))
 #endif
-#if LANES >= 8
+#if LANE_COUNT >= 8
     if (half == 4)
         return SWAP(4);
 #endif
-#if LANES >= 4
+#if LANE_COUNT >= 4
     if (half == 2)
         return SWAP(2);
 #endif
@@ -151,7 +152,7 @@ INLINE vec swap(vec v, size_t half)
 /* The transpose of LANES rows of LANES elements: log2 LANES times the zips of row i and row i + LANES/2. */
 INLINE void transpose(vec row[LANES])
 {
-    for (int stage = 1; stage < LANES; stage *= 2) {
+    for (size_t stage = 1; stage < LANES; stage *= 2) {
         vec zipped[LANES];
         for (size_t i = 0; i < LANES / 2; i++)
             zip(row[i], row[i + LANES / 2], &zipped[2 * i], &zipped[2 * i + 1]);
