@@ -13,7 +13,7 @@ enum { MOST_STEPS = 40, MOST_STATEMENTS = 16, FIXED = 6 };
 
 /* An operand: where it comes from, and which one of those. */
 typedef struct operand {
-    enum { HERE, PAST, INPUT, NEXT, MIRRORED, SET, PLACES } place;
+    enum place { HERE, PAST, INPUT, NEXT, MIRRORED, SET, PLACES } place;
     size_t k;
     int64_t delay;
 } operand;
@@ -272,7 +272,7 @@ static statement new_statement(uint64_t *state, form type)
     for (int k = 0; k < 3; k++)
         s.in[k] = (operand){.place = pick(state, 2)   ? HERE
                                      : pick(state, 2) ? PAST
-                                                      : pick(state, PLACES),
+                                                      : (enum place)pick(state, PLACES),
                             .k = pick(state, 3) ? pick(state, 2) : pick(state, 97),
                             .delay = pick(state, 4) ? 1 : 1 + (int64_t)pick(state, 3)};
     return s;
