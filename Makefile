@@ -78,8 +78,8 @@ KERNELS := $(foreach isa,$(ISAS),kernels_f32_$(isa) kernels_f64_$(isa))
 VECTOR_portable := 16
 VECTOR_avx2     := 32
 VECTOR_avx512   := 64
-FLAGS_avx2   := -mavx2 -mfma -ffp-contract=fast
-FLAGS_avx512 := -mavx512f -mavx512dq -mavx512bw -mavx512vl -mfma -mprefer-vector-width=512 -ffp-contract=fast
+FLAGS_avx2   := -mavx2 -mfma -ffp-contract=fast $(VECTOR_CFLAGS)
+FLAGS_avx512 := -mavx512f -mavx512dq -mavx512bw -mavx512vl -mfma -mprefer-vector-width=512 -ffp-contract=fast $(VECTOR_CFLAGS)
 KERNEL_DEFINE = -DUR_REAL=$(1) -DUR_TABLE=ur__kernels_$(2)_$(3) -DUR_VECTOR=$(VECTOR_$(3)) $(FLAGS_$(3))
 $(foreach isa,$(ISAS),$(eval $(OBJ)/ops/kernels/kernels_f32_$(isa).o: DEFINE = $(call KERNEL_DEFINE,float,f32,$(isa))))
 $(foreach isa,$(ISAS),$(eval $(OBJ)/ops/kernels/kernels_f64_$(isa).o: DEFINE = $(call KERNEL_DEFINE,double,f64,$(isa))))
@@ -219,8 +219,10 @@ $(BUILD)/log/tests/examples.sh.log: $(EXAMPLES)
 # ---- checks that build once more
 
 SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all
+# Of the kernels, one source, the portable ones are instrumented: the others take minutes to compile that way.
 sanitize: ## the tests with the address and undefined-behaviour sanitizers
-	$(MAKE) BUILD=$(BUILD)/sanitize INSTRUMENTED=1 CFLAGS='-O1 -g -fno-omit-frame-pointer $(SANITIZE)' KERNEL_CFLAGS= test
+	$(MAKE) BUILD=$(BUILD)/sanitize INSTRUMENTED=1 CFLAGS='-O1 -g -fno-omit-frame-pointer $(SANITIZE)' KERNEL_CFLAGS= \
+	    VECTOR_CFLAGS=-fno-sanitize=all test
 
 VALGRIND_RUN := $(VALGRIND) --quiet --error-exitcode=1 --leak-check=full
 valgrind: ## the test programs under valgrind

@@ -298,7 +298,7 @@ static bool next_columns(features *f)
 {
     f->first += f->n;
     f->n = f->columns - f->first < UR__TILE ? f->columns - f->first : UR__TILE;
-    return f->n > 0;
+    return f->first < f->columns;
 }
 
 static void largest_of(const features *f, const real *a, real *largest)
