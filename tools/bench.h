@@ -28,8 +28,9 @@ typedef struct bench_task {
 } bench_task;
 
 enum {
-    BENCH_LENGTHS = 1,   /* the sequences have their true lengths, not all T */
-    BENCH_ONLY_NAMED = 2 /* is not among those that are meant when none is named */
+    BENCH_LENGTHS = 1,    /* the sequences have their true lengths, not all T */
+    BENCH_ONLY_NAMED = 2, /* is not among those that are meant when none is named */
+    BENCH_CHUNKS = 4      /* the cell's steps are recorded 32 at once */
 };
 
 struct bench_workload {

@@ -125,8 +125,9 @@ static double gates(const ur_cell *cell)
 }
 
 /* Operations of the matrix products for one position. G gates of m units: 2 G m (d + m) forward and again for the
- * weights' gradient, 2 G m m for the gradient of h, none of x. mLSTM, step by step: its gates read x, and of the memory
- * [m,m] the update and the reading take 2 m m each, their gradients twice that. The output layer: 2 m p, three times. */
+ * weights' gradient, 2 G m m for the gradient of h, none of x. mLSTM, counted step by step: its gates read x, and of the
+ * memory [m,m] the update and the reading take 2 m m each, their gradients twice that. The output layer: 2 m p, three
+ * times. */
 static double flops(const runner *r, bool backward)
 {
     const ur_net_options *o = &r->net->options;
@@ -148,7 +149,8 @@ static ur_net_options net_options(const bench_task *task)
                             .outputs = task->sizes.outputs,
                             .out = w->task ? UR_SIGMOID : UR_NO_ACTIVATION,
                             .loss = w->task ? UR_BCE : UR_MSE,
-                            .reduction = UR_SUM_ALL};
+                            .reduction = UR_SUM_ALL,
+                            .chunk = w->flags & BENCH_CHUNKS ? 32 : 0};
 }
 
 /* Records a network of so many steps with its initial weights. */
@@ -433,7 +435,7 @@ static const bench_workload table[] = {
     {"W7", "W7", STEP, "composed", NULL, 0, {32, 64, 0, 32, 200}, 1e-5, training},
     {"W7-shipped", "W7-shipped", STEP, "gated", NULL, BENCH_ONLY_NAMED, {32, 64, 0, 32, 200}, 1e-5, training},
     {"W8", "W8", STEP, "slstm", NULL, 0, {32, 64, 0, 32, 200}, 1e-5, training},
-    {"W8m", "W8m", STEP, "mlstm", NULL, 0, {32, 64, 0, 32, 200}, 1e-5, training},
+    {"W8m", "W8m", STEP, "mlstm", NULL, BENCH_CHUNKS, {32, 64, 0, 32, 200}, 1e-5, training},
     {"W9", "W9-100", TIME_STEP, "composed", NULL, 0, {32, 64, 0, 8, 100}, 1e-7, training_by_steps},
     {"W9", "W9-1000", TIME_STEP, "composed", NULL, 0, {32, 64, 0, 8, 1000}, 1e-7, training_by_steps},
     {"W9", "W9-10000", TIME_STEP, "composed", NULL, 0, {32, 64, 0, 8, 10000}, 1e-7, training_by_steps},

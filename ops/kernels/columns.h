@@ -297,8 +297,9 @@ static features features_of(const ur__dense_call *c)
 static bool next_columns(features *f)
 {
     f->first += f->n;
-    f->n = f->columns - f->first < UR__TILE ? f->columns - f->first : UR__TILE;
-    return f->first < f->columns;
+    size_t left = f->columns - f->first;
+    f->n = left < UR__TILE ? left : UR__TILE;
+    return left > 0;
 }
 
 static void largest_of(const features *f, const real *a, real *largest)
