@@ -27,6 +27,12 @@ GCOV          ?= gcov
 SEED          ?= 2
 V             ?= 0
 
+# As many jobs as processors, unless -j says otherwise.
+PROCESSORS := $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
+ifeq ($(filter -j% --jobserver%,$(MAKEFLAGS)),)
+MAKEFLAGS += -j$(PROCESSORS)
+endif
+
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 .SUFFIXES:
@@ -238,7 +244,6 @@ coverage: ## lines and branches of each folder that the tests reach
 
 C_FILES := $(sort $(wildcard $(foreach d,graph ops ops/kernels layers optim tools tools/examples tests tests/slow,$d/*.c $d/*.h)))
 LINT_DEFINE := -DUR_REAL=float -DUR_TABLE=ur__kernels_f32_portable -DUR_VECTOR=16 $(TOOL_DEFINE)
-PROCESSORS = $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
 
 # What cppcheck is not asked for: -Wshadow judges the names that hide others, and a local name may be that of a function;
 # a buffer stands beside the variables whose life it shares; an interface has members for its users alone; a store
