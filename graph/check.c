@@ -54,20 +54,19 @@ static double step_of(const probe *p, size_t i, int k)
 }
 
 /* The rounding error of y as it shows: at the smallest steps n changes by nothing else. It can be much more than
- * eps |y|, where large terms of y cancel. Of five such changes the median: chance made the least ones, and the curve of y
- * or a kink may have made others. */
+ * eps |y|, where large terms of y cancel. Of five such changes the last but one: chance made the least, and the curve
+ * of y or a kink may have made others. By chance that one is small too: hence the
+ * safety. */
 static double noise_of(const probe *p, size_t i, const double n[HALVINGS])
 {
-    enum { CHANGES = 5, SAFETY = 8 };
-    double sorted[CHANGES];
-    for (int k = 0; k < CHANGES; k++) {
-        int at = HALVINGS - CHANGES + k, place = k;
-        double change = step_of(p, i, at) * fabs(n[at] - n[at - 1]);
-        for (; place > 0 && sorted[place - 1] > change; place--)
-            sorted[place] = sorted[place - 1];
-        sorted[place] = change;
+    enum { CHANGES = 5, SAFETY = 16 };
+    double least = INFINITY, second = INFINITY;
+    for (int k = HALVINGS - CHANGES; k < HALVINGS; k++) {
+        double change = step_of(p, i, k) * fabs(n[k] - n[k - 1]);
+        second = change < least ? least : fmin(second, change);
+        least = fmin(least, change);
     }
-    return SAFETY * sorted[CHANGES / 2];
+    return SAFETY * second;
 }
 
 /* The extrapolated difference with the least error over the halvings of h. */

@@ -18,12 +18,6 @@ static bool factors_of(const ur_plan *plan, uint32_t line, const ur__phase *phas
     return true;
 }
 
-static bool is_zero(const ur_plan *plan, ur__ref r)
-{
-    const ur__node *n = r.line == UR_NONE ? NULL : ur__node_of(plan, r.line);
-    return n && n->op == &ur_op_const && ur__attr(plan->tape, n)[0] == 0;
-}
-
 /* Do two lines of one loop have the same A in every phase, and B of one size? */
 static bool same_factor(const ur_plan *plan, uint32_t l, uint32_t k)
 {
@@ -81,7 +75,7 @@ static bool add_parts(ur_plan *plan, ur__launch *l, size_t n, const uint32_t *li
     for (uint32_t f = 0; f < loop->phases; f++) {
         ur__ref a, b;
         const ur__phase *phase = &p->phase[loop->phase + f];
-        if (!factors_of(plan, lines[0], phase, &a, &b) || is_zero(plan, a))
+        if (!factors_of(plan, lines[0], phase, &a, &b) || (a.line != UR_NONE && ur__is_zero(plan, a.line)))
             continue;
         l->m = (uint32_t)plan->line[b.line].rows;
         l->ones = a.line == UR_NONE;

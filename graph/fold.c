@@ -91,12 +91,6 @@ bool ur__is_masked(const ur_plan *plan, const ur__statement *s)
            plan->line[mask].rows == 1;
 }
 
-static bool is_zero(const ur_plan *plan, uint32_t line)
-{
-    const ur__node *n = ur__node_of(plan, line);
-    return n->op == &ur_op_const && ur__attr(plan->tape, n)[0] == 0;
-}
-
 /* The number of the operand that line is another name of; UR_NONE if it is computed. */
 static uint32_t named_operand(const ur_plan *plan, const ur__statement *s)
 {
@@ -112,7 +106,7 @@ static uint32_t named_operand(const ur_plan *plan, const ur__statement *s)
         return UR_NONE;
     uint32_t a = ref[1].line;
     bool same = plan->line[a].class == UR__BATCH && plan->line[a].rows == line->rows;
-    return same || is_zero(plan, a) ? 1 : UR_NONE;
+    return same || ur__is_zero(plan, a) ? 1 : UR_NONE;
 }
 
 /* Lines in the program's order: operands are decided before. */

@@ -44,11 +44,6 @@ static bool later_by(const ur_plan *plan, const ur__loop *loop, const ur__phase 
 
 /* ---- the mask */
 
-static bool is_mask(const ur_plan *plan, const ur__statement *s)
-{
-    return ur__is_masked(plan, s);
-}
-
 /* Finds the one line of masks, and which of its values belongs to step 0. */
 static bool find_mask(ur_plan *plan)
 {
@@ -60,7 +55,7 @@ static bool find_mask(ur_plan *plan)
             moment own = moment_of_phase(&p->loop[l], phase);
             for (uint32_t i = 0; i < phase->statements; i++) {
                 const ur__statement *s = &p->statement[phase->statement + i];
-                if (!is_mask(plan, s))
+                if (!ur__is_masked(plan, s))
                     continue;
                 ur__ref mask = ur__resolve(plan, p->ref[s->ref]);
                 int64_t origin = mask.first - own.t;
@@ -111,7 +106,7 @@ static bool all_zero(const reading *a, uint32_t first)
 static bool is_zero(const reading *a)
 {
     const ur_op *op = ur__node_of(a->plan, a->s->line)->op;
-    if (is_mask(a->plan, a->s))
+    if (ur__is_masked(a->plan, a->s))
         return reads_zero(a, 2);
     switch (op->kernel) {
     case UR__MUL:
@@ -165,7 +160,7 @@ static bool need_operands(ur_plan *plan, const reading *a)
 {
     const ur__line_plan *line = &plan->line[a->s->line];
     bool elsewhere = line->alias || line->inlined; /* the reader reads the operands */
-    bool computes = line->needed && (elsewhere || !line->zero), masked = is_mask(plan, a->s), changed = false;
+    bool computes = line->needed && (elsewhere || !line->zero), masked = ur__is_masked(plan, a->s), changed = false;
     if (line->class == UR__REDUCED)
         computes = !line->zero;
     for (uint32_t k = 0; k < a->s->refs; k++) {
@@ -193,13 +188,12 @@ static bool add_remainder(ur_plan *plan, const reading *a)
         return !line->needed || line->class == UR__BATCH;
     ur__remainder r = {.line = a->s->line, .from = {.line = UR_NONE}};
     if (!line->zero) {
-        if (line->class != UR__BATCH || !is_mask(plan, a->s))
+        if (line->class != UR__BATCH || !ur__is_masked(plan, a->s))
             return false;
         r.from = ur__resolve(plan, *operand(a, 2));
         const ur__line_plan *from = &plan->line[r.from.line];
         const ur__node *n = ur__node_of(plan, r.from.line);
-        bool zero = n->op == &ur_op_const && ur__attr(plan->tape, n)[0] == 0;
-        if (zero)
+        if (ur__is_zero(plan, r.from.line))
             r.from.line = UR_NONE;
         else if (from->rows != line->rows || from->class != UR__BATCH ||
                  (!from->stored && plan->program.line[r.from.line].loop != UR_NONE) || n->op == &ur_op_const)

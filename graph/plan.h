@@ -287,6 +287,12 @@ static inline const ur__node *ur__node_of(const ur_plan *plan, uint32_t line)
 {
     return &plan->tape->node[plan->program.line[line].node];
 }
+/* Is the line a constant of zeros? */
+static inline bool ur__is_zero(const ur_plan *plan, uint32_t line)
+{
+    const ur__node *n = ur__node_of(plan, line);
+    return n->op == &ur_op_const && ur__attr(plan->tape, n)[0] == 0;
+}
 static inline ur_shape ur__line_shape(const ur_plan *plan, uint32_t line)
 {
     return ur__shape(plan->tape, plan->program.line[line].node);

@@ -44,19 +44,13 @@ static ur__ref input(const ur__maker *m, const ur__statement *s, uint32_t k)
     return seen(m, ur__input_of(m, s, is_transparent(m, s) ? 1 : k));
 }
 
-static bool is_zero(const ur__maker *m, ur__ref r)
-{
-    const ur__node *n = ur__node_of(m->plan, r.line);
-    return n->op == &ur_op_const && ur__attr(m->plan->tape, n)[0] == 0;
-}
-
 /* The terms of a sum, without zeros as long as another one is left. */
 static size_t terms_of(ur__maker *m, const ur__statement *s)
 {
     size_t all = ur__terms_of(m, s), n = 0;
     for (size_t k = 0; k < all; k++) {
         ur__ref r = seen(m, m->term[k]);
-        if (!is_zero(m, r) || (k + 1 == all && n == 0))
+        if (!ur__is_zero(m->plan, r.line) || (k + 1 == all && n == 0))
             m->term[n++] = r;
     }
     m->terms = n;

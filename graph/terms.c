@@ -111,8 +111,7 @@ static void drop_zeros(ur__maker *m)
 {
     const ur_plan *plan = m->plan;
     for (size_t k = m->products; k-- > 0 && m->products > 1;) {
-        const ur__node *x = ur__node_of(plan, m->product[k].x.line);
-        if (x->op == &ur_op_const && ur__attr(plan->tape, x)[0] == 0)
+        if (ur__is_zero(plan, m->product[k].x.line))
             memmove(m->product + k, m->product + k + 1, (--m->products - k) * sizeof *m->product);
     }
 }

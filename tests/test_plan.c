@@ -1,5 +1,6 @@
 /* test_plan.c - plans of tapes written by hand against the reference execution; reading, states, replanning; what a run
  * and a failing allocation do with memory. */
+#include "heap.h"
 #include "own_ops.h"
 #include "planned.h"
 
@@ -523,23 +524,6 @@ START_TEST(several_plans)
 END_TEST
 
 /* ---- memory */
-
-typedef struct heap {
-    long long bytes, calls, fails;
-} heap;
-
-static void *heap_resize(void *user, void *block, size_t old_bytes, size_t new_bytes)
-{
-    heap *h = (heap *)user;
-    if (new_bytes && ++h->calls == h->fails)
-        return NULL;
-    h->bytes += (long long)new_bytes - (long long)old_bytes;
-    if (!new_bytes) {
-        free(block);
-        return NULL;
-    }
-    return realloc(block, new_bytes);
-}
 
 static ur_net *lstm_on(heap *h, roots *all)
 {

@@ -7,6 +7,7 @@
 #include "../graph/internal.h"
 #include "../graph/program.h"
 #include "../layers/layers.h"
+#include "heap.h"
 #include "support.h"
 
 /* ---- a program run value by value, and held against the tape */
@@ -754,23 +755,6 @@ START_TEST(states_are_roots)
 END_TEST
 
 /* ---- memory and time */
-
-typedef struct heap {
-    long long bytes, calls, fails;
-} heap;
-
-static void *heap_resize(void *user, void *block, size_t old_bytes, size_t new_bytes)
-{
-    heap *h = (heap *)user;
-    if (new_bytes && ++h->calls == h->fails)
-        return NULL;
-    h->bytes += (long long)new_bytes - (long long)old_bytes;
-    if (!new_bytes) {
-        free(block);
-        return NULL;
-    }
-    return realloc(block, new_bytes);
-}
 
 START_TEST(every_allocation_fails_once)
 {

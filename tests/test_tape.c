@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "../layers/layers.h"
+#include "heap.h"
 
 static ur_tape *new_tape(ur_dtype dtype)
 {
@@ -1150,40 +1151,6 @@ START_TEST(kept_values_are_the_roots)
 END_TEST
 
 /* ---- memory */
-
-/* A heap that counts, checks the sizes it is told, and fails on purpose: at the call `fails`, or from it on. */
-typedef struct heap {
-    long long bytes, calls, fails;
-    bool for_good, lied;
-} heap;
-
-typedef struct header {
-    _Alignas(max_align_t) size_t bytes;
-} header;
-
-static void *heap_resize(void *user, void *block, size_t old_bytes, size_t new_bytes)
-{
-    heap *h = (heap *)user;
-    header *old = block ? (header *)block - 1 : NULL;
-    h->lied = h->lied || (old ? old->bytes : 0) != old_bytes;
-    if (!new_bytes) {
-        h->bytes -= (long long)old_bytes;
-        free(old);
-        return NULL;
-    }
-    h->calls++;
-    if (h->fails && (h->calls == h->fails || (h->for_good && h->calls > h->fails)))
-        return NULL;
-    header *moved = (header *)malloc(sizeof *moved + new_bytes); /* moves always */
-    if (!moved)
-        return NULL;
-    moved->bytes = new_bytes;
-    if (old)
-        memcpy(moved + 1, old + 1, old_bytes < new_bytes ? old_bytes : new_bytes);
-    free(old);
-    h->bytes += (long long)new_bytes - (long long)old_bytes;
-    return moved + 1;
-}
 
 static ur_net_options small_rnn(void)
 {
