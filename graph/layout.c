@@ -271,6 +271,34 @@ static void place_parts(ur_plan *form, ur_plan *plan)
     }
 }
 
+/* Does the line have one value of one element, which is there before the blocks? */
+static bool is_fixed(const ur_plan *plan, const ur__ref *r)
+{
+    const ur__line_plan *line = &plan->line[r->line];
+    return r->stride == 0 && line->class == UR__ONCE && line->time == UR__BEFORE &&
+           plan->program.line[r->line].values == 1;
+}
+
+/* Gives tiles to elements that the launches of `form` read again and again; they lie in the memory of `plan`. */
+static void place_tiles(ur_plan *form, ur_plan *plan)
+{
+    const ur__program *p = &form->program;
+    for (size_t f = 0; f < p->phases; f++) {
+        const ur__span *span = &form->span[UR__WITHIN * p->phases + f];
+        bool again = p->phase[f].end - p->phase[f].begin > 1;
+        for (const ur__launch *l = form->launch + span->first; again && l < form->launch + span->first + span->count;
+             l++)
+            for (uint32_t k = 0; k < l->operands && l->kind == UR__POINTWISE; k++) {
+                ur__argument *a = &form->argument[l->operand + k];
+                size_t *tile = &form->line[a->ref.line].tile;
+                a->tiled = a->spread == UR__ELEMENT && is_fixed(form, &a->ref);
+                if (a->tiled && *tile == UR__NOWHERE)
+                    *tile = place(&plan->tile_bytes, UR__TILE * element_bytes(plan));
+            }
+    }
+    form->tile_bytes = plan->tile_bytes;
+}
+
 static void place_lines(ur_plan *plan)
 {
     for (uint32_t l = 0; l < plan->program.lines; l++)
@@ -325,14 +353,14 @@ static void reset(ur_plan *plan)
 {
     for (size_t l = 0; l < plan->program.lines; l++) {
         plan->line[l].home = UR__HOMELESS;
-        plan->line[l].part = UR__NOWHERE;
+        plan->line[l].part = plan->line[l].tile = UR__NOWHERE;
         plan->line[l].offset = 0;
         plan->line[l].slots = 0;
         plan->line[l].slot_bytes = 0;
     }
     for (size_t i = 0; i < plan->exports; i++)
         plan->export[i].direct = false;
-    plan->memory_bytes = plan->parts_bytes = plan->block_bytes = plan->full_bytes = 0;
+    plan->memory_bytes = plan->parts_bytes = plan->block_bytes = plan->full_bytes = plan->tile_bytes = 0;
 }
 
 size_t ur__more_blocks(const ur_plan *plan)
@@ -363,7 +391,9 @@ bool ur__layout(ur_plan *plan, size_t blocks)
         return false;
     place_parts(plan, plan);
     place_masks(plan);
+    place_tiles(plan, plan);
     if (alive) {
+        place_tiles(alive, plan);
         ur__place_packed(alive);
         if (!layout_alive(alive, plan))
             return false;

@@ -2,7 +2,7 @@
  *
  * The way of the data is that of plan.h: the tape is rolled, its lines are classified and folded, statements become
  * launches, lines get their places; then ur_plan_run walks the launches. */
-#include "plan.h"
+#include "worker.h"
 
 #include <string.h>
 
@@ -75,8 +75,12 @@ static bool take_lines(ur_plan *plan)
     if (!plan->line || !plan->span)
         return false;
     for (size_t l = 0; l < p->lines; l++)
-        plan->line[l] = (ur__line_plan){
-            .reader = UR_NONE, .above = UR_NONE, .below = UR_NONE, .statement = UR_NONE, .part = UR__NOWHERE};
+        plan->line[l] = (ur__line_plan){.reader = UR_NONE,
+                                        .above = UR_NONE,
+                                        .below = UR_NONE,
+                                        .statement = UR_NONE,
+                                        .part = UR__NOWHERE,
+                                        .tile = UR__NOWHERE};
     for (size_t i = p->statements; i-- > 0;)
         plan->line[p->statement[i].line].statement = (uint32_t)i;
     for (size_t i = 0; i < plan->exports; i++) {
@@ -162,17 +166,34 @@ static size_t contraction_bytes(const ur_plan *plan, const ur__launch *l)
            stretches * sizeof(ur__stretch) + steps + plan->kernels->contraction_room(&c) + 2 * (size_t)UR__LINE;
 }
 
+/* Cursors of the launches that are bound together: those of a phase, or one where it has one iteration. */
+static void measure_cursors(ur_plan *plan)
+{
+    const ur__program *p = &plan->program;
+    plan->most_cursors = plan->most_walks = 1;
+    for (size_t f = 0; f < UR__TIMES * p->phases; f++) {
+        const ur__phase *phase = &p->phase[f % p->phases];
+        size_t all = 0;
+        for (uint32_t k = 0; k < plan->span[f].count; k++) {
+            const ur__launch *l = &plan->launch[plan->span[f].first + k];
+            all += l->operands;
+            most(&plan->most_cursors, phase->end - phase->begin > 1 ? all : l->operands);
+        }
+        most(&plan->most_walks, phase->end - phase->begin > 1 ? plan->span[f].count : 1);
+    }
+    plan->cursor_bytes = plan->most_cursors * sizeof(ur__cursor) + plan->most_walks * sizeof(ur__walk);
+    plan->cursor_bytes = (plan->cursor_bytes + UR__LINE - 1) / UR__LINE * UR__LINE;
+}
+
 /* What the launches need beside the lines: addresses and shapes of operands, tiles, dense copies. */
 static void measure_scratch(ur_plan *plan)
 {
     size_t e = ur_dtype_bytes(plan->tape->dtype), bytes = 0, records = 0;
     for (size_t i = 0; i < plan->launches; i++) {
         const ur__launch *l = &plan->launch[i];
-        size_t operands, elements = count_operands(plan, l, &operands), spread = l->buffers;
+        size_t operands, elements = count_operands(plan, l, &operands);
         if (l->kind == UR__POINTWISE) {
-            for (uint32_t k = 0; k < l->operands; k++)
-                spread += plan->argument[l->operand + k].spread != UR__FULL;
-            most(&bytes, spread * UR__TILE * e);
+            most(&bytes, (l->operands + l->buffers) * UR__TILE * e);
             most(&records, operands * 2 * sizeof(void *));
         } else if (l->kind == UR__CONTRACT) {
             most(&bytes, contraction_bytes(plan, l));
@@ -183,6 +204,7 @@ static void measure_scratch(ur_plan *plan)
         }
         most(&plan->most_operands, operands + l->buffers + 1);
     }
+    measure_cursors(plan);
     plan->addresses_bytes = (plan->most_operands * sizeof(char *) + records + UR__LINE) / UR__LINE * UR__LINE;
     plan->scratch_bytes = plan->addresses_bytes + (bytes + UR__LINE - 1) / UR__LINE * UR__LINE;
 }
@@ -217,7 +239,9 @@ static void add_bytes(ur_plan *plan)
     plan->packed_bytes = packed_bytes(plan) + (plan->alive ? packed_bytes(plan->alive) : 0);
     plan->shared_bytes =
         (plan->memory_bytes + plan->blocks * plan->parts_bytes + plan->packed_bytes + PAIR - 1) / PAIR * PAIR;
-    plan->worker_bytes = (plan->block_bytes + plan->full_bytes + plan->scratch_bytes + PAIR - 1) / PAIR * PAIR;
+    plan->worker_bytes = (plan->block_bytes + plan->full_bytes + plan->tile_bytes + plan->cursor_bytes +
+                          plan->scratch_bytes + PAIR - 1) /
+                         PAIR * PAIR;
     size_t all = ur__times(plan->workers, plan->worker_bytes);
     plan->allocation_bytes = all > SIZE_MAX / 4 ? SIZE_MAX : plan->shared_bytes + all + PAIR;
 }
@@ -233,7 +257,9 @@ static bool take_memory(ur_plan *plan)
     plan->packed = plan->sums + plan->blocks * plan->parts_bytes;
     plan->block = plan->memory + plan->shared_bytes;
     plan->full = plan->block + plan->block_bytes;
-    plan->scratch = plan->full + plan->full_bytes;
+    plan->tiles = plan->full + plan->full_bytes;
+    plan->cursors = plan->tiles + plan->tile_bytes;
+    plan->scratch = plan->cursors + plan->cursor_bytes;
     memset(plan->memory, 0, plan->shared_bytes);
     ur__pool_work(plan->pool, (int)plan->workers, clear_own, plan);
     if (plan->alive) {
@@ -243,6 +269,8 @@ static bool take_memory(ur_plan *plan)
         plan->alive->packed = plan->packed + packed_bytes(plan);
         plan->alive->block = plan->block;
         plan->alive->full = plan->full;
+        plan->alive->tiles = plan->tiles;
+        plan->alive->cursors = plan->cursors;
         plan->alive->scratch = plan->scratch;
         plan->alive->worker_bytes = plan->worker_bytes;
     }
@@ -308,6 +336,7 @@ static bool lay_out(ur_plan *plan, size_t blocks)
     if (plan->alive) {
         measure_scratch(plan->alive);
         most(&plan->scratch_bytes, plan->alive->scratch_bytes);
+        most(&plan->cursor_bytes, plan->alive->cursor_bytes);
     }
     plan->workers = 1;
     add_bytes(plan);

@@ -8,7 +8,7 @@
  *     layout.c    where the values of a line lie
  *     work.c      what a run costs, as an estimate
  *     address.c   where the arguments of launches lie, from that
- *     run.c       walks the launches
+ *     run.c       walks the launches; worker.h
  *
  * The batch is cut into blocks of columns. A block runs all loops, forward and backward, before the next one begins, so
  * that what it saves stays in the cache; sums over the batch are kept for each block and added in the blocks' order.
@@ -73,6 +73,7 @@ typedef struct ur__line_plan {
     ptrdiff_t slot_bytes;
     size_t full; /* of a mask: where its flags are, one for each value: all columns of the block are alive */
     size_t part; /* of the sums of a block: where this line's are, UR__NOWHERE: it has none */
+    size_t tile; /* where a tile of its one element is, UR__NOWHERE: it has none */
 } ur__line_plan;
 #define UR__MANY (UR_NONE - 1)
 
@@ -89,8 +90,10 @@ typedef enum ur__spread {
 typedef struct ur__argument {
     ur__ref ref;
     uint8_t spread;
-    bool mask;   /* not read where all columns of it are alive */
-    uint32_t as; /* the line whose shape it has: another name of the value */
+    bool mask;    /* not read where all columns of it are alive */
+    bool written; /* by an instruction */
+    bool tiled;   /* one element that is the same in all of the run: it has a tile */
+    uint32_t as;  /* the line whose shape it has: another name of the value */
     /* Once its line has a place: the value of iteration i lies at base[home] + offset + i * step. */
     uint8_t home;
     bool known, cut, own_rows; /* it is so; a block reads its own columns; rows are as long as the block is wide */
@@ -217,11 +220,14 @@ struct ur_plan {
     ur_pool *pool;
     size_t workers; /* that a run wakes, the caller among them */
 
-    /* One allocation: the plan's memory, the blocks' sums, the packed matrices, then for each worker a block's memory
-     * and scratch; `block`, `full` and `scratch` are those of worker 0, the next one's lie worker_bytes further. */
-    size_t memory_bytes, parts_bytes, block_bytes, full_bytes, scratch_bytes, worker_bytes, shared_bytes;
-    char *allocation, *memory, *sums, *packed, *block, *full, *scratch;
+    /* One allocation: the plan's memory, the blocks' sums, the packed matrices, then for each worker a block's memory,
+     * flags of masks, tiles, cursors and scratch; the pointers are to those of worker 0, the next one's lie worker_bytes
+     * further. */
+    size_t memory_bytes, parts_bytes, block_bytes, full_bytes, tile_bytes, cursor_bytes, scratch_bytes;
+    size_t worker_bytes, shared_bytes;
+    char *allocation, *memory, *sums, *packed, *block, *full, *tiles, *cursors, *scratch;
     size_t allocation_bytes, most_operands, addresses_bytes;
+    size_t most_cursors, most_walks; /* arguments and launches of a phase */
 };
 
 /* ---- making one: each returns false with the tape's error set */

@@ -208,8 +208,12 @@ static uint32_t result(writer *w, const ur__statement *s)
 {
     ur__maker *m = w->m;
     ur__ref own = ur__this(m, s->line);
-    if (m->plan->line[s->line].stored)
-        return ur__operand_for(m, w->l, own, UR__FULL);
+    if (m->plan->line[s->line].stored) {
+        uint32_t k = ur__operand_for(m, w->l, own, UR__FULL);
+        if (w->l->operands > k)
+            m->plan->argument[w->l->operand + k].written = true;
+        return k;
+    }
     uint32_t buffer = w->frees ? w->free[--w->frees] : (w->l->buffers++ | BUFFER);
     m->operand[s->line] = buffer;
     return buffer;

@@ -1,0 +1,273 @@
+/* launch.c - runs a launch of any kind but elementwise programs: products, contractions, single operations, sums over the
+ * batch. Nothing is allocated. */
+#include "worker.h"
+
+/* ---- products */
+
+static void run_product(const ur__worker *w, const ur__launch *l)
+{
+    enum { MOST = 16 };
+    const ur_plan *plan = w->plan;
+    size_t e = ur__element_bytes(plan);
+    bool narrow = plan->batch < UR__NARROW, add = false;
+    ur__view y = ur__argument_view(w, l, 0);
+    const char *bias = NULL;
+    if (l->bias != UR__NOWHERE)
+        bias = narrow ? ur__argument_view(w, l, (uint32_t)l->bias).at : plan->packed + l->bias * e;
+    for (uint32_t k = 0; k < l->count; k += MOST) {
+        ur__term terms[MOST];
+        uint32_t n = 0;
+        for (; n < MOST && k + n < l->count; n++) {
+            const ur__product_term *t = &plan->term[l->first + k + n];
+            ur__view x = ur__argument_view(w, l, t->x);
+            ur__view a = {plan->packed + t->packed * e, 0};
+            if (narrow)
+                a = ur__view_of(w, &t->a, false);
+            terms[n] = (ur__term){
+                .a = a.at, .x = x.at, .k = t->k, .x_stride = x.row, .a_stride = a.row, .a_transposed = t->transposed};
+        }
+        if (narrow)
+            plan->kernels->product_narrow(l->rows, w->columns, n, terms, add ? NULL : bias, add, y.at, y.row);
+        else
+            plan->kernels->product(l->panel, l->rows, w->columns, n, terms, add ? NULL : bias, add, y.at, y.row);
+        add = true;
+    }
+}
+
+void ur__run_packing(const ur__worker *w, const ur__packing *p)
+{
+    const ur_plan *plan = w->plan;
+    size_t e = ur__element_bytes(plan);
+    ur__view a = ur__view_of(w, &p->a, false);
+    if (p->k)
+        plan->kernels->pack(p->panel, p->first, p->m, p->k, a.at, a.row, p->transposed, plan->packed + p->packed * e);
+    else
+        memcpy(plan->packed + (p->packed + p->first) * e, a.at, p->m * e);
+}
+
+/* ---- single operations */
+
+/* Does the launch read the columns of its block only? Without the batch a value is as wide by chance, unless it stands
+ * in an elementwise operation. */
+static bool reads_own(const ur__worker *w, const ur__launch *l, uint32_t line)
+{
+    const ur_op *op = ur__node_of(w->plan, l->line)->op;
+    const ur__line_plan *p = &w->plan->line[line];
+    return l->batch && p->wide && (p->class == UR__BATCH || op->kind == UR_MAP || op == &ur_op_sum_of);
+}
+
+/* An operand as a dense array, and its shape: where it lies, or copied to the scratch. */
+static const void *dense(const ur__worker *w, ur__ref r, uint32_t as, bool own, ur_shape *shape, char **scratch)
+{
+    const ur_plan *plan = w->plan;
+    size_t e = ur__element_bytes(plan), columns, rows = ur__rows_in(w, r.line, own, &columns);
+    ur__view v = ur__view_of(w, &r, own);
+    *shape = ur__line_shape(plan, as);
+    if (own)
+        shape->size[shape->rank - 1] = (int64_t)columns;
+    if (rows * columns != ur_shape_count(*shape)) { /* a number that stands for a value of zeros */
+        char *zeros = *scratch;
+        memset(zeros, 0, ur_shape_count(*shape) * e);
+        *scratch += (ur_shape_count(*shape) * e + UR__LINE - 1) / UR__LINE * UR__LINE;
+        return zeros;
+    }
+    if (v.row == columns || rows == 1)
+        return v.at;
+    char *copy = *scratch;
+    ur__copy_rows(rows, columns * e, copy, columns * e, v.at, v.row * e);
+    *scratch += (rows * columns * e + UR__LINE - 1) / UR__LINE * UR__LINE;
+    return copy;
+}
+
+/* out = op(operands 1 ...), a dense array. */
+static void run_operation(const ur__worker *w, const ur__launch *l, void *out, ur_shape out_shape, char *scratch)
+{
+    const ur_plan *plan = w->plan;
+    const ur__node *n = ur__node_of(plan, l->line);
+    uint32_t inputs = 0;
+    ur_shape *shapes = (ur_shape *)(void *)(w->at + plan->most_operands);
+    const void **in = (const void **)(void *)w->at;
+    for (uint32_t k = 1; k < l->operands; k++) {
+        const ur__argument *a = &plan->argument[l->operand + k];
+        ur__ref r = a->ref;
+        bool own = reads_own(w, l, r.line);
+        for (uint32_t q = 0; q < (a->ref.count > 1 ? a->ref.count : 1); q++, inputs++) {
+            if (a->ref.count > 1)
+                r = (ur__ref){.line = r.line, .first = a->ref.first + a->ref.stride * (int32_t)q, .count = 1};
+            in[inputs] = dense(w, r, a->as, own, &shapes[inputs], &scratch);
+        }
+    }
+    shapes[inputs] = out_shape;
+    ur__run_dense(&(ur__dense){.kernels = plan->kernels,
+                               .dtype = plan->tape->dtype,
+                               .op = n->op,
+                               .attr = ur__attr(plan->tape, n),
+                               .inputs = inputs,
+                               .shape = shapes,
+                               .in = in,
+                               .out = out,
+                               .scratch = (double *)(void *)scratch});
+}
+
+static void run_statement(const ur__worker *w, const ur__launch *l)
+{
+    const ur_plan *plan = w->plan;
+    const ur__ref *result = &plan->argument[l->operand].ref;
+    size_t e = ur__element_bytes(plan), columns, rows = ur__rows_in(w, l->line, l->batch, &columns);
+    ur__view y = ur__view_of(w, result, l->batch);
+    ur_shape shape = ur__line_shape(plan, l->line);
+    if (l->batch)
+        shape.size[shape.rank - 1] = (int64_t)columns;
+    bool direct = y.row == columns || rows == 1;
+    char *scratch = w->scratch, *out = direct ? y.at : scratch;
+    if (!direct)
+        scratch += (rows * columns * e + UR__LINE - 1) / UR__LINE * UR__LINE;
+    run_operation(w, l, out, shape, scratch);
+    if (!direct)
+        ur__copy_rows(rows, columns * e, y.at, y.row * e, out, columns * e);
+}
+
+/* ---- sums over the batch */
+
+/* The part of a block in a sum over the batch. */
+static char *part_at(const ur_plan *plan, size_t block, uint32_t line, int32_t value)
+{
+    size_t bytes = plan->line[line].rows * ur__element_bytes(plan);
+    return plan->sums + block * plan->parts_bytes + plan->line[line].part + (size_t)value * bytes;
+}
+
+static void run_add_up(const ur__worker *w, const ur__launch *l)
+{
+    const ur_plan *plan = w->plan;
+    const ur__ref *part = &plan->argument[l->operand].ref;
+    size_t count = plan->line[part->line].rows;
+    char *scratch = w->scratch + (count * ur__element_bytes(plan) + UR__LINE - 1) / UR__LINE * UR__LINE;
+    run_operation(w, l, w->scratch, ur__line_shape(plan, l->line), scratch);
+    plan->kernels->add_to(count, part_at(plan, w->block, part->line, part->first + part->stride * (int32_t)w->i),
+                          w->scratch);
+}
+
+static void run_collect(const ur__worker *w, const ur__launch *l)
+{
+    const ur_plan *plan = w->plan;
+    const ur__ref *own = &plan->argument[l->operand].ref;
+    size_t count = plan->line[own->line].rows, e = ur__element_bytes(plan);
+    ur__view y = ur__view_of(w, own, false);
+    bool begun = plan->line[own->line].part != UR__NOWHERE;
+    for (size_t b = 0; b < plan->blocks && begun; b++) {
+        const char *part = part_at(plan, b, own->line, own->first + own->stride * (int32_t)w->i);
+        if (b == 0)
+            memcpy(y.at, part, count * e);
+        else
+            plan->kernels->add_to(count, y.at, part);
+    }
+    for (uint32_t k = 1; k < l->operands; k++) {
+        ur__ref r = plan->argument[l->operand + k].ref;
+        for (uint32_t q = 0; q < (r.count > 1 ? r.count : 1); q++) {
+            ur__ref one = {.line = r.line, .first = r.first + r.stride * (int32_t)(r.count > 1 ? q : w->i)};
+            const char *x = ur__view_of(w, &one, false).at;
+            if (begun)
+                plan->kernels->add_to(count, y.at, x);
+            else
+                memcpy(y.at, x, count * e);
+            begun = true;
+        }
+    }
+}
+
+/* Elements between the values of an operand in two iterations. */
+static ptrdiff_t step_of(const ur__worker *w, const ur__ref *r)
+{
+    ur__worker next = *w;
+    next.i = w->i + 1;
+    if (w->plan->line[r->line].slots <= 1 && w->plan->line[r->line].home != UR__IN_LEAF)
+        return 0;
+    return (ur__view_of(&next, r, true).at - ur__view_of(w, r, true).at) / (ptrdiff_t)ur__element_bytes(w->plan);
+}
+
+/* The columns that count in each step of a part: none behind the end. */
+static void count_columns(const ur__worker *w, const ur__contraction_part *part, uint32_t *columns)
+{
+    const ur__program *p = &w->plan->program;
+    const ur__loop *loop = &p->loop[part->loop];
+    for (uint32_t i = 0; i < part->n; i++)
+        columns[i] = (uint32_t)ur__active_columns(w, loop, part->begin + i);
+}
+
+static void run_contraction(const ur__worker *w, const ur__launch *l)
+{
+    const ur_plan *plan = w->plan;
+    size_t e = ur__element_bytes(plan), count = (size_t)l->rows * l->m,
+           lined = (count * e + UR__LINE - 1) / UR__LINE * UR__LINE;
+    char *scratch = w->scratch, *results = scratch;
+    scratch += l->outputs * lined;
+    void **out = (void **)(void *)scratch;
+    const void **b = (const void **)(void *)(out + l->outputs);
+    ptrdiff_t *steps = (ptrdiff_t *)(void *)(b + (size_t)l->outputs * l->count);
+    size_t *rows = (size_t *)(void *)(steps + (size_t)l->outputs * l->count);
+    ur__stretch *stretch = (ur__stretch *)(void *)(rows + (size_t)l->outputs * l->count);
+    ur__contraction c = {.rows = l->rows,
+                         .m = l->m,
+                         .n = w->columns,
+                         .matrices = l->outputs,
+                         .stretches = l->count,
+                         .stretch = stretch,
+                         .out = out};
+    for (uint32_t k = 0; k < l->outputs; k++)
+        out[k] = results + k * lined;
+    uint32_t *columns = (uint32_t *)(void *)(stretch + l->count);
+    for (uint32_t q = 0; q < l->count; q++) {
+        const ur__contraction_part *part = &plan->part[l->first + q];
+        const ur__argument *x = &plan->argument[part->operand];
+        stretch[q] = (ur__stretch){.steps = part->n, .b = b, .b_step = steps, .b_stride = rows};
+        if (plan->ends) {
+            stretch[q].columns = columns;
+            count_columns(w, part, columns);
+            columns += part->n;
+        }
+        if (!l->ones) {
+            ur__view a = ur__view_of(w, &x->ref, true);
+            stretch[q].a = a.at;
+            stretch[q].a_step = part->n > 1 ? step_of(w, &x->ref) : 0;
+            stretch[q].a_stride = a.row;
+            x++;
+        }
+        for (uint32_t k = 0; k < l->outputs; k++, x++, b++, steps++, rows++) {
+            ur__view v = ur__view_of(w, &x->ref, true);
+            *b = v.at;
+            *steps = part->n > 1 ? step_of(w, &x->ref) : 0;
+            *rows = v.row;
+        }
+    }
+    uintptr_t room = (uintptr_t)columns;
+    plan->kernels->contract(&c, (char *)columns + (UR__LINE - room % UR__LINE) % UR__LINE);
+    for (uint32_t k = 0; k < l->outputs; k++) {
+        const ur__ref *r = &plan->argument[l->operand + k].ref;
+        plan->kernels->add_to(count, part_at(plan, w->block, r->line, 0), out[k]);
+    }
+}
+
+/* ---- all kinds */
+
+void ur__run_launch(const ur__worker *w, const ur__launch *l)
+{
+    switch ((ur__launch_kind)l->kind) {
+    case UR__POINTWISE:
+        ur__run_tiles(w, l);
+        break;
+    case UR__PRODUCT:
+        run_product(w, l);
+        break;
+    case UR__STATEMENT:
+        run_statement(w, l);
+        break;
+    case UR__ADD_UP:
+        run_add_up(w, l);
+        break;
+    case UR__CONTRACT:
+        run_contraction(w, l);
+        break;
+    case UR__COLLECT:
+        run_collect(w, l);
+    }
+}

@@ -1,0 +1,112 @@
+/* worker.h - what the files that run a plan share: a worker at one block, and where its operands lie.
+ *
+ *     run.c      blocks, loops, steps; exports
+ *     tiles.c    elementwise programs
+ *     launch.c   products, contractions, single operations, sums over the batch
+ *
+ * Before a phase runs, the operands of its launches are bound: a cursor says where the value of the phase's first
+ * iteration lies and how far away the next one's is. A launch then adds and does not look up. */
+#ifndef UR_GRAPH_WORKER_H
+#define UR_GRAPH_WORKER_H
+
+#include <string.h>
+
+#include "plan.h"
+
+/* How a tile of an elementwise program finds its elements of an operand. */
+typedef enum ur__move {
+    UR__STAYS,   /* where it is, the same for every tile */
+    UR__FOLLOWS, /* as many elements further as the tile is */
+    UR__IN_ROW,  /* as far into the operand's one row as the tile is into its row */
+    UR__SPREADS, /* copied to a tile of its own at the beginning of a launch: one element, or one row several times */
+    UR__REPEATS, /* a tile of its own: an element for each row, as often as the row is long */
+    UR__GATHERS  /* a tile of its own: rows that do not follow each other in memory */
+} ur__move;
+
+/* Where an operand lies in iteration i of the phase: at + i * step, its rows `row` elements apart. */
+typedef struct ur__cursor {
+    char *at; /* NULL: where it is must be looked up in each iteration */
+    ptrdiff_t step;
+    size_t row;
+    uint8_t move;
+} ur__cursor;
+
+/* How a program walks over [rows, columns]: tiles of `group` whole rows, or of part of a row where group is 1. */
+typedef struct ur__walk {
+    size_t bound; /* to so many columns; 0: not yet */
+    size_t rows, columns, group;
+} ur__walk;
+
+typedef struct ur__worker {
+    const ur_plan *plan;
+    size_t block, first, columns; /* the block's number, its first column and how many it has */
+    size_t all;                   /* columns, also behind the end of their sequences */
+    uint32_t i;                   /* the iteration of the phase */
+    char *full, *scratch, *tiles;
+    char **at;          /* addresses of a launch's operands and buffers */
+    char *home[5];      /* by ur__home: what the arguments' offsets count from */
+    ur__cursor *cursor; /* of the arguments from number `bound` on ... */
+    ur__walk *walk;     /* ... and of the launches from number `launch` on */
+    uint32_t bound, launch;
+} ur__worker;
+
+/* Where a value lies: rows are `row` elements apart. */
+typedef struct ur__view {
+    char *at;
+    size_t row;
+} ur__view;
+
+static inline size_t ur__element_bytes(const ur_plan *plan)
+{
+    return plan->tape->dtype == UR_F32 ? sizeof(float) : sizeof(double);
+}
+
+/* The value of r in the iteration at hand; `own`: the columns of the block only. */
+ur__view ur__view_of(const ur__worker *w, const ur__ref *r, bool own);
+/* Binds the operands of a launch for the phase at hand. */
+void ur__bind(const ur__worker *w, const ur__launch *l);
+
+/* Argument number k of a bound launch. */
+static inline ur__view ur__argument_view(const ur__worker *w, const ur__launch *l, uint32_t k)
+{
+    const ur__cursor *c = &w->cursor[l->operand + k - w->bound];
+    if (!c->at)
+        return ur__view_of(w, &w->plan->argument[l->operand + k].ref, l->batch);
+    return (ur__view){c->at + (ptrdiff_t)w->i * c->step, c->row};
+}
+
+/* The number of columns whose sequences may last in an iteration; the others lie behind them. */
+static inline size_t ur__active_columns(const ur__worker *w, const ur__loop *loop, uint32_t iteration)
+{
+    const ur_plan *plan = w->plan;
+    if (!plan->ends || loop->direction == 0)
+        return w->all;
+    const uint32_t *active = (const uint32_t *)(const void *)(w->full + plan->active);
+    return active[loop->step + (int64_t)loop->direction * iteration + plan->mask_origin];
+}
+
+static inline void ur__copy_rows(size_t rows, size_t bytes, char *to, size_t to_row, const char *from, size_t from_row)
+{
+    for (size_t r = 0; r < rows; r++)
+        memcpy(to + r * to_row, from + r * from_row, bytes);
+}
+
+/* The number of rows of a value in memory; `columns`: of them, those of the block if it reads its own ones. */
+static inline size_t ur__rows_in(const ur__worker *w, uint32_t line, bool own, size_t *columns)
+{
+    ur_shape shape = ur__line_shape(w->plan, line);
+    size_t last = shape.rank > 1 ? (size_t)shape.size[shape.rank - 1] : 1, rows = ur_shape_count(shape) / last;
+    *columns = own ? w->columns : last;
+    return rows;
+}
+
+/* Where the operands of an elementwise program lie, how its tiles find them, and how it walks. */
+void ur__bind_tiles(const ur__worker *w, const ur__launch *l);
+void ur__run_tiles(const ur__worker *w, const ur__launch *l);
+/* Writes the tiles of elements that are the same in the whole run. */
+void ur__fill_tiles(const ur__worker *w);
+/* A launch of any other kind. */
+void ur__run_launch(const ur__worker *w, const ur__launch *l);
+void ur__run_packing(const ur__worker *w, const ur__packing *p);
+
+#endif
