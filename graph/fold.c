@@ -102,6 +102,8 @@ static uint32_t named_operand(const ur_plan *plan, const ur__statement *s)
     if (s->refs == 1 && ref->count <= 1 && (op->kernel == UR__ALIAS || op == &ur_op_sum_of) && !reshaped &&
         (plan->line[ref->line].class == line->class || plan->line[ref->line].class == UR__REDUCED))
         return 0;
+    if (op->kernel == UR__BROADCAST && line->class == UR__BATCH && plan->line[ref->line].class != UR__REDUCED)
+        return 0;
     if (!plan->assumes_alive || !ur__is_masked(plan, s))
         return UR_NONE;
     uint32_t a = ref[1].line;
@@ -126,6 +128,39 @@ static void find_aliases(ur_plan *plan)
         ur__line_plan *line = &plan->line[p->statement[i].line];
         line->alias =
             line->alias && named_operand(plan, &p->statement[i]) == named_operand(plan, &p->statement[line->statement]);
+    }
+}
+
+/* Only elementwise statements repeat a broadcast value themselves, where it fills the result in a simple way. */
+static bool repeats(const ur_plan *plan, const ur__statement *s, ur__ref r)
+{
+    const ur_op *op = ur__node_of(plan, s->line)->op;
+    bool map = (op->kernel > UR__SPECIFICATION && op->kernel < UR__MAPS) || op == &ur_op_sum_of;
+    uint8_t spread;
+    return map && ur__spread_of(plan, ur__resolve(plan, r), s->line, &spread);
+}
+
+/* Computes broadcasts that something else reads: other names of an alias are looked through first, so that its own reader
+ * is found. */
+static void take_back_broadcasts(ur_plan *plan)
+{
+    const ur__program *p = &plan->program;
+    for (bool changed = true; changed;) {
+        changed = false;
+        for (size_t i = 0; i < p->statements; i++) {
+            const ur__statement *s = &p->statement[i];
+            for (uint32_t k = 0; k < s->refs && !plan->line[s->line].alias; k++) {
+                ur__ref r = p->ref[s->ref + k];
+                for (; plan->line[r.line].alias; r = plan->line[r.line].source) {
+                    ur__line_plan *line = &plan->line[r.line];
+                    if (ur__node_of(plan, r.line)->op->kernel != UR__BROADCAST || repeats(plan, s, r))
+                        continue;
+                    line->alias = false;
+                    changed = true;
+                    break;
+                }
+            }
+        }
     }
 }
 
@@ -293,6 +328,7 @@ static void find_deferred(ur_plan *plan)
 void ur__fold(ur_plan *plan)
 {
     find_aliases(plan);
+    take_back_broadcasts(plan);
     find_readers(plan);
     find_inlined(plan);
     join_sums(plan);

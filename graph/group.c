@@ -25,6 +25,16 @@ static bool is_map(const ur__maker *m, const ur__statement *s)
     return m->plan->line[s->line].class != UR__REDUCED;
 }
 
+/* Is it the sum of all rows of a value with the batch? */
+static bool is_row_sum(const ur__maker *m, const ur__statement *s)
+{
+    const ur__line_plan *line = &m->plan->line[s->line];
+    if (ur__node_of(m->plan, s->line)->op->kernel != UR__REDUCE || line->class != UR__BATCH || line->rows != 1)
+        return false;
+    ur__ref r = ur__input_of(m, s, 0);
+    return r.count == 1 && m->plan->line[r.line].class == UR__BATCH;
+}
+
 static ur__sort sort_of(ur__maker *m, const ur__statement *s)
 {
     const ur__line_plan *line = &m->plan->line[s->line];
@@ -38,25 +48,38 @@ static ur__sort sort_of(ur__maker *m, const ur__statement *s)
         if (m->products)
             return m->terms ? UR__MIXED : UR__SUM_PRODUCT;
     }
-    return is_map(m, s) ? UR__MAP : UR__ALONE;
+    return is_row_sum(m, s) ? UR__ROW_SUM : is_map(m, s) ? UR__MAP : UR__ALONE;
 }
 
 static bool is_elementwise(uint8_t sort)
 {
-    return sort == UR__MAP || sort == UR__MIXED;
+    return sort == UR__MAP || sort == UR__MIXED || sort == UR__ROW_SUM;
 }
 
-/* Raises a level to that at which r is there. `map`: for an elementwise statement of that many rows. */
-static void wait_for(const ur__maker *m, ur__ref r, bool map, const ur__line_plan *reader, uint32_t *level)
+/* The rows that an elementwise statement walks over. */
+static size_t rows_of(const ur__maker *m, uint32_t at)
+{
+    const ur__statement *s = &m->plan->program.statement[at];
+    return m->plan->line[m->sort[at] == UR__ROW_SUM ? ur__input_of(m, s, 0).line : s->line].rows;
+}
+
+/* May two statements of one level be in one elementwise program? */
+static bool go_together(const ur__maker *m, uint32_t at, uint32_t other)
+{
+    const ur__statement *all = m->plan->program.statement;
+    return rows_of(m, at) == rows_of(m, other) &&
+           m->plan->line[all[at].line].class == m->plan->line[all[other].line].class;
+}
+
+/* Raises a level to that at which statement `reader` finds r. `map`: as an operand of an elementwise program. */
+static void wait_for(const ur__maker *m, ur__ref r, bool map, uint32_t reader, uint32_t *level)
 {
     ur__ref one = r;
     one.count = r.stride == 0 ? 1 : r.count; /* a value that a sum adds several times */
     if (!ur__is_here(m, one))
         return;
     uint32_t at = m->statement[r.line];
-    const ur__line_plan *line = &m->plan->line[r.line];
-    bool together =
-        map && (!is_elementwise(m->sort[at]) || (line->rows == reader->rows && line->class == reader->class));
+    bool together = map && m->sort[at] != UR__ROW_SUM && (!is_elementwise(m->sort[at]) || go_together(m, at, reader));
     uint32_t earliest = m->level[at] + !together;
     *level = *level < earliest ? earliest : *level;
 }
@@ -64,21 +87,20 @@ static void wait_for(const ur__maker *m, ur__ref r, bool map, const ur__line_pla
 static void find_level(ur__maker *m, uint32_t at)
 {
     const ur__statement *s = &m->plan->program.statement[at];
-    const ur__line_plan *line = &m->plan->line[s->line];
     ur__ref bias;
     m->level[at] = m->heavy[at] = 0;
     bool product = m->sort[at] == UR__MIXED || m->sort[at] == UR__SUM_PRODUCT;
     if (product || (ur__is_sum(m, s) && m->sort[at] == UR__MAP)) {
         ur__list_terms(m, s, &bias);
         for (size_t k = 0; k < m->products; k++)
-            wait_for(m, m->product[k].x, false, line, &m->heavy[at]);
+            wait_for(m, m->product[k].x, false, at, &m->heavy[at]);
         m->level[at] = m->heavy[at];
         for (size_t k = 0; k < m->terms; k++)
-            wait_for(m, m->term[k], true, line, &m->level[at]);
+            wait_for(m, m->term[k], true, at, &m->level[at]);
         return;
     }
     for (uint32_t k = 0; k < s->refs; k++)
-        wait_for(m, ur__input_of(m, s, k), m->sort[at] == UR__MAP, line, &m->level[at]);
+        wait_for(m, ur__input_of(m, s, k), is_elementwise(m->sort[at]), at, &m->level[at]);
     m->heavy[at] = m->level[at];
 }
 
@@ -88,13 +110,12 @@ static void find_level(ur__maker *m, uint32_t at)
 static void mark_read(ur__maker *m, ur__ref r, uint32_t at, bool map)
 {
     ur__line_plan *line = &m->plan->line[r.line];
-    const ur__line_plan *reader = &m->plan->line[m->plan->program.statement[at].line];
     if (map && ur__node_of(m->plan, r.line)->op == &ur_op_const)
         return; /* an operand of one element */
     bool here = ur__is_here(m, r);
     uint32_t from = m->statement[r.line];
     bool together = map && here && m->sort[from] == UR__MAP && m->level[from] == m->level[at] &&
-                    line->rows == reader->rows && line->class == reader->class && line->class == UR__BATCH;
+                    go_together(m, from, at) && line->class == UR__BATCH;
     line->stored |= !together;
     line->carried |= !here;
 }
@@ -120,7 +141,7 @@ static void mark_reads(ur__maker *m, uint32_t at)
     }
     for (uint32_t k = 0; k < s->refs; k++) {
         ur__ref r = ur__input_of(m, s, k);
-        mark_read(m, r, at, m->sort[at] == UR__MAP);
+        mark_read(m, r, at, is_elementwise(m->sort[at]));
         m->plan->line[r.line].carried |= line->contracted; /* read when the block's loops are through */
     }
 }
@@ -204,7 +225,7 @@ static bool launch_heavy(ur__maker *m, size_t n)
             good = launch_alone(m, s);
         else if (sort == UR__REDUCTION)
             good = launch_reduction(m, s);
-        else if (sort != UR__MAP && !taken[i])
+        else if (!taken[i])
             good = ur__launch_product(m, i, n, taken);
     }
     ur__give(m->plan->tape, taken, n);
@@ -215,18 +236,17 @@ static bool launch_heavy(ur__maker *m, size_t n)
 static bool launch_maps(ur__maker *m, size_t n)
 {
     ur_plan *plan = m->plan;
-    const ur__statement *all = plan->program.statement;
     while (n > 0) {
-        const ur__line_plan *first = &plan->line[all[m->list[0]].line];
+        const uint32_t first = m->list[0];
         size_t taken = 0, left = 0;
-        for (size_t i = 0; i < n; i++) {
-            const ur__line_plan *line = &plan->line[all[m->list[i]].line];
-            if (line->rows == first->rows && line->class == first->class)
+        for (size_t i = 0; i < n; i++)
+            if (go_together(m, first, m->list[i]))
                 m->same[taken++] = m->list[i];
             else
                 m->list[left++] = m->list[i];
-        }
-        ur__launch *l = ur__begin_launch(m, (ur__launch){.kind = UR__POINTWISE, .line = all[m->same[0]].line});
+        ur__launch *l = ur__begin_launch(m, (ur__launch){.kind = UR__POINTWISE,
+                                                         .line = plan->program.statement[first].line,
+                                                         .rows = (uint32_t)rows_of(m, first)});
         if (!l || !ur__pointwise(m, l, taken, m->same))
             return false;
         n = left;
@@ -245,7 +265,8 @@ static void sort_levels(ur__maker *m, bool heavy, uint32_t levels, uint32_t *sor
         for (uint32_t k = 0; k < phase->statements; k++) {
             uint32_t i = phase->statement + k;
             uint8_t sort = m->sort[i];
-            bool mine = sort != UR__NOTHING && (heavy ? sort != UR__MAP : is_elementwise(sort)) &&
+            bool mine = sort != UR__NOTHING &&
+                        (heavy ? sort != UR__MAP && sort != UR__ROW_SUM : is_elementwise(sort)) &&
                         m->plan->line[m->plan->program.statement[i].line].time == m->time;
             if (mine && !fill)
                 begin[level[i] + 2]++;

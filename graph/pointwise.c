@@ -184,13 +184,19 @@ typedef struct writer {
     bool good;
 } writer;
 
+static bool is_row_sum(const ur__maker *m, const ur__statement *s)
+{
+    return m->sort[s - m->plan->program.statement] == UR__ROW_SUM;
+}
+
 static uint32_t operand(writer *w, const ur__statement *s, ur__ref r)
 {
     ur__maker *m = w->m;
     uint8_t spread = UR__FULL;
     if (m->member[r.line] == m->launch && ur__is_here(m, r) && !m->plan->line[r.line].stored)
         return m->operand[r.line];
-    ur__spread_of(m->plan, r, s->line, &spread);
+    if (!is_row_sum(m, s))
+        ur__spread_of(m->plan, r, s->line, &spread);
     return ur__operand_for(m, w->l, r, spread);
 }
 
@@ -209,7 +215,7 @@ static uint32_t result(writer *w, const ur__statement *s)
     ur__maker *m = w->m;
     ur__ref own = ur__this(m, s->line);
     if (m->plan->line[s->line].stored) {
-        uint32_t k = ur__operand_for(m, w->l, own, UR__FULL);
+        uint32_t k = ur__operand_for(m, w->l, own, is_row_sum(m, s) ? UR__ROW : UR__FULL);
         if (w->l->operands > k)
             m->plan->argument[w->l->operand + k].written = true;
         return k;

@@ -18,7 +18,7 @@ static uint8_t move_of(const ur__argument *a, const ur__cursor *c, const ur__wal
     case UR__ELEMENT:
         return a->tiled ? UR__STAYS : UR__SPREADS;
     case UR__ROW:
-        return k->group > 1 ? UR__SPREADS : UR__IN_ROW;
+        return k->group > 1 && !a->written ? UR__SPREADS : UR__IN_ROW;
     case UR__COLUMN:
         return UR__REPEATS;
     default:
@@ -158,10 +158,34 @@ static void aim(const run *r, size_t row, size_t c, size_t n)
     }
 }
 
-static void run_tile(const ur_plan *plan, const ur__instruction *in, uint32_t count, size_t n, char *const *at)
+/* y = the sum of a tile's rows of so many columns, added to what y holds where it is not the first tile. */
+static void sum_rows(const ur_plan *plan, size_t columns, size_t n, bool first, char *y, const char *a)
 {
-    for (uint32_t k = 0; k < count; k++, in++)
-        plan->kernels->map[in->kernel](n, at[in->y], at[in->a], at[in->b], at[in->c], plan->attr + in->attr);
+    size_t bytes = columns * ur__element_bytes(plan);
+    if (columns == 1) {
+        if (first)
+            memset(y, 0, bytes);
+        plan->kernels->sum_to(n, y, a);
+        return;
+    }
+    if (first)
+        memcpy(y, a, bytes);
+    for (size_t i = first ? columns : 0; i < n; i += columns)
+        plan->kernels->add_to(columns, y, a + i * ur__element_bytes(plan));
+}
+
+/* All instructions on n elements from row `row` on. */
+static void run_tile(const run *r, size_t row, size_t n)
+{
+    const ur_plan *plan = r->w->plan;
+    const ur__instruction *in = &plan->instruction[r->l->first + (r->alive ? r->l->count : 0)];
+    const ur__instruction *end = in + (r->alive ? r->l->alive : r->l->count);
+    char *const *at = r->w->at;
+    for (; in < end; in++)
+        if (in->kernel == UR__REDUCE)
+            sum_rows(plan, n < r->walk->columns ? n : r->walk->columns, n, row == 0, at[in->y], at[in->a]);
+        else
+            plan->kernels->map[in->kernel](n, at[in->y], at[in->a], at[in->b], at[in->c], plan->attr + in->attr);
 }
 
 /* Are all columns at hand alive by this mask? */
@@ -186,14 +210,12 @@ void ur__run_tiles(const ur__worker *w, const ur__launch *l)
     for (uint32_t i = 0; i < l->operands && r.alive; i++)
         r.alive = !r.argument[i].mask || is_full(w, &r.argument[i].ref);
     begin(&r);
-    const ur__instruction *first = &plan->instruction[l->first + (r.alive ? l->count : 0)];
-    const uint32_t count = r.alive ? l->alive : l->count;
     for (size_t row = 0; row < r.walk->rows; row += r.walk->group) {
         size_t rows = r.walk->rows - row < r.walk->group ? r.walk->rows - row : r.walk->group;
         for (size_t c = 0, n = rows * r.walk->columns, tile; c < n; c += tile) {
             tile = n - c < UR__TILE ? n - c : UR__TILE;
             aim(&r, row, c, tile);
-            run_tile(plan, first, count, tile, w->at);
+            run_tile(&r, row, tile);
         }
     }
 }
