@@ -104,6 +104,42 @@ static void find_level(ur__maker *m, uint32_t at)
     m->heavy[at] = m->level[at];
 }
 
+/* Statement `at` needs r by level `by`; `map`: as an operand of an elementwise program. */
+static void need_by(ur__maker *m, ur__ref r, bool map, uint32_t at, uint32_t by)
+{
+    ur__ref one = r;
+    one.count = r.stride == 0 ? 1 : r.count;
+    if (!ur__is_here(m, one))
+        return;
+    uint32_t from = m->statement[r.line];
+    bool together = map && m->sort[from] != UR__ROW_SUM && (!is_elementwise(m->sort[from]) || go_together(m, from, at));
+    uint32_t latest = together ? by : by > 0 ? by - 1 : 0;
+    m->latest[from] = latest < m->latest[from] ? latest : m->latest[from];
+}
+
+/* An elementwise statement runs as late as its readers in the phase allow: in the program that reads it. Called from the
+ * last statement to the first. */
+static void sink(ur__maker *m, uint32_t at)
+{
+    const ur__statement *s = &m->plan->program.statement[at];
+    uint8_t sort = m->sort[at];
+    ur__ref bias;
+    if (sort == UR__MAP && m->latest[at] != UR_NONE && m->latest[at] > m->level[at])
+        m->level[at] = m->heavy[at] = m->latest[at];
+    if (sort == UR__NOTHING)
+        return;
+    if (sort == UR__MIXED || sort == UR__SUM_PRODUCT || (ur__is_sum(m, s) && sort == UR__MAP)) {
+        ur__list_terms(m, s, &bias);
+        for (size_t k = 0; k < m->products; k++)
+            need_by(m, m->product[k].x, false, at, m->heavy[at]);
+        for (size_t k = 0; k < m->terms; k++)
+            need_by(m, m->term[k], true, at, m->level[at]);
+        return;
+    }
+    for (uint32_t k = 0; k < s->refs; k++)
+        need_by(m, ur__input_of(m, s, k), is_elementwise(sort), at, m->level[at]);
+}
+
 /* ---- what must lie in memory */
 
 /* The reader at `at` reads r: from memory, unless both are in one elementwise program. */
@@ -323,6 +359,11 @@ static void look_ahead(ur__maker *m)
                     }
                     m->sort[i] = (uint8_t)sort_of(m, &p->statement[i]);
                     find_level(m, i);
+                    m->latest[i] = UR_NONE;
+                }
+                for (uint32_t k = phase->statements; k-- > 0 && !reads;) {
+                    m->time = m->plan->line[p->statement[phase->statement + k].line].time;
+                    sink(m, phase->statement + k);
                 }
             }
 }
@@ -372,6 +413,7 @@ static bool take_tables(ur__maker *m, size_t statements, size_t lines)
         size_t count;
     } tables[] = {{&m->level, statements},
                   {&m->heavy, statements},
+                  {&m->latest, statements},
                   {&m->list, statements},
                   {&m->same, statements},
                   {&m->sorted[0], statements},

@@ -29,6 +29,7 @@ typedef struct ur__maker {
     uint8_t time;
     uint8_t *sort, *absorbed;       /* by statement */
     uint32_t *level, *heavy;        /* by statement: when its elementwise part and its product run */
+    uint32_t *latest;               /* by statement: the level at which it must have run, UR_NONE: any */
     uint32_t *statement;            /* by line: the statement that computes it in the phase at hand */
     uint32_t *stamp, *operand;      /* by line: the launch that last had it as operand, and its number there */
     uint32_t *member, *reads;       /* by line: the program that computes it, and how often that one still reads it */

@@ -1,6 +1,7 @@
 /* plan.h - a plan: what its makers hand to its runner.
  *
  *     roll.c      the tape as loops                                              program.h
+ *     fuse.c      loops over the same steps become one
  *     columns.c   which lines have the batch, and what is done before, within and after its blocks
  *     fold.c      lines that need no computation of their own: other names of values, products inside sums
  *     group.c     statements -> launches, with terms.c, product.c, pointwise.c and contraction.c
