@@ -598,7 +598,7 @@ static void explain_blocks(const page *p)
 
 static bool is_saved(const ur__line_plan *line)
 {
-    return line->home == UR__IN_BLOCK && line->slots > 1;
+    return line->home == UR__IN_BLOCK && line->slots > 1 && line->over.line == UR_NONE;
 }
 
 /* Bytes of block memory that hold a value for each of several steps. */

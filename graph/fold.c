@@ -131,13 +131,21 @@ static void find_aliases(ur_plan *plan)
     }
 }
 
-/* Only elementwise statements repeat a broadcast value themselves, where it fills the result in a simple way. */
-static bool repeats(const ur_plan *plan, const ur__statement *s, ur__ref r)
+/* Do all operands fill the result in a simple way, so that the statement can be split into terms? */
+static bool is_simple(const ur_plan *plan, const ur__statement *s)
+{
+    uint8_t spread;
+    for (uint32_t k = 0; k < s->refs; k++)
+        if (!ur__spread_of(plan, ur__resolve(plan, plan->program.ref[s->ref + k]), s->line, &spread))
+            return false;
+    return true;
+}
+
+/* Only elementwise statements repeat broadcast values themselves. */
+static bool repeats(const ur_plan *plan, const ur__statement *s)
 {
     const ur_op *op = ur__node_of(plan, s->line)->op;
-    bool map = (op->kernel > UR__SPECIFICATION && op->kernel < UR__MAPS) || op == &ur_op_sum_of;
-    uint8_t spread;
-    return map && ur__spread_of(plan, ur__resolve(plan, r), s->line, &spread);
+    return ((op->kernel > UR__SPECIFICATION && op->kernel < UR__MAPS) || op == &ur_op_sum_of) && is_simple(plan, s);
 }
 
 /* Computes broadcasts that something else reads: other names of an alias are looked through first, so that its own reader
@@ -153,7 +161,7 @@ static void take_back_broadcasts(ur_plan *plan)
                 ur__ref r = p->ref[s->ref + k];
                 for (; plan->line[r.line].alias; r = plan->line[r.line].source) {
                     ur__line_plan *line = &plan->line[r.line];
-                    if (ur__node_of(plan, r.line)->op->kernel != UR__BROADCAST || repeats(plan, s, r))
+                    if (ur__node_of(plan, r.line)->op->kernel != UR__BROADCAST || repeats(plan, s))
                         continue;
                     line->alias = false;
                     changed = true;
@@ -214,16 +222,6 @@ bool ur__adds(const ur_plan *plan, uint32_t line)
 {
     const ur__node *n = ur__node_of(plan, line);
     return plan->line[line].class == UR__BATCH && (n->op->kernel == UR__ADD || n->op == &ur_op_sum_of);
-}
-
-/* Do all operands fill the result in a simple way, so that the statement can be split into terms? */
-static bool is_simple(const ur_plan *plan, const ur__statement *s)
-{
-    uint8_t spread;
-    for (uint32_t k = 0; k < s->refs; k++)
-        if (!ur__spread_of(plan, ur__resolve(plan, plan->program.ref[s->ref + k]), s->line, &spread))
-            return false;
-    return true;
 }
 
 /* May statement s compute operand r itself? */

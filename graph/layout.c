@@ -72,9 +72,10 @@ static size_t units_of_block(const ur_plan *plan)
     size_t e = element_bytes(plan), unit = unit_columns(plan), saved = 0, rows = 1;
     for (size_t l = 0; l < plan->program.lines; l++) {
         const ur__line_plan *line = &plan->line[l];
-        if (line->class != UR__BATCH || plan->program.line[l].loop == UR_NONE || !line->stored)
+        if (line->class != UR__BATCH || plan->program.line[l].loop == UR_NONE || !line->stored ||
+            line->over.line != UR_NONE)
             continue;
-        saved += line->rows * (line->carried ? plan->program.line[l].values : 1) * e;
+        saved += line->rows * (line->carried && !line->overwritten ? plan->program.line[l].values : 1) * e;
         rows = rows < line->rows ? line->rows : rows;
     }
     size_t least = is_heavy(plan) ? 4 : 2, fit = saved ? budget / saved / unit : units(plan);
@@ -223,6 +224,21 @@ static bool place_temporaries(ur_plan *plan)
     return true;
 }
 
+static void place_line(ur_plan *plan, uint32_t l);
+
+/* Where another line lay, which is placed first. */
+static void place_over(ur_plan *plan, uint32_t l)
+{
+    ur__line_plan *line = &plan->line[l];
+    const ur__line_plan *under = &plan->line[line->over.line];
+    if (under->home == UR__HOMELESS)
+        place_line(plan, line->over.line);
+    line->home = UR__IN_BLOCK;
+    line->slots = plan->program.line[l].values;
+    line->slot_bytes = line->over.stride * under->slot_bytes;
+    line->offset = under->offset + (size_t)(line->over.first * under->slot_bytes);
+}
+
 static void place_line(ur_plan *plan, uint32_t l)
 {
     ur__line_plan *line = &plan->line[l];
@@ -234,12 +250,14 @@ static void place_line(ur_plan *plan, uint32_t l)
         line->home = line->stored ? UR__IN_PLAN : UR__IN_CONST;
         line->slots = 1;
         line->offset = line->stored ? place(&plan->memory_bytes, aligned(value_bytes(plan, l))) : 0;
+    } else if (line->over.line != UR_NONE) {
+        place_over(plan, l);
     } else if (line->stored && !line->deferred && line->home == UR__HOMELESS) {
         bool block = line->time == UR__WITHIN && line->class != UR__REDUCED;
         size_t bytes = aligned(block ? block_value_bytes(plan, line) : value_bytes(plan, l));
         if (bytes >= UR__LINE && values > 1 && bytes / UR__LINE % 2 == 0)
             bytes += UR__LINE;
-        line->slots = line->carried || line->class == UR__REDUCED ? values : 1;
+        line->slots = (line->carried && !line->overwritten) || line->class == UR__REDUCED ? values : 1;
         line->slot_bytes = (ptrdiff_t)bytes;
         line->home = block ? UR__IN_BLOCK : UR__IN_PLAN;
         line->offset = place(block ? &plan->block_bytes : &plan->memory_bytes, ur__times(bytes, line->slots));
@@ -302,7 +320,7 @@ static void place_tiles(ur_plan *form, ur_plan *plan)
 static void place_lines(ur_plan *plan)
 {
     for (uint32_t l = 0; l < plan->program.lines; l++)
-        if (!is_temporary(plan, l))
+        if (!is_temporary(plan, l) && plan->line[l].home == UR__HOMELESS)
             place_line(plan, l);
     plan->block_bytes = round_up(plan->block_bytes, UR__LINE);
 }

@@ -79,6 +79,7 @@ static bool take_lines(ur_plan *plan)
                                         .above = UR_NONE,
                                         .below = UR_NONE,
                                         .statement = UR_NONE,
+                                        .over = {.line = UR_NONE},
                                         .part = UR__NOWHERE,
                                         .tile = UR__NOWHERE};
     for (size_t i = p->statements; i-- > 0;)
@@ -127,7 +128,7 @@ static bool compile_alive(ur_plan *plan)
                              .export = plan->export,
                              .exports = plan->exports,
                              .roots = plan->roots};
-    return compile(plan->alive);
+    return compile(plan->alive) && ur__share(plan->alive);
 }
 
 /* ---- memory */
@@ -373,7 +374,8 @@ static bool build(ur_plan *plan, const ur_plan_options *o)
     if (!roll(plan))
         return false;
     find_exports(plan);
-    if (!compile(plan) || !ur__lengths(plan) || !compile_alive(plan) || !lay_out_within(plan, o ? o->memory : 0))
+    if (!compile(plan) || !ur__lengths(plan) || !ur__share(plan) || !compile_alive(plan) ||
+        !lay_out_within(plan, o ? o->memory : 0))
         return false;
     ur__drop_packings(plan);
     if (plan->alive)

@@ -6,6 +6,7 @@
  *     fold.c      lines that need no computation of their own: other names of values, products inside sums
  *     group.c     statements -> launches, with terms.c, product.c, pointwise.c and contraction.c
  *     lengths.c   what is left of a step when all sequences of a block have ended
+ *     share.c     which values may lie where others lay
  *     layout.c    where the values of a line lie
  *     work.c      what a run costs, as an estimate
  *     address.c   where the arguments of launches lie, from that
@@ -50,18 +51,21 @@ typedef enum ur__home {
 /* What is decided for a line. */
 typedef struct ur__line_plan {
     uint8_t class, time, home;
-    bool alias;            /* value k is value source.first + source.stride * k of source.line: nothing is computed */
-    bool inlined;          /* computed by its one reader, as a term of a sum of products */
-    bool absorbed;         /* computed by its one reader, in the same instruction */
-    bool stored;           /* lies in memory, at least for the rest of its iteration */
-    bool carried;          /* read in another iteration or loop than its own, or by the caller */
-    bool root;             /* the caller may read a value of it */
-    bool mask;             /* an input of one row that chooses which columns are alive */
-    bool zero;             /* 0 in the steps behind the end of a block's sequences ... */
-    bool needed;           /* ... and read there */
-    bool wide;             /* its rows are as long as the batch: a block reads its own columns */
-    bool deferred;         /* a sum over the batch that only the sum `reader` adds up, over all its iterations */
-    bool contracted;       /* a sum over the batch that waits for the end of the block */
+    bool alias;       /* value k is value source.first + source.stride * k of source.line: nothing is computed */
+    bool inlined;     /* computed by its one reader, as a term of a sum of products */
+    bool absorbed;    /* computed by its one reader, in the same instruction */
+    bool stored;      /* lies in memory, at least for the rest of its iteration */
+    bool carried;     /* read in another iteration or loop than its own, or by the caller */
+    bool root;        /* the caller may read a value of it */
+    bool mask;        /* an input of one row that chooses which columns are alive */
+    bool zero;        /* 0 in the steps behind the end of a block's sequences ... */
+    bool needed;      /* ... and read there */
+    bool wide;        /* its rows are as long as the batch: a block reads its own columns */
+    bool deferred;    /* a sum over the batch that only the sum `reader` adds up, over all its iterations */
+    bool contracted;  /* a sum over the batch that waits for the end of the block */
+    bool overwritten; /* each value lies where the one before it lay */
+    bool covered;     /* another line lies over it */
+    ur__ref over;     /* value k lies where value first + stride k of this line lay; UR_NONE's line: it has slots */
     uint32_t above, below; /* the lines that it is stacked with in memory, UR_NONE: none */
     uint32_t reader;       /* the one line that reads it, UR_NONE: none, UR__MANY: several */
     uint32_t statement;    /* the first that computes it */
@@ -237,6 +241,7 @@ bool ur__columns(ur_plan *plan);
 void ur__fold(ur_plan *plan);
 bool ur__group(ur_plan *plan);
 bool ur__lengths(ur_plan *plan);
+bool ur__share(ur_plan *plan);
 /* Gives the packed matrices their places, now that the width of a block is known. */
 void ur__place_packed(ur_plan *plan);
 /* Forgets what is packed twice, when the layout is final. */

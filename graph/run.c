@@ -59,6 +59,8 @@ static void run_rest(const ur__worker *w, uint32_t phase, size_t active)
         size_t rows = plan->line[r->line].rows;
         if (r->from.line != UR_NONE) {
             ur__view from = ur__view_of(w, &r->from, true);
+            if (from.at == to.at)
+                continue;
             ur__copy_rows(rows, bytes, to.at + active * e, to.row * e, from.at + active * e, from.row * e);
             continue;
         }

@@ -12,7 +12,13 @@ static ur__walk *walk_of(const ur__worker *w, const ur__launch *l)
     return &w->walk[l - w->plan->launch - w->launch];
 }
 
-static uint8_t move_of(const ur__argument *a, const ur__cursor *c, const ur__walk *k, bool dense)
+/* Do the rows of an operand lie apart? */
+static bool has_gaps(const ur__launch *l, const ur__argument *a, const ur__cursor *c, const ur__walk *k)
+{
+    return a->spread == UR__FULL && l->batch && k->rows > 1 && c->row != k->columns;
+}
+
+static uint8_t move_of(const ur__argument *a, const ur__walk *k, bool gathers)
 {
     switch ((ur__spread)a->spread) {
     case UR__ELEMENT:
@@ -22,7 +28,7 @@ static uint8_t move_of(const ur__argument *a, const ur__cursor *c, const ur__wal
     case UR__COLUMN:
         return UR__REPEATS;
     default:
-        return dense && k->rows > 1 && c->row != k->columns ? UR__GATHERS : UR__FOLLOWS;
+        return gathers ? UR__GATHERS : UR__FOLLOWS;
     }
 }
 
@@ -35,15 +41,15 @@ void ur__bind_tiles(const ur__worker *w, const ur__launch *l)
     ur__walk k = {.bound = w->columns, .rows = l->rows, .columns = l->batch ? w->columns : 1};
     bool flat = true, dense = true, gathers = false;
     for (uint32_t i = 0; i < l->operands; i++) {
-        bool apart = a[i].spread == UR__FULL && l->batch && c[i].row != k.columns;
-        dense = dense && !(apart && (a[i].written || k.columns >= SHORT));
+        bool gaps = has_gaps(l, &a[i], &c[i], &k);
+        dense = dense && !(gaps && (a[i].written || k.columns >= SHORT));
         flat = flat && (a[i].spread == UR__FULL || a[i].spread == UR__ELEMENT);
-        gathers = gathers || apart;
+        gathers = gathers || gaps;
     }
     k.group = dense && k.columns < UR__TILE ? UR__TILE / k.columns : 1;
     k.group = k.group < k.rows ? k.group : k.rows;
     for (uint32_t i = 0; i < l->operands; i++)
-        c[i].move = move_of(&a[i], &c[i], &k, dense);
+        c[i].move = move_of(&a[i], &k, dense && has_gaps(l, &a[i], &c[i], &k));
     if (k.rows == 1 || (flat && dense && !gathers)) {
         k.columns *= k.rows;
         k.rows = k.group = 1;

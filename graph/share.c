@@ -1,0 +1,227 @@
+/* share.c - which values may lie where others lay.
+ *
+ * A line whose values are read until the next one is written, by its own loop alone, needs one slot: dh goes from step
+ * t + 1 to t. And a line that is saved for a later loop may be overwritten there, step by step, by one that this loop
+ * makes: the net's derivative at t lies where the activation at t lay, which nothing reads afterwards.
+ *
+ * A value may be overwritten by the launch that reads it last if that is an elementwise program and no instruction reads
+ * the value behind the one that writes. */
+#include "plan.h"
+
+/* Where a phase writes a line: its first launch, or none. */
+typedef struct writing {
+    const ur__launch *launch;
+    uint32_t operand;
+} writing;
+
+static const ur__span *span_of(const ur_plan *plan, uint32_t phase)
+{
+    return &plan->span[UR__WITHIN * plan->program.phases + phase];
+}
+
+static bool writes(const ur_plan *plan, const ur__launch *l, uint32_t k)
+{
+    if (l->kind == UR__POINTWISE)
+        return plan->argument[l->operand + k].written;
+    return (l->kind == UR__PRODUCT || l->kind == UR__STATEMENT) && k == 0;
+}
+
+static writing find_writing(const ur_plan *plan, uint32_t phase, uint32_t line)
+{
+    const ur__span *span = span_of(plan, phase);
+    for (const ur__launch *l = plan->launch + span->first; l < plan->launch + span->first + span->count; l++)
+        for (uint32_t k = 0; k < l->operands; k++)
+            if (plan->argument[l->operand + k].ref.line == line && writes(plan, l, k))
+                return (writing){l, k};
+    return (writing){NULL, 0};
+}
+
+/* Does the form of a program of `count` instructions from `first` on read an operand behind an instruction that writes
+ * another one? */
+static bool reads_behind(const ur_plan *plan, uint32_t first, uint32_t count, uint32_t read, uint32_t written)
+{
+    bool done = false;
+    for (const ur__instruction *i = plan->instruction + first; i < plan->instruction + first + count; i++) {
+        if (done && (i->a == read || i->b == read || i->c == read))
+            return true;
+        done |= i->y == written;
+    }
+    return false;
+}
+
+/* Is operand `read` of launch l not read any more when a phase writes as it does? */
+static bool is_through(const ur_plan *plan, const ur__launch *l, uint32_t read, writing w)
+{
+    if (!w.launch || l != w.launch)
+        return !w.launch || l < w.launch;
+    return l->kind == UR__POINTWISE && !reads_behind(plan, l->first, l->count, read, w.operand) &&
+           !reads_behind(plan, l->first + l->count, l->alive, read, w.operand);
+}
+
+/* ---- the last loop that reads a line */
+
+#define NEVER 0
+#define ALWAYS UR_NONE /* read when the loops are through, or by the caller */
+
+static void read_in(uint32_t *last, uint32_t line, uint32_t loop)
+{
+    last[line] = last[line] < loop + 1 ? loop + 1 : last[line];
+}
+
+/* By line: the number of the last loop that reads it, plus 1. */
+static void find_last(const ur_plan *plan, uint32_t *last)
+{
+    const ur__program *p = &plan->program;
+    for (uint32_t l = 0; l < p->lines; l++)
+        last[l] = plan->line[l].root ? ALWAYS : NEVER;
+    for (uint32_t loop = 0; loop < p->loops; loop++)
+        for (uint32_t f = p->loop[loop].phase; f < p->loop[loop].phase + p->loop[loop].phases; f++) {
+            const ur__span *span = span_of(plan, f), *after = &plan->span[UR__AFTER * p->phases + f];
+            for (const ur__launch *l = plan->launch + span->first; l < plan->launch + span->first + span->count; l++)
+                for (uint32_t k = 0; k < l->operands; k++)
+                    read_in(last, plan->argument[l->operand + k].ref.line, loop);
+            for (const ur__launch *l = plan->launch + after->first; l < plan->launch + after->first + after->count; l++)
+                for (uint32_t k = 0; k < l->operands; k++)
+                    last[plan->argument[l->operand + k].ref.line] = ALWAYS;
+            for (uint32_t k = 0; plan->ends && k < plan->rest[f].count; k++) {
+                const ur__remainder *r = &plan->remainder[plan->rest[f].first + k];
+                if (r->from.line != UR_NONE && r->from.line != r->line)
+                    last[r->from.line] = ALWAYS;
+            }
+        }
+    for (uint32_t k = plan->finish.first; k < plan->finish.first + plan->finish.count; k++)
+        for (uint32_t i = 0; i < plan->launch[k].operands; i++)
+            last[plan->argument[plan->launch[k].operand + i].ref.line] = ALWAYS;
+}
+
+/* Does the line lie in the block, with a slot of its own for each value? */
+static bool is_saved(const ur_plan *plan, uint32_t l)
+{
+    const ur__line_plan *line = &plan->line[l];
+    return line->stored && line->carried && !line->root && !line->alias && line->class == UR__BATCH &&
+           line->time == UR__WITHIN && plan->program.line[l].loop != UR_NONE && plan->program.line[l].values > 1 &&
+           line->above == UR_NONE && line->below == UR_NONE;
+}
+
+/* What a loop reads of a line. */
+typedef struct reading {
+    const ur_plan *plan;
+    uint32_t line, loop, phase;
+    const ur__launch *launch;
+    uint32_t operand;
+    const ur__ref *ref;
+} reading;
+
+/* Calls for each; false as soon as a call is. */
+static bool each_reading(reading r, bool (*visit)(const reading *r, void *user), void *user)
+{
+    const ur__program *p = &r.plan->program;
+    for (r.phase = p->loop[r.loop].phase; r.phase < p->loop[r.loop].phase + p->loop[r.loop].phases; r.phase++) {
+        const ur__span *span = span_of(r.plan, r.phase);
+        for (uint32_t k = span->first; k < span->first + span->count; k++) {
+            r.launch = &r.plan->launch[k];
+            for (r.operand = 0; r.operand < r.launch->operands; r.operand++) {
+                r.ref = &r.plan->argument[r.launch->operand + r.operand].ref;
+                if (r.ref->line == r.line && !writes(r.plan, r.launch, r.operand) && !visit(&r, user))
+                    return false;
+            }
+        }
+    }
+    return true;
+}
+
+/* ---- one slot */
+
+/* Is it the value of the iteration, or of the one before, which is not overwritten yet? */
+static bool is_recent(const reading *r, void *user)
+{
+    const ur__phase *phase = &r->plan->program.phase[r->phase];
+    int64_t own = (int64_t)phase->begin - r->plan->program.line[r->line].begin, behind = own - r->ref->first;
+    (void)user;
+    if (r->ref->count > 1 || (r->ref->stride != 1 && phase->end - phase->begin > 1) || behind < 0 || behind > 1)
+        return false;
+    return behind == 0 || is_through(r->plan, r->launch, r->operand, find_writing(r->plan, r->phase, r->line));
+}
+
+static void find_overwritten(ur_plan *plan, const uint32_t *last)
+{
+    const ur__program *p = &plan->program;
+    for (uint32_t l = 0; l < p->lines; l++)
+        plan->line[l].overwritten =
+            is_saved(plan, l) && last[l] == p->line[l].loop + 1 &&
+            each_reading((reading){.plan = plan, .line = l, .loop = p->line[l].loop}, is_recent, NULL);
+}
+
+/* ---- the slots of another line */
+
+/* Value k of line `over` lies at the step of value first + stride k of the other one. */
+typedef struct pair {
+    uint32_t line;
+    int64_t first, stride;
+} pair;
+
+static bool is_past(const reading *r, void *user)
+{
+    const pair *own = (const pair *)user;
+    const ur__phase *phase = &r->plan->program.phase[r->phase];
+    /* the iteration that overwrites what is read in the phase's first iteration, and in its last one */
+    int64_t n = phase->end - phase->begin, begin = r->plan->program.line[own->line].begin;
+    int64_t first = begin + (r->ref->first - own->first) * own->stride - phase->begin;
+    int64_t last = first + (int64_t)r->ref->stride * own->stride * (n - 1) - (n - 1);
+    if (r->ref->count > 1 || first < 0 || last < 0)
+        return false;
+    return (first > 0 && last > 0) ||
+           is_through(r->plan, r->launch, r->operand, find_writing(r->plan, r->phase, own->line));
+}
+
+/* May line l lie where line `under` lay? Then `own` says where. */
+static bool may_lie_over(const ur_plan *plan, uint32_t l, uint32_t under, pair *own)
+{
+    const ur__program *p = &plan->program;
+    const ur__line *line = &p->line[l], *other = &p->line[under];
+    const ur__loop *loop = &p->loop[line->loop], *from = &p->loop[other->loop];
+    if (plan->line[l].rows != plan->line[under].rows || !loop->direction || !from->direction)
+        return false;
+    int64_t t = loop->step + (int64_t)loop->direction * line->begin;
+    own->line = l;
+    own->stride = (int64_t)loop->direction * from->direction;
+    own->first = (t - from->step) * from->direction - other->begin;
+    int64_t end = own->first + own->stride * ((int64_t)line->values - 1);
+    if (own->first < 0 || end < 0 || own->first >= other->values || end >= other->values)
+        return false;
+    return each_reading((reading){.plan = plan, .line = under, .loop = line->loop}, is_past, own);
+}
+
+static void find_over(ur_plan *plan, const uint32_t *last)
+{
+    const ur__program *p = &plan->program;
+    for (uint32_t l = 0; l < p->lines; l++)
+        plan->line[l].over.line = UR_NONE;
+    for (uint32_t l = 0; l < p->lines; l++) {
+        pair own;
+        bool found = false;
+        for (uint32_t under = 0; under < p->lines && is_saved(plan, l) && !plan->line[l].overwritten && !found;
+             under++) {
+            if (last[under] != p->line[l].loop + 1 || p->line[under].loop >= p->line[l].loop ||
+                !is_saved(plan, under) || plan->line[under].overwritten || plan->line[under].covered ||
+                !may_lie_over(plan, l, under, &own))
+                continue;
+            plan->line[under].covered = found = true;
+            plan->line[l].over =
+                (ur__ref){.line = under, .first = (int32_t)own.first, .stride = (int32_t)own.stride, .count = 1};
+        }
+    }
+}
+
+bool ur__share(ur_plan *plan)
+{
+    size_t bytes = plan->program.lines * sizeof(uint32_t);
+    uint32_t *last = (uint32_t *)ur__take(plan->tape, bytes);
+    if (!last)
+        return false;
+    find_last(plan, last);
+    find_overwritten(plan, last);
+    find_over(plan, last);
+    ur__give(plan->tape, last, bytes);
+    return true;
+}
