@@ -152,7 +152,7 @@ static void explain_product(page *p, const ur__launch *l)
         begin(p, 6);
         say_ref(p, this_of(p, line));
         say(p, " =");
-        if (plan->batch < UR__NARROW)
+        if (l->in_place)
             say_narrow(p, l);
         else
             say_packed(p, l, first);

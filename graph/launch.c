@@ -9,22 +9,26 @@ static void run_product(const ur__worker *w, const ur__launch *l)
     enum { MOST = 16 };
     const ur_plan *plan = w->plan;
     size_t e = ur__element_bytes(plan);
-    bool narrow = plan->batch < UR__NARROW, add = false;
+    bool narrow = ur__is_narrow(plan), add = false;
     ur__view y = ur__argument_view(w, l, 0);
     const char *bias = NULL;
     if (l->bias != UR__NOWHERE)
-        bias = narrow ? ur__argument_view(w, l, (uint32_t)l->bias).at : plan->packed + l->bias * e;
+        bias = l->in_place ? ur__argument_view(w, l, (uint32_t)l->bias).at : plan->packed + l->bias * e;
     for (uint32_t k = 0; k < l->count; k += MOST) {
         ur__term terms[MOST];
         uint32_t n = 0;
         for (; n < MOST && k + n < l->count; n++) {
             const ur__product_term *t = &plan->term[l->first + k + n];
             ur__view x = ur__argument_view(w, l, t->x);
-            ur__view a = {plan->packed + t->packed * e, 0};
-            if (narrow)
+            ur__view a = {plan->packed + t->packed * e, l->rows};
+            if (l->in_place)
                 a = ur__view_of(w, &t->a, false);
-            terms[n] = (ur__term){
-                .a = a.at, .x = x.at, .k = t->k, .x_stride = x.row, .a_stride = a.row, .a_transposed = t->transposed};
+            terms[n] = (ur__term){.a = a.at,
+                                  .x = x.at,
+                                  .k = t->k,
+                                  .x_stride = x.row,
+                                  .a_stride = a.row,
+                                  .a_transposed = !l->in_place || t->transposed};
         }
         if (narrow)
             plan->kernels->product_narrow(l->rows, w->columns, n, terms, add ? NULL : bias, add, y.at, y.row);
@@ -109,6 +113,38 @@ static void run_operation(const ur__worker *w, const ur__launch *l, void *out, u
                                .scratch = (double *)(void *)scratch});
 }
 
+/* Does a sum add dense values of its own shape? */
+static bool adds_in_place(const ur__worker *w, const ur__launch *l)
+{
+    size_t own, other, rows = ur__rows_in(w, l->line, l->batch, &own);
+    for (uint32_t k = 0; k < l->operands; k++) {
+        const ur__ref *r = &w->plan->argument[l->operand + k].ref;
+        size_t each = ur__rows_in(w, r->line, l->batch, &other);
+        if (each != rows || other != own || (rows > 1 && ur__view_of(w, r, l->batch).row != own))
+            return false;
+    }
+    return true;
+}
+
+/* y = the sum of the operands, n elements each: the steps of a loop, which follow each other at one distance. */
+static void run_sum(const ur__worker *w, const ur__launch *l, char *y, size_t n)
+{
+    const ur_plan *plan = w->plan;
+    bool begun = false;
+    for (uint32_t k = 1; k < l->operands; k++) {
+        const ur__ref *r = &plan->argument[l->operand + k].ref;
+        for (uint32_t q = 0; q < (r->count > 1 ? r->count : 1); q++) {
+            ur__ref one = {.line = r->line, .first = r->first + r->stride * (int32_t)(r->count > 1 ? q : w->i)};
+            const char *x = ur__view_of(w, &one, l->batch).at;
+            if (begun)
+                plan->kernels->add_to(n, y, x);
+            else
+                memmove(y, x, n * ur__element_bytes(plan));
+            begun = true;
+        }
+    }
+}
+
 static void run_statement(const ur__worker *w, const ur__launch *l)
 {
     const ur_plan *plan = w->plan;
@@ -118,6 +154,10 @@ static void run_statement(const ur__worker *w, const ur__launch *l)
     ur_shape shape = ur__line_shape(plan, l->line);
     if (l->batch)
         shape.size[shape.rank - 1] = (int64_t)columns;
+    if (ur__node_of(plan, l->line)->op == &ur_op_sum_of && adds_in_place(w, l)) {
+        run_sum(w, l, y.at, rows * columns);
+        return;
+    }
     bool direct = y.row == columns || rows == 1;
     char *scratch = w->scratch, *out = direct ? y.at : scratch;
     if (!direct)

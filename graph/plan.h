@@ -2,6 +2,7 @@
  *
  *     roll.c      the tape as loops                                              program.h
  *     fuse.c      loops over the same steps become one
+ *     remake.c    values that are computed again in place of being saved
  *     columns.c   which lines have the batch, and what is done before, within and after its blocks
  *     fold.c      lines that need no computation of their own: other names of values, products inside sums
  *     group.c     statements -> launches, with terms.c, product.c, pointwise.c and contraction.c
@@ -154,8 +155,9 @@ typedef struct ur__launch {
     uint32_t alive;             /* instructions behind those, to be run instead where all columns are alive; 0: none */
     uint32_t packing, packings; /* of a product */
     bool packed;                /* it has them itself, no launch before it */
+    bool in_place;              /* it reads matrices and bias where they lie */
     uint32_t buffers, panel;
-    size_t bias; /* its first packed element, UR__NOWHERE: none; narrow products: the number of an operand */
+    size_t bias; /* its first packed element, UR__NOWHERE: none; in place: the number of an operand */
 } ur__launch;
 
 /* What is left of a step behind the end of a block's sequences: the value of a line is 0 or a copy. */
@@ -272,6 +274,11 @@ bool ur__is_masked(const ur_plan *plan, const ur__statement *s);
 /* The value itself where it has another name. */
 ur__ref ur__resolve(const ur_plan *plan, ur__ref r);
 const ur__statement *ur__statement_of(const ur_plan *plan, const ur__phase *phase, uint32_t line);
+/* Is the batch so narrow that the lanes of products go along the features? */
+static inline bool ur__is_narrow(const ur_plan *plan)
+{
+    return plan->batch < UR__NARROW;
+}
 /* W X, the same W in all n values of r. */
 bool ur__product_of(const ur_plan *plan, ur__ref r, uint32_t n, ur__ref *a, ur__ref *x);
 /* Does the line add values of one shape? */

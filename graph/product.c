@@ -2,15 +2,17 @@
  *
  *     [W_1 W_2 ...]^T x + [U_1 U_2 ...]^T h + [b_1; b_2; ...]
  *
- * Their matrices are packed once a run; launches with the same matrices share them. */
+ * Their matrices are packed once a run; launches with the same matrices share them. Products with few columns, whose lanes
+ * go along the features, read a packed matrix as one panel, or read all where it lies if the loop is too short to pay for
+ * packing: a network that runs one step at a time. */
 #include "group.h"
 
 /* ---- products */
 
-/* Products with few columns read everything where it lies. */
-static bool is_narrow(const ur_plan *plan)
+static bool reads_in_place(const ur_plan *plan, uint32_t line)
 {
-    return plan->batch < UR__NARROW;
+    enum { WORTH_PACKING = 8 }; /* iterations */
+    return ur__is_narrow(plan) && plan->program.loop[plan->program.line[line].loop].iterations < WORTH_PACKING;
 }
 
 /* Are the X of the products at hand those of the launch? */
@@ -60,7 +62,7 @@ static bool stack_product(ur__maker *m, ur__launch *l, uint32_t line, bool biase
     ur_plan *plan = m->plan;
     size_t rows = plan->line[line].rows, first = l->rows;
     l->rows += (uint32_t)rows;
-    if (is_narrow(plan)) { /* everything is read where it lies */
+    if (l->in_place) {
         l->bias = biased ? ur__operand_for(m, l, bias, UR__FULL) : UR__NOWHERE;
         return true;
     }
@@ -93,8 +95,10 @@ bool ur__launch_product(ur__maker *m, size_t i, size_t n, uint8_t *taken)
     const ur__statement *all = plan->program.statement, *s = &all[m->list[i]];
     ur__ref bias = {0};
     uint32_t above = s->line;
-    bool biased = ur__list_terms(m, s, &bias), alone = plan->line[above].carried || is_narrow(plan);
-    ur__launch *l = ur__begin_launch(m, (ur__launch){.kind = UR__PRODUCT, .line = above, .outputs = 1, .rows = 1});
+    bool biased = ur__list_terms(m, s, &bias), in_place = reads_in_place(plan, above);
+    bool alone = plan->line[above].carried || in_place;
+    ur__launch *l = ur__begin_launch(
+        m, (ur__launch){.kind = UR__PRODUCT, .line = above, .outputs = 1, .rows = 1, .in_place = in_place});
     if (!l)
         return false;
     l->rows = 0;
@@ -147,7 +151,7 @@ static void place_packed(ur_plan *plan, ur__launch *l)
 {
     size_t at = plan->packed_elements, align = UR__LINE / ur_dtype_bytes(plan->tape->dtype);
     const ur__launch *known = packed_before(plan, l);
-    l->panel = (uint32_t)plan->kernels->panel(l->rows, plan->width);
+    l->panel = ur__is_narrow(plan) ? l->rows : (uint32_t)plan->kernels->panel(l->rows, plan->width);
     for (uint32_t k = 0; k < l->count; k++) {
         ur__product_term *t = &plan->term[l->first + k];
         t->packed = known ? plan->term[known->first + k].packed : at;
@@ -171,15 +175,15 @@ void ur__place_packed(ur_plan *plan)
     plan->packed_elements = 0;
     for (size_t i = 0; i < plan->launches; i++)
         plan->launch[i].packed = false;
-    for (size_t i = 0; i < plan->launches && !is_narrow(plan); i++)
-        if (plan->launch[i].kind == UR__PRODUCT)
+    for (size_t i = 0; i < plan->launches; i++)
+        if (plan->launch[i].kind == UR__PRODUCT && !plan->launch[i].in_place)
             place_packed(plan, &plan->launch[i]);
 }
 
 void ur__drop_packings(ur_plan *plan)
 {
     size_t kept = 0;
-    for (size_t i = 0; i < plan->launches && !is_narrow(plan); i++) {
+    for (size_t i = 0; i < plan->launches; i++) {
         ur__launch *l = &plan->launch[i];
         uint32_t first = l->packing;
         l->packing = (uint32_t)kept;

@@ -68,6 +68,8 @@ bool ur__roll(ur_tape *tape, size_t roots, const uint32_t *root, ur__program *pr
 /* Makes one loop of loops over the same steps where that saves memory and changes no result. False, with the tape's error
  * set, when there is no memory. */
 bool ur__fuse(ur_tape *tape, ur__program *program);
+/* Lets loops make cheap values of other loops again, so that they need not be saved; never the roots. The same. */
+bool ur__remake(ur_tape *tape, ur__program *program, size_t roots, const uint32_t *root);
 void ur__program_free(ur_tape *tape, ur__program *program);
 
 /* Writes loops, phases and statements, `7[i] = tanh(6[i])`: numbers are those of lines, i counts from the phase's

@@ -234,10 +234,15 @@ static void one_step(sweep *s, int64_t i, const ur_var *in, ur_var *out)
     cut_before(s, i);
     memcpy(previous, s->state, sizeof previous);
     ur_scope_open(net->tape, s->cell->name);
-    out[t - 1] = s->cell->step(net->tape, &s->options, in[t - 1], s->state);
+    ur_var made = s->cell->step(net->tape, &s->options, in[t - 1], s->state);
     ur_scope_close(net->tape);
-    for (int q = 0; q < s->cell->states; q++)
+    out[t - 1] = made;
+    for (int q = 0; q < s->cell->states; q++) {
+        bool leaves = made.index == s->state[q].index; /* one value of both kinds: what readers see of it is masked */
         s->state[q] = ur_select(alive(net, t, s->shape[q]), s->state[q], previous[q]);
+        if (leaves)
+            out[t - 1] = s->state[q];
+    }
 }
 
 /* parts[i] = the i-th of `count` steps of a [m,L,B]. By halves, so that their gradients are put together in log L

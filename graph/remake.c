@@ -1,0 +1,290 @@
+/* remake.c - values that are computed again where they are read, in place of being saved.
+ *
+ * 1 - phi of every step would have to lie in memory until the adjoint of the step reads it. Where phi does so anyway, a
+ * loop that reads 1 - phi makes it itself: so with every cheap elementwise value of other saved values, of inputs and of
+ * constants, unless products read it, whose operands must lie in memory in any case. */
+#include <string.h>
+
+#include "kernels.h"
+#include "program.h"
+
+/* What a phase reads from another loop, and the line that makes it anew. */
+typedef struct made {
+    ur__ref ref;
+    uint32_t line;
+} made;
+
+typedef struct remaker {
+    ur_tape *tape;
+    ur__program *p;
+    uint8_t *fixed;    /* by line: a root, or read by something that cannot make it again */
+    uint8_t *remade;   /* by line: its readers in other loops make it again */
+    uint32_t *readers; /* by line: how many operands in other loops than its own read it */
+    made *made;        /* in the phase at hand, and behind them those of the phase before */
+    size_t mades, before, made_room;
+} remaker;
+
+/* ---- which lines */
+
+static bool is_cheap(const ur_op *op)
+{
+    switch (op->kernel) {
+    case UR__ADD:
+    case UR__SUB:
+    case UR__MUL:
+    case UR__NEG:
+    case UR__SCALE:
+    case UR__ONE_MINUS:
+    case UR__SQUARE:
+    case UR__SELECT:
+        return true;
+    default:
+        return false;
+    }
+}
+
+static const ur__node *node_of(const remaker *m, uint32_t line)
+{
+    return &m->tape->node[m->p->line[line].node];
+}
+
+static bool is_rolled(const ur__program *p, uint32_t loop)
+{
+    return loop != UR_NONE && p->loop[loop].iterations > 1;
+}
+
+/* Is the reader an elementwise operation, or a sum of such values? */
+static bool is_elementwise(const ur_op *op)
+{
+    return op->kind == UR_MAP || op == &ur_op_sum_of;
+}
+
+static void note_reads(remaker *m, uint32_t loop)
+{
+    const ur__program *p = m->p;
+    for (uint32_t f = p->loop[loop].phase; f < p->loop[loop].phase + p->loop[loop].phases; f++)
+        for (uint32_t i = p->phase[f].statement; i < p->phase[f].statement + p->phase[f].statements; i++)
+            for (uint32_t k = 0; k < p->statement[i].refs; k++) {
+                const ur__ref *r = &p->ref[p->statement[i].ref + k];
+                if (p->line[r->line].loop == loop)
+                    continue;
+                m->readers[r->line]++;
+                if (!is_rolled(p, loop) || r->count > 1 || !is_elementwise(node_of(m, p->statement[i].line)->op))
+                    m->fixed[r->line] = 1;
+            }
+}
+
+static const ur__statement *statement_of(const ur__program *p, const ur__phase *phase, uint32_t line)
+{
+    for (uint32_t i = phase->statement; i < phase->statement + phase->statements; i++)
+        if (p->statement[i].line == line)
+            return &p->statement[i];
+    return NULL;
+}
+
+/* Is every operand a leaf, a constant, or a value that other loops read as well? */
+static bool has_kept_operands(const remaker *m, uint32_t line)
+{
+    const ur__program *p = m->p;
+    const ur__loop *l = &p->loop[p->line[line].loop];
+    for (uint32_t f = l->phase; f < l->phase + l->phases; f++) {
+        const ur__statement *s = statement_of(p, &p->phase[f], line);
+        for (uint32_t k = 0; s && k < s->refs; k++) {
+            uint32_t from = p->ref[s->ref + k].line, loop = p->line[from].loop;
+            bool again = loop == UR_NONE || m->readers[from] > 0;
+            if (!again || p->ref[s->ref + k].count > 1 ||
+                (loop != UR_NONE && is_cheap(node_of(m, from)->op) && !m->fixed[from]))
+                return false; /* what is made anew itself is none to rely on */
+        }
+    }
+    return true;
+}
+
+static bool may_be_remade(const remaker *m, uint32_t line)
+{
+    return is_rolled(m->p, m->p->line[line].loop) && m->readers[line] > 0 && !m->fixed[line] &&
+           is_cheap(node_of(m, line)->op) && has_kept_operands(m, line);
+}
+
+/* ---- what is read in place of them */
+
+/* Operand k of the statements that compute the n values of r, as one reference; false where it is none. */
+static bool follow(const ur__program *p, ur__ref r, uint32_t n, uint32_t k, ur__ref *out)
+{
+    const ur__line *line = &p->line[r.line];
+    const ur__loop *loop = &p->loop[line->loop];
+    for (uint32_t i = 0; i < n; i++) {
+        uint32_t iteration = line->begin + (uint32_t)(r.first + r.stride * (int32_t)i);
+        const ur__phase *phase = &p->phase[loop->phase];
+        while (phase->end <= iteration)
+            phase++;
+        const ur__statement *s = statement_of(p, phase, r.line);
+        if (!s || k >= s->refs)
+            return false;
+        const ur__ref *operand = &p->ref[s->ref + k];
+        int32_t value = operand->first + operand->stride * (int32_t)(iteration - phase->begin);
+        if (i == 0)
+            *out = (ur__ref){.line = operand->line, .first = value, .count = 1};
+        if (i == 1)
+            out->stride = value - out->first;
+        if (operand->line != out->line || value != out->first + out->stride * (int32_t)i)
+            return false;
+    }
+    return true;
+}
+
+/* Does loop `loop` read r in place of what makes it? */
+static bool is_foreign(const remaker *m, uint32_t loop, const ur__ref *r)
+{
+    return m->remade[r->line] && m->p->line[r->line].loop != loop;
+}
+
+/* Takes back those that some reader cannot make again. */
+static void take_back(remaker *m)
+{
+    const ur__program *p = m->p;
+    for (uint32_t l = 0; l < p->loops; l++)
+        for (uint32_t f = p->loop[l].phase; f < p->loop[l].phase + p->loop[l].phases; f++)
+            for (uint32_t i = p->phase[f].statement; i < p->phase[f].statement + p->phase[f].statements; i++)
+                for (uint32_t k = 0; k < p->statement[i].refs; k++) {
+                    const ur__ref *r = &p->ref[p->statement[i].ref + k];
+                    ur__ref operand;
+                    for (uint32_t q = 0; is_foreign(m, l, r) && q < node_of(m, r->line)->inputs; q++)
+                        if (!follow(p, *r, p->phase[f].end - p->phase[f].begin, q, &operand))
+                            m->remade[r->line] = 0;
+                }
+}
+
+/* ---- the new program */
+
+static bool add_ref(remaker *m, ur__program *to, ur__ref r)
+{
+    if (!ur__room(m->tape, &to->ref, &to->ref_room, to->refs, sizeof r))
+        return false;
+    to->ref[to->refs++] = r;
+    return true;
+}
+
+static bool add_statement(remaker *m, ur__program *to, ur__statement s)
+{
+    if (!ur__room(m->tape, &to->statement, &to->statement_room, to->statements, sizeof s))
+        return false;
+    to->statement[to->statements++] = s;
+    return true;
+}
+
+static ur__ref this_of(const ur__program *p, const ur__phase *phase, uint32_t line)
+{
+    return (ur__ref){.line = line,
+                     .first = (int32_t)(phase->begin - p->line[line].begin),
+                     .stride = phase->end - phase->begin > 1,
+                     .count = 1};
+}
+
+/* The line for what is made again in a phase: that of the phase before, which made the same line's values, or a new one. */
+static uint32_t line_for(remaker *m, uint32_t loop, const ur__phase *phase, uint32_t of)
+{
+    ur__program *p = m->p;
+    for (size_t i = 0; i < m->before; i++) {
+        ur__line *line = &p->line[m->made[i].line];
+        if (m->made[i].ref.line != of || line->loop != loop || line->begin + line->values != phase->begin)
+            continue;
+        line->values += phase->end - phase->begin;
+        return m->made[i].line;
+    }
+    if (!ur__room(m->tape, &p->line, &p->line_room, p->lines, sizeof *p->line))
+        return UR_NONE;
+    p->line[p->lines] =
+        (ur__line){.node = p->line[of].node, .loop = loop, .begin = phase->begin, .values = phase->end - phase->begin};
+    return (uint32_t)p->lines++;
+}
+
+/* Writes the statement that makes r again in this phase, unless it is there, and makes r read it. */
+static bool make_again(remaker *m, ur__program *to, uint32_t loop, const ur__phase *phase, ur__ref *r)
+{
+    for (size_t i = m->before; i < m->mades; i++) {
+        const ur__ref *known = &m->made[i].ref;
+        if (known->line == r->line && known->first == r->first && known->stride == r->stride) {
+            *r = this_of(m->p, phase, m->made[i].line);
+            return true;
+        }
+    }
+    made one = {.ref = *r, .line = line_for(m, loop, phase, r->line)};
+    ur__statement s = {.line = one.line, .ref = (uint32_t)to->refs, .refs = node_of(m, r->line)->inputs};
+    bool good = one.line != UR_NONE && ur__room(m->tape, &m->made, &m->made_room, m->mades, sizeof one);
+    for (uint32_t k = 0; k < s.refs && good; k++) {
+        ur__ref operand;
+        good = follow(m->p, *r, phase->end - phase->begin, k, &operand) && add_ref(m, to, operand);
+    }
+    if (!good || !add_statement(m, to, s))
+        return false;
+    m->made[m->mades++] = one;
+    *r = this_of(m->p, phase, one.line);
+    return true;
+}
+
+static bool copy_statement(remaker *m, ur__program *to, uint32_t loop, const ur__phase *phase, ur__statement s)
+{
+    ur__ref *own = m->p->ref + s.ref; /* the old program's, which is not needed any more */
+    for (uint32_t k = 0; k < s.refs; k++)
+        if (is_foreign(m, loop, &own[k]) && !make_again(m, to, loop, phase, &own[k]))
+            return false;
+    s.ref = (uint32_t)to->refs;
+    for (uint32_t k = 0; k < s.refs; k++)
+        if (!add_ref(m, to, own[k]))
+            return false;
+    return add_statement(m, to, s);
+}
+
+/* Those of the phase at hand become those of the phase before. */
+static void begin_phase(remaker *m)
+{
+    for (size_t i = m->before; i < m->mades; i++)
+        m->made[i - m->before] = m->made[i];
+    m->before = m->mades -= m->before;
+}
+
+static bool rebuild(remaker *m)
+{
+    ur__program *p = m->p, to = {0};
+    bool good = true;
+    for (uint32_t l = 0; l < p->loops; l++)
+        for (uint32_t f = p->loop[l].phase; f < p->loop[l].phase + p->loop[l].phases && good; f++) {
+            ur__phase *phase = &p->phase[f], old = *phase;
+            begin_phase(m);
+            phase->statement = (uint32_t)to.statements;
+            for (uint32_t i = old.statement; i < old.statement + old.statements && good; i++)
+                good = copy_statement(m, &to, l, &old, p->statement[i]);
+            phase->statements = (uint32_t)to.statements - phase->statement;
+        }
+    ur__give(m->tape, p->statement, p->statement_room * sizeof *p->statement);
+    ur__give(m->tape, p->ref, p->ref_room * sizeof *p->ref);
+    p->statement = to.statement, p->statements = to.statements, p->statement_room = to.statement_room;
+    p->ref = to.ref, p->refs = to.refs, p->ref_room = to.ref_room;
+    return good;
+}
+
+bool ur__remake(ur_tape *tape, ur__program *program, size_t roots, const uint32_t *root)
+{
+    size_t lines = program->lines, bytes = lines * (sizeof(uint32_t) + 2);
+    uint32_t *block = (uint32_t *)ur__take(tape, bytes);
+    if (!block)
+        return false;
+    memset(block, 0, bytes);
+    remaker m = {.tape = tape, .p = program, .readers = block, .fixed = (uint8_t *)(block + lines)};
+    m.remade = m.fixed + lines;
+    for (size_t i = 0; i < roots; i++)
+        m.fixed[program->place[root[i]].line] = 1;
+    for (uint32_t l = 0; l < program->loops; l++)
+        note_reads(&m, l);
+    bool any = false;
+    for (uint32_t l = 0; l < lines; l++)
+        m.remade[l] = may_be_remade(&m, l);
+    take_back(&m);
+    for (uint32_t l = 0; l < lines; l++)
+        any |= m.remade[l];
+    bool good = !any || rebuild(&m);
+    ur__give(tape, m.made, m.made_room * sizeof *m.made);
+    ur__give(tape, block, bytes);
+    return good;
+}
