@@ -200,6 +200,8 @@ typedef struct ur_plan ur_plan;
 typedef struct ur_plan_options {
     bool reference;     /* node by node with the operations' specifications in f64: slow, the oracle of the tests */
     bool finite;        /* ur_plan_run fails at the first NaN or infinity and names its node, step and column */
+    bool subnormals;    /* numbers below the smallest normal one are kept; otherwise a run takes them for 0 where the
+                           processor can, for they are slow. The reference keeps them */
     size_t roots;       /* what to compute: these ... (0: every kept value) and the declared states */
     const ur_var *root; /* ... laid one behind another in this order (ur_plan_roots): gradients make one flat vector,
                            the values of a unit at t = 1..T one array [T, units, B] */

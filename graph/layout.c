@@ -58,10 +58,10 @@ size_t ur__block_begin(const ur_plan *plan, size_t block)
     return block < plan->blocks ? block * units(plan) / plan->blocks * unit_columns(plan) : batch;
 }
 
-/* Do the weights take more than half a MiB? */
+/* Do the weights take more than 2 MiB? Then they come from L3 or from memory, and every column that reads them helps. */
 static bool is_heavy(const ur_plan *plan)
 {
-    return plan->tape->theta_count * element_bytes(plan) > 524288;
+    return plan->tape->theta_count * element_bytes(plan) > 2097152;
 }
 
 /* Units of a block whose saved values take at most 0.7 MiB; up to 8 MiB where launches would be on few elements, and

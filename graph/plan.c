@@ -406,6 +406,7 @@ ur_plan *ur_plan_new(ur_tape *tape, const ur_plan_options *options)
                       .kernels = ur__kernels_of(tape->dtype),
                       .nodes = tape->nodes,
                       .finite = options && options->finite,
+                      .subnormals = options && options->subnormals,
                       .pool = options ? options->pool : NULL,
                       .workers = 1};
     if (build(plan, options))

@@ -188,7 +188,7 @@ struct ur_plan {
     ur_tape *tape;
     uint32_t generation;
     const ur__kernels *kernels;
-    bool finite, has_run, one_block;
+    bool finite, has_run, one_block, subnormals;
     struct ur__reference *reference; /* instead of most that follows */
     struct ur_plan *alive;           /* for blocks without a masked column: program and exports are this plan's */
     bool assumes_alive;

@@ -1,6 +1,10 @@
 /* run.c - walks the launches of a plan: once before the blocks, in every block, once after them. Nothing is allocated. */
 #include "worker.h"
 
+#if defined(__SSE2__)
+#include <xmmintrin.h>
+#endif
+
 /* ---- where operands lie */
 
 static char *leaf_at(const ur_plan *plan, const ur__line *line, int32_t value)
@@ -253,8 +257,37 @@ static void pack(const ur_plan *plan)
         ur__run_packing(&w, &plan->packing[i]);
 }
 
+/* Numbers below the smallest normal one are 0 during a run, unless the plan keeps them: gradients that vanish would make
+ * some processors a hundred times slower. The pool's threads take over what is set here. */
+#if defined(__SSE2__)
+static unsigned set_flush(const ur_plan *plan)
+{
+    unsigned was = _mm_getcsr(), flush_to_zero = 0x8000, denormals_are_zero = 0x0040;
+    if (!plan->subnormals)
+        _mm_setcsr(was | flush_to_zero | denormals_are_zero);
+    return was;
+}
+
+static void restore_flush(unsigned was)
+{
+    _mm_setcsr(was);
+}
+#else
+static unsigned set_flush(const ur_plan *plan)
+{
+    (void)plan;
+    return 0;
+}
+
+static void restore_flush(unsigned was)
+{
+    (void)was;
+}
+#endif
+
 void ur__run(ur_plan *plan)
 {
+    unsigned was = set_flush(plan);
     ur__worker w = worker_of(plan, 0);
     run_loops(&w, UR__BEFORE);
     pack(plan);
@@ -268,4 +301,5 @@ void ur__run(ur_plan *plan)
     }
     run_loops(&w, UR__AFTER);
     copy_exports(&w, false);
+    restore_flush(was);
 }

@@ -1264,7 +1264,8 @@ START_TEST(dropout)
     run_machine(&plain);
     for (int t = 0; t < T; t++)
         ck_assert(ur_read(plain.plan, plain.net->o[t], COLUMNS, none[t]));
-    ck_assert_mem_eq(o, none, sizeof o);
+    /* every mask is p/p = 1; the plans differ by the products with it, so sums may be rounded at another place */
+    ck_assert_double_lt(distance((size_t)T * COLUMNS, &o[0][0], &none[0][0]), 1e-15);
     free_machine(&m);
     free_machine(&plain);
 }
