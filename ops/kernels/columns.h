@@ -366,6 +366,28 @@ static void dense_cumsum(const ur__dense_call *c)
     }
 }
 
+/* The exponents of a row stand one behind another, those that are 0 behind them. */
+static void dense_decay(const ur__dense_call *c)
+{
+    const size_t steps = size_at(c->out_shape, 0), batch = elements_from(c->out_shape, 2), row = steps * batch;
+    const real *a = (const real *)c->in[0], *b = (const real *)c->in[1], *w = (const real *)c->in[2];
+    real *y = (real *)c->out;
+    for (size_t t = 0; t < steps; t++, a += row, y += row) {
+        const size_t full = (t + 1) * batch;
+        for (size_t j = 0; j < full; j += batch) {
+            INDEPENDENT
+            for (size_t l = 0; l < batch; l++)
+                y[j + l] = b[t * batch + l] - b[j + l] + w[j + l];
+        }
+        for (size_t i = 0, n; i < full; i += n) {
+            n = full - i < UR__TILE ? full - i : UR__TILE;
+            map_exp(n, y + i, y + i, NULL, NULL, NULL);
+            map_mul(n, y + i, y + i, a + i, NULL, NULL);
+        }
+        memset(y + full, 0, (row - full) * sizeof *y);
+    }
+}
+
 /* ---- over the features */
 
 /* The first dimension of the operand are rows, all others columns; n <= UR__TILE of them from `first` on. */
