@@ -20,7 +20,7 @@ static size_t elements_from(ur_shape s, int i)
 
 /* The tile of a result that is registers, and how much of the sum and of the result's columns a stretch takes: of what is
  * packed, the rows of A for a tile take 4 KiB and stay in the first cache, B's up to 72 KiB go by from the second one. */
-enum { TILE_ROWS = 4, TILE_COLUMNS = UR_VECTOR == 64 ? 6 : 3, SUM_STRETCH = 1024 / UR_VECTOR, COLUMN_STRETCH = 72 };
+enum { TILE_ROWS = 4, TILE_COLUMNS = UR_VECTOR == 64 ? 4 : 3, SUM_STRETCH = 1024 / UR_VECTOR, COLUMN_STRETCH = 72 };
 
 /* Distances of neighbours: of A along the result's rows and the sum, of B along the sum and the result's columns, of the
  * result along its rows and columns. */
