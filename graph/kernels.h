@@ -70,6 +70,7 @@ typedef enum ur__kernel {
     UR__MAX_OVER,
     UR__NORM,
     UR__CUMSUM,
+    UR__DECAY,
     UR__SOFTMAX,
     UR__LOG_SOFTMAX,
     UR__SOFTMAX_CE,

@@ -25,19 +25,19 @@
  *     delta^phi_t = phi (1 - phi) (sum C_{t-1} * dC_t + n_{t-1} . dn_t),
  *     delta^omega_t = delta^h_t * y/d * omega (1 - omega).
  *
- * L steps at once, after a state C_0, n_0, s_0 (the parallel form where they are all steps, else the chunked one). Solved
- * for C_t, with F_t = ln phi_1 + ... + ln phi_t and the weight of step j at step t
+ * Several steps at once, the chunkwise form (Yang et al. 2024, arXiv 2312.06635; Beck et al. 2025, arXiv 2503.14376). The
+ * gates and s are those of each step. Of L steps after C_0, n_0, with phi'_t = phi_t e^(s_{t-1} - s_t) <= 1 and
  *
- *     A_tj = e^(F_t - F_j + net kappa_j - s_t) for j <= t, else 0,      b_t = e^(F_t + s_0 - s_t),
- *     C'_t = b_t C'_0 + sum_j A_tj v_j k_j^T,                           n'_t = b_t n'_0 + sum_j A_tj k_j,
+ *     F_t = ln phi'_1 + ... + ln phi'_t,      P_tj = (q_t . k_j) e^(F_t - F_j) kappa'_j for j <= t, else 0,
  *
- * the memory is needed at the last step alone: with P = A * (Q^T K), the columns of Q, K, V being q_t, k_t, v_t,
+ * solving the recursion gives, the memory being needed behind the last step alone,
  *
- *     C'_t q_t = b_t C'_0 q_t + (V P^T)_t,       n'_t . q_t = b_t n'_0 . q_t + sum_j P_tj,
- *     s_t = max(F_t + s_0, max_{j<=t} (F_t - F_j + net kappa_j) - K, 0),
+ *     C'_t q_t = e^F_t C'_0 q_t + sum_j P_tj v_j,       C'_L = e^F_L C'_0 + sum_j e^(F_L - F_j) kappa'_j v_j k_j^T.
  *
- * which is the recursion for s, solved. A dead position is the identity with ln phi = 0 and no kappa. */
+ * n is one more row of C, and v_j has a 1 there: n_t . q_t is one more element of C_t q_t. The exponents stay together, as
+ * e^-F_j alone may be out of range. A dead position is the identity with ln phi = 0 and no kappa. */
 #include <math.h>
+#include <stddef.h>
 
 #include "layers.h"
 
@@ -75,12 +75,37 @@ static ur_var net_of(ur_tape *tape, const char *W, const char *b, int64_t units,
 /* [m,B], head by head, as [e,heads,B], and back. */
 static ur_var split(const ur_net_options *o, ur_var a, int64_t batch)
 {
+    if (o->heads == 1)
+        return ur_reshape(a, UR_SHAPE(o->hidden, 1, batch));
     return ur_transpose(ur_reshape(a, UR_SHAPE(o->heads, head_size(o), batch)), 0, 1);
 }
 
 static ur_var merge(const ur_net_options *o, ur_var a, int64_t batch)
 {
-    return ur_reshape(ur_transpose(a, 0, 1), UR_SHAPE(o->hidden, batch));
+    return ur_reshape(o->heads == 1 ? a : ur_transpose(a, 0, 1), UR_SHAPE(o->hidden, batch));
+}
+
+/* Of one step: q, k, v [e,heads,B], omega [m,B], kappa's net value and ln phi [heads,B]. */
+typedef struct gates {
+    int64_t batch;
+    ur_var q, k, v, omega, kappa_net, log_phi;
+} gates;
+
+static bool record_gates(ur_tape *tape, const ur_net_options *o, ur_var x, gates *g)
+{
+    ur_node node;
+    if (!ur_look(x, &node))
+        return false;
+    int64_t m = o->hidden, B = g->batch = node.shape.size[1];
+    g->q = split(o, ur_name(net_of(tape, "Wq", "bq", m, x), "q"), B);
+    g->k = split(o, ur_name(ur_scale(net_of(tape, "Wk", "bk", m, x), 1 / sqrt((double)head_size(o))), "k"), B);
+    g->v = split(o, ur_name(net_of(tape, "Wv", "bv", m, x), "v"), B);
+    g->omega = ur_name(ur_sigmoid(net_of(tape, "Womega", "bomega", m, x)), "omega");
+    g->kappa_net = net_of(tape, "Wkappa", "bkappa", o->heads, x);
+    ur_var phi_net = net_of(tape, "Wphi", "bphi", o->heads, x);
+    ur_name(ur_sigmoid(phi_net), "phi"); /* what is kept is phi times the change of scale */
+    g->log_phi = ur_log_sigmoid(phi_net);
+    return true;
 }
 
 /* C q for every head: [e,e,heads,B] [e,heads,B] -> [e,heads,B]. */
@@ -100,124 +125,126 @@ static ur_var stabiliser(ur_var carried, ur_var kappa_net)
     return ur_detach(ur_max(carried, least));
 }
 
+/* omega * y/max(|z|, e^-s), y being C' q [e,heads,B] and z being n' . q [1,heads,B]. */
+static ur_var output(const ur_net_options *o, const gates *g, ur_var s, ur_var y, ur_var z)
+{
+    ur_var least = ur_reshape(ur_exp(ur_neg(s)), UR_SHAPE(1, o->heads, g->batch));
+    ur_var h = ur_div(y, ur_max(ur_abs(z), least));
+    return ur_name(ur_mul(g->omega, merge(o, h, g->batch)), "h");
+}
+
 static ur_var step(ur_tape *tape, const ur_net_options *o, ur_var x, ur_var *state)
 {
     ur_var C = state[0], n = state[1], s = state[2];
-    ur_node node;
-    if (!ur_look(x, &node))
+    gates g;
+    if (!record_gates(tape, o, x, &g))
         return x;
-    int64_t m = o->hidden, heads = o->heads, batch = node.shape.size[1];
-    ur_shape each = UR_SHAPE(1, heads, batch), whole = UR_SHAPE(1, 1, heads, batch);
-    ur_var q = ur_name(net_of(tape, "Wq", "bq", m, x), "q");
-    ur_var k = ur_name(ur_scale(net_of(tape, "Wk", "bk", m, x), 1 / sqrt((double)head_size(o))), "k");
-    ur_var v = ur_name(net_of(tape, "Wv", "bv", m, x), "v");
-    ur_var omega = ur_name(ur_sigmoid(net_of(tape, "Womega", "bomega", m, x)), "omega");
-    ur_var kappa_net = net_of(tape, "Wkappa", "bkappa", heads, x);
-    ur_var phi_net = net_of(tape, "Wphi", "bphi", heads, x);
-    ur_name(ur_sigmoid(phi_net), "phi"); /* f below is it, times the change of scale */
-    ur_var carried = ur_add(ur_log_sigmoid(phi_net), s);
-    state[2] = stabiliser(carried, kappa_net);
-    ur_var kappa = ur_name(ur_exp(ur_sub(kappa_net, state[2])), "kappa"), f = ur_exp(ur_sub(carried, state[2]));
-    ur_var qs = split(o, q, batch), ks = split(o, k, batch), vs = split(o, v, batch);
-    ur_var written = ur_mul(ur_reshape(kappa, each), ks);
+    ur_shape each = UR_SHAPE(1, o->heads, g.batch), whole = UR_SHAPE(1, 1, o->heads, g.batch);
+    ur_var carried = ur_add(g.log_phi, s);
+    state[2] = stabiliser(carried, g.kappa_net);
+    ur_var kappa = ur_name(ur_exp(ur_sub(g.kappa_net, state[2])), "kappa"), f = ur_exp(ur_sub(carried, state[2]));
+    ur_var written = ur_mul(ur_reshape(kappa, each), g.k);
     ur_var kept = ur_mul(ur_reshape(f, whole), C);
-    state[0] = ur_name(ur_add(kept, ur_outer(vs, written)), "C");
+    state[0] = ur_name(ur_add(kept, ur_outer(g.v, written)), "C");
     state[1] = ur_name(ur_add(ur_mul(ur_reshape(f, each), n), written), "n");
-    ur_var along = ur_abs(ur_sum_over(ur_mul(state[1], qs), 0));
-    ur_var least = ur_reshape(ur_exp(ur_neg(state[2])), each);
-    ur_var y = ur_div(read_memory(o, state[0], qs, batch), ur_max(along, least));
-    return ur_name(ur_mul(omega, merge(o, y, batch)), "h");
+    ur_var z = ur_sum_over(ur_mul(state[1], g.q), 0);
+    return output(o, &g, state[2], read_memory(o, state[0], g.q, g.batch), z);
 }
 
-/* ---- L steps at once */
+/* ---- several steps at once */
 
-/* The sizes of a chunk, and its gates: q, k, v [e,L,heads,B], omega [m,L,B], kappa's net value and ln phi
- * [L,heads,B]. */
-typedef struct chunk {
-    int64_t steps, heads, batch, size;
-    ur_var q, k, v, omega, kappa_net, log_f;
-} chunk;
+/* A step beside its gates: ln phi' and ln kappa' [heads,B], s [heads,B], v with a 1 below; at last C' q with n' . q
+ * below, [e+1,heads,B]. */
+typedef struct position {
+    gates gate;
+    ur_var log_phi, log_kappa, s, v, y;
+} position;
 
-/* [m,L*B] as [e,L,heads,B]. */
-static ur_var split_steps(const chunk *c, ur_var a)
+static void record_position(ur_tape *tape, const ur_net_options *o, ur_var x, ur_var alive, ur_var *s, position *p)
 {
-    ur_var heads_first = ur_reshape(a, UR_SHAPE(c->heads, c->size, c->steps, c->batch));
-    return ur_transpose(ur_transpose(heads_first, 0, 1), 1, 2);
+    if (!record_gates(tape, o, x, &p->gate))
+        return;
+    const gates *g = &p->gate;
+    ur_var one = ur_const(tape, UR_SHAPE(1, o->heads, g->batch), 1);
+    ur_var kappa_net = ur_select(alive, g->kappa_net, ur_const(tape, UR_SCALAR, -1e30));
+    ur_var carried = ur_add(ur_select(alive, g->log_phi, ur_const(tape, UR_SCALAR, 0)), *s);
+    p->s = *s = stabiliser(carried, kappa_net);
+    p->log_phi = ur_sub(carried, p->s);
+    p->log_kappa = ur_sub(kappa_net, p->s);
+    p->v = ur_concat(2, (ur_var[]){g->v, one}, 0);
 }
 
-/* [e,L,heads,B] as [m,L,B]. */
-static ur_var merge_steps(const chunk *c, ur_var a)
+/* The values at `offset` in `count` positions, one behind another along the first axis. By halves, as `part`. */
+static ur_var join(const position *p, int64_t count, size_t offset)
 {
-    return ur_reshape(ur_transpose(ur_transpose(a, 1, 2), 0, 1), UR_SHAPE(c->heads * c->size, c->steps, c->batch));
+    if (count == 1)
+        return *(const ur_var *)(const void *)((const char *)p + offset);
+    int64_t half = count / 2;
+    return ur_concat(2, (ur_var[]){join(p, half, offset), join(p + half, count - half, offset)}, 0);
 }
 
-/* [heads,L*B] as [L,heads,B], `dead` where a position is not alive. */
-static ur_var gate(const chunk *c, ur_var a, ur_var alive, double dead)
+/* y of the positions from a [count * rows,heads,B]. By halves, so that the gradients are put together in log count
+ * rounds. */
+static void part(ur_var a, int64_t rows, int64_t count, position *p)
 {
-    ur_var steps_first = ur_transpose(ur_reshape(a, UR_SHAPE(c->heads, c->steps, c->batch)), 0, 1);
-    return ur_select(ur_reshape(alive, UR_SHAPE(c->steps, 1, c->batch)), steps_first,
-                     ur_const(a.tape, UR_SCALAR, dead));
+    int64_t half = count / 2;
+    if (count == 1) {
+        p->y = a;
+        return;
+    }
+    part(ur_slice(a, 0, 0, half * rows), rows, half, p);
+    part(ur_slice(a, 0, half * rows, (count - half) * rows), rows, count - half, p + half);
 }
 
-static chunk chunk_of(ur_tape *tape, const ur_net_options *o, ur_var x, ur_var alive, ur_shape shape)
+/* L steps after the memory [e+1,e,heads,B], C' with n' below; returns what it is behind them. */
+static ur_var chunk(const ur_net_options *o, position *p, int64_t L, ur_var memory)
 {
-    int64_t m = o->hidden, L = shape.size[1], B = shape.size[2];
-    chunk c = {.steps = L, .heads = o->heads, .batch = B, .size = head_size(o)};
-    c.q = split_steps(&c, net_of(tape, "Wq", "bq", m, x));
-    c.k = split_steps(&c, ur_scale(net_of(tape, "Wk", "bk", m, x), 1 / sqrt((double)c.size)));
-    c.v = split_steps(&c, net_of(tape, "Wv", "bv", m, x));
-    c.omega = ur_reshape(ur_sigmoid(net_of(tape, "Womega", "bomega", m, x)), UR_SHAPE(m, L, B));
-    c.kappa_net = gate(&c, net_of(tape, "Wkappa", "bkappa", c.heads, x), alive, -1e30);
-    c.log_f = gate(&c, ur_log_sigmoid(net_of(tape, "Wphi", "bphi", c.heads, x)), alive, 0);
-    return c;
+    int64_t e = head_size(o), heads = o->heads, B = p->gate.batch;
+    ur_shape rows = UR_SHAPE(L, e, heads, B), each = UR_SHAPE(L, 1, heads, B), gate = UR_SHAPE(L, heads, B);
+    ur_var q = ur_reshape(join(p, L, offsetof(position, gate.q)), rows);
+    ur_var k = ur_reshape(join(p, L, offsetof(position, gate.k)), rows);
+    ur_var v = ur_reshape(join(p, L, offsetof(position, v)), UR_SHAPE(L, e + 1, heads, B));
+    ur_var F = ur_cumsum(ur_reshape(join(p, L, offsetof(position, log_phi)), gate), 0, false);
+    ur_var log_kappa = ur_reshape(join(p, L, offsetof(position, log_kappa)), gate);
+    ur_var P = ur_decay(ur_bmm(q, false, k, true), F, log_kappa);
+    ur_var old = ur_mul(ur_reshape(ur_exp(F), each), ur_bmm(q, false, memory, true));
+    ur_var y = ur_add(old, ur_bmm(P, false, v, false));
+    part(ur_reshape(y, UR_SHAPE(L * (e + 1), heads, B)), e + 1, L, p);
+    ur_var last = ur_slice(F, 0, L - 1, 1), weight = ur_exp(ur_add(ur_sub(last, F), log_kappa));
+    ur_var written = ur_bmm(v, true, ur_mul(ur_reshape(weight, each), k), false);
+    return ur_add(ur_mul(ur_reshape(ur_exp(last), UR_SHAPE(1, 1, heads, B)), memory), written);
 }
 
-/* F_t - F_j + net kappa_j at [t,j,heads,B], very low for j > t. */
-static ur_var exponents(const chunk *c, ur_var F)
+/* First all gates, then all chunks, then all outputs, so that each are a loop: the chunks have numbers for steps. */
+static void chunks(ur_tape *tape, const ur_net_options *o, const ur_steps *w, ur_var *state)
 {
-    ur_tape *tape = F.tape;
-    ur_shape column = UR_SHAPE(c->steps, 1, c->heads, c->batch), row = UR_SHAPE(1, c->steps, c->heads, c->batch);
-    ur_var place = ur_cumsum(ur_const(tape, UR_SHAPE(c->steps, 1, 1, 1), 1), 0, false);
-    ur_var later = ur_step_function(ur_sub(ur_transpose(place, 0, 1), place)); /* j > t */
-    ur_var since = ur_sub(ur_reshape(F, column), ur_reshape(F, row));
-    ur_var value = ur_add(since, ur_reshape(c->kappa_net, row));
-    return ur_select(later, ur_const(tape, UR_SCALAR, -1e30), value);
-}
-
-/* C', n' and s behind the last step: A's last row weighs the steps, b's last element the state before. */
-static void leave(const chunk *c, ur_var A, ur_var b, ur_var s, ur_var *state)
-{
-    int64_t last = c->steps - 1;
-    ur_shape each = UR_SHAPE(1, c->heads, c->batch), flat = UR_SHAPE(c->size, c->heads, c->batch);
-    ur_var k = ur_mul(c->k, ur_slice(A, 0, last, 1));
-    ur_var kept = ur_slice(b, 0, last, 1), memory = ur_bmm(c->v, false, k, true);
-    state[0] = ur_add(ur_mul(ur_reshape(kept, UR_SHAPE(1, 1, c->heads, c->batch)), state[0]), memory);
-    ur_var normaliser = ur_reshape(ur_sum_over(k, 1), flat);
-    state[1] = ur_add(ur_mul(ur_reshape(kept, each), state[1]), normaliser);
-    state[2] = ur_reshape(ur_slice(s, 0, last, 1), UR_SHAPE(c->heads, c->batch));
-}
-
-static ur_var steps_at_once(ur_tape *tape, const ur_net_options *o, ur_var x, ur_var alive, ur_var *state)
-{
-    ur_node node;
-    if (!ur_look(x, &node))
-        return x;
-    int64_t L = node.shape.size[1], heads = o->heads, B = node.shape.size[2], e = head_size(o);
-    ur_shape row = UR_SHAPE(1, L, heads, B), column = UR_SHAPE(L, 1, heads, B), each = UR_SHAPE(L, heads, B);
-    ur_var flat = ur_reshape(x, UR_SHAPE(node.shape.size[0], L * B));
-    chunk c = chunk_of(tape, o, flat, alive, node.shape);
-    ur_var F = ur_cumsum(c.log_f, 0, false), D = exponents(&c, F);
-    ur_var carried = ur_add(F, ur_reshape(state[2], UR_SHAPE(1, heads, B)));
-    ur_var s = stabiliser(carried, ur_reshape(ur_max_over(D, 1), each));
-    ur_var A = ur_exp(ur_sub(D, ur_reshape(s, column))), b = ur_exp(ur_sub(carried, s)), kept = ur_reshape(b, row);
-    ur_var P = ur_mul(A, ur_bmm(c.q, true, c.k, false));
-    ur_var old = ur_mul(kept, ur_bmm(state[0], false, c.q, false)), y = ur_add(old, ur_bmm(c.v, false, P, true));
-    ur_var n = ur_reshape(state[1], UR_SHAPE(e, 1, heads, B));
-    ur_var along = ur_mul(kept, ur_sum_over(ur_mul(n, c.q), 0));
-    along = ur_abs(ur_add(along, ur_reshape(ur_sum_over(P, 1), row)));
-    ur_var h = ur_div(y, ur_max(along, ur_reshape(ur_exp(ur_neg(s)), row)));
-    leave(&c, A, b, s, state);
-    return ur_mul(c.omega, merge_steps(&c, h));
+    int64_t T = w->count, e = head_size(o), heads = o->heads;
+    position *p = (position *)ur_tape_memory(tape, (size_t)T * sizeof *p);
+    for (int64_t i = 0; i < T && p; i++) {
+        int64_t t = w->backward ? T - i : i + 1;
+        ur_step(tape, t);
+        record_position(tape, o, w->x[t - 1], w->alive[t - 1], &state[2], &p[i]);
+    }
+    if (!p || ur_tape_error(tape))
+        return;
+    int64_t B = p->gate.batch;
+    ur_step(tape, 0);
+    ur_var memory = ur_concat(2, (ur_var[]){state[0], ur_reshape(state[1], UR_SHAPE(1, e, heads, B))}, 0);
+    for (int64_t i = 0, L; i < T; i += L) {
+        L = T - i < o->chunk ? T - i : o->chunk;
+        ur_step(tape, i / o->chunk + 1);
+        if (o->bptt && i && i % o->bptt == 0)
+            memory = ur_detach(memory);
+        memory = chunk(o, &p[i], L, memory);
+    }
+    for (int64_t i = 0; i < T; i++) {
+        int64_t t = w->backward ? T - i : i + 1;
+        ur_step(tape, t);
+        w->h[t - 1] = output(o, &p[i].gate, p[i].s, ur_slice(p[i].y, 0, 0, e), ur_slice(p[i].y, 0, e, 1));
+    }
+    ur_step(tape, 0);
+    state[0] = ur_slice(memory, 0, 0, e);
+    state[1] = ur_reshape(ur_slice(memory, 0, e, 1), UR_SHAPE(e, heads, B));
 }
 
 const ur_cell ur_cell_mlstm = {
@@ -231,5 +258,5 @@ const ur_cell ur_cell_mlstm = {
               {.name = "n", .shape = normaliser_shape},
               {.name = "s", .shape = stabiliser_shape, .scale = true}},
     .step = step,
-    .chunk = steps_at_once,
+    .chunks = chunks,
 };

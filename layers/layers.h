@@ -61,6 +61,14 @@ typedef struct ur_cell_state {
     bool scale;   /* tells how other states are scaled: no start of it is learned, no gradient flows through it */
 } ur_cell_state;
 
+/* The steps of one layer in one direction: what belongs to step t is element t - 1. */
+typedef struct ur_steps {
+    int64_t count;
+    bool backward;           /* from step T to step 1 */
+    const ur_var *x, *alive; /* [d,B], [1,B] */
+    ur_var *h;               /* receives [hidden,B] */
+} ur_steps;
+
 /* A cell: one step of a recurrent network. Its file holds this descriptor, and nothing else names it. */
 typedef struct ur_cell {
     const char *name;
@@ -70,9 +78,9 @@ typedef struct ur_cell {
     /* Records one step. `state` holds the states of the step before and receives those of this one. Returns the cell's
      * output [hidden, batch]; units are named (ur_name). */
     ur_var (*step)(ur_tape *tape, const ur_net_options *options, ur_var x, ur_var *state);
-    /* Records L steps at once, those of x [d,L,B], where ur_net_options.chunk asks for it: returns [hidden,L,B]. A
-     * position with alive [1,L,B] 0 leaves the states as they are. NULL: the cell has no such form. */
-    ur_var (*chunk)(ur_tape *tape, const ur_net_options *options, ur_var x, ur_var alive, ur_var *state);
+    /* Records all steps, ur_net_options.chunk of them at once, where that is not 0. A position with alive 0 leaves the
+     * states as they are. NULL: the cell has no such form. */
+    void (*chunks)(ur_tape *tape, const ur_net_options *options, const ur_steps *steps, ur_var *state);
     bool recurrent; /* the step reads h by ur_recurrent */
     /* A cell that runs in both directions itself: the step from t+1 to t is that of another descriptor, and the output
      * layer's weights have these names. */

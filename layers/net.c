@@ -62,7 +62,7 @@ static bool consistent(ur_tape *tape, const ur_net_options *o)
         ur_tape_fail(tape, "%s: recurrent dropout was asked for, but no state goes through recurrent weights", cell);
     else if (o->layer_norm && o->batch_norm)
         ur_tape_fail(tape, "%s: a layer's output is normalised over its units or over the batch, not both", cell);
-    else if (o->chunk && !o->cell->chunk)
+    else if (o->chunk && !o->cell->chunks)
         ur_tape_fail(tape, "%s: has no form for several steps at once, chunk must be 0", cell);
     else if (o->chunk && o->bptt % o->chunk != 0)
         ur_tape_fail(tape, "%s: gradients are cut after %lld steps, within a chunk of %lld", cell, (long long)o->bptt,
@@ -245,43 +245,14 @@ static void one_step(sweep *s, int64_t i, const ur_var *in, ur_var *out)
     }
 }
 
-/* parts[i] = the i-th of `count` steps of a [m,L,B]. By halves, so that their gradients are put together in log L
- * rounds. */
-static void part(ur_var a, int64_t count, ur_var *parts)
-{
-    int64_t half = count / 2;
-    if (count == 1) {
-        parts[0] = a;
-        return;
-    }
-    part(ur_slice(a, 1, 0, half), half, parts);
-    part(ur_slice(a, 1, half, count - half), count - half, parts + half);
-}
-
-/* Steps i ... i + count - 1 of a sweep by the cell's form for several steps. */
-static void one_chunk(sweep *s, int64_t i, int64_t count, const ur_var *in, ur_var *out)
+/* All steps by the cell's form for several at once. */
+static void all_chunks(sweep *s, const ur_var *in, ur_var *out)
 {
     const ur_net *net = s->net;
-    ur_tape *tape = net->tape;
-    ur_var *x = new_row(net), *mask = new_row(net), *h = new_row(net);
-    ur_node node;
-    if (!x || !mask || !h || !ur_look(in[0], &node))
-        return;
-    for (int64_t k = 0; k < count; k++) {
-        x[k] = in[step_at(s, i + k) - 1];
-        mask[k] = net->alive[step_at(s, i + k) - 1];
-    }
-    ur_step(tape, 0);
-    cut_before(s, i);
-    ur_scope_open(tape, s->cell->name);
-    ur_var xs = ur_reshape(ur_concat((size_t)count, x, 1), UR_SHAPE(node.shape.size[0], count, net->batch));
-    ur_var alive_s = ur_reshape(ur_concat((size_t)count, mask, 1), UR_SHAPE(1, count, net->batch));
-    part(s->cell->chunk(tape, &s->options, xs, alive_s, s->state), count, h);
-    for (int64_t k = 0; k < count; k++) {
-        ur_step(tape, step_at(s, i + k));
-        out[step_at(s, i + k) - 1] = ur_name(ur_reshape(h[k], UR_SHAPE(net->options.hidden, net->batch)), "h");
-    }
-    ur_scope_close(tape);
+    ur_scope_open(net->tape, s->cell->name);
+    const ur_steps steps = {.count = net->steps, .backward = s->backward, .x = in, .alive = net->alive, .h = out};
+    s->cell->chunks(net->tape, &s->options, &steps, s->state);
+    ur_scope_close(net->tape);
 }
 
 /* Runs the cell over all steps of `in` and writes its outputs to `out`. */
@@ -295,8 +266,8 @@ static void run_sweep(ur_net *net, const ur_cell *cell, int64_t layer, bool back
     add_start(net, &s);
     if (o->recurrent_dropout > 0)
         s.options.keep = dropout_mask(net, o->recurrent_dropout, stream_of(net, layer, backward, 0));
-    for (int64_t i = 0; i < net->steps && o->chunk; i += o->chunk)
-        one_chunk(&s, i, o->chunk < net->steps - i ? o->chunk : net->steps - i, in, out);
+    if (o->chunk)
+        all_chunks(&s, in, out);
     for (int64_t i = 0; i < net->steps && !o->chunk; i++)
         one_step(&s, i, in, out);
     ur_step(net->tape, 0);

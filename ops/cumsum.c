@@ -1,5 +1,6 @@
 /* cumsum.c - running sums along one axis, y_i = a_1 + ... + a_i, or from the other end, y_i = a_i + ... + a_n;  the
- * derivative of one is the other of g. */
+ * derivative of one is the other of g. The number of elements along the axis is a constant of the operation: so a value
+ * with more columns is one that it does not take along the batch, and along another axis columns are kept apart. */
 #include "op.h"
 
 static bool shape(ur_shaping *s)
@@ -7,6 +8,9 @@ static bool shape(ur_shaping *s)
     s->out = s->in[0];
     if (s->attr[0] < 0 || s->attr[0] >= s->in[0].rank)
         return ur_refuse(s, "there is no axis %d, the axes are 0 to %d", (int)s->attr[0], s->in[0].rank - 1);
+    if (s->attr[2] != (double)s->in[0].size[(int)s->attr[0]])
+        return ur_refuse(s, "axis %d has %lld elements, not %.0f", (int)s->attr[0],
+                         (long long)s->in[0].size[(int)s->attr[0]], s->attr[2]);
     return true;
 }
 
@@ -38,19 +42,20 @@ const ur_op ur_op_cumsum = {
     .formula = "a_1 + ... + a_i along an axis, or from the end",
     .derivative = "the same of g from the other end",
     .inputs = 1,
-    .attrs = 2,
-    .kind = UR_WHOLE,
+    .attrs = 3,
+    .kind = UR_COLUMNS,
     .kernel = UR__CUMSUM,
     .shape = shape,
     .run = run,
     .derive = derive,
     .onnx = "CumSum",
-    .samples = {{{UR_SIZES(3, 4)}, {0, 0}, 0, 0},
-                {{UR_SIZES(3, 4)}, {0, 1}, 0, 0},
-                {{UR_SIZES(2, 3, 2)}, {1, 0}, 0, 0}},
+    .samples = {{{UR_SIZES(3, 4)}, {0, 0, 3}, 0, 0},
+                {{UR_SIZES(3, 4)}, {0, 1, 3}, 0, 0},
+                {{UR_SIZES(2, 3, 2)}, {1, 0, 3}, 0, 0}},
 };
 
 ur_var ur_cumsum(ur_var a, int axis, bool reverse)
 {
-    return ur__unary(&ur_op_cumsum, a, (double[]){axis, reverse});
+    int64_t count = axis >= 0 ? ur__size(ur__shape_of(a), axis) : 0;
+    return ur__unary(&ur_op_cumsum, a, (double[]){axis, reverse, (double)count});
 }

@@ -53,6 +53,8 @@ ur_var ur_gemm(ur_var a, bool a_transposed, ur_var b, bool b_transposed); /* a b
 /* The same for each column, [m,k,...] [k,n,...] -> [m,n,...], and a b^T for each, [k,...] [v,...] -> [k,v,...]. */
 ur_var ur_bmm(ur_var a, bool a_transposed, ur_var b, bool b_transposed);
 ur_var ur_outer(ur_var a, ur_var b);
+/* The influence a [L,L,...] of step j on step t, fading: a_tj e^(b_t - b_j + c_j) for j <= t, else 0; b, c [L,...]. */
+ur_var ur_decay(ur_var a, ur_var b, ur_var c);
 
 /* Sums. Over one axis the result keeps that axis with size 1: over 0, the features, [m,B] -> [1,B]. */
 ur_var ur_sum(ur_var a);                            /* of all elements -> [] */

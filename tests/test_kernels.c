@@ -696,11 +696,15 @@ static void one_sample(table t, const ur_op *op, int sample, int64_t more, int64
     }
     if (inputs == 0)
         return;
-    one_dense(t, op, inputs, shape, op->samples[sample].attr, false);
-    one_dense(t, op, inputs, shape, op->samples[sample].attr, true);
+    ur_sample given = op->samples[sample];
+    if (op->kernel == UR__CUMSUM) /* its size along the axis */
+        given.attr[2] = (double)shape[0].size[(int)given.attr[0]];
+    one_dense(t, op, inputs, shape, given.attr, false);
+    one_dense(t, op, inputs, shape, given.attr, true);
 }
 
-/* The operation's samples as they are, with more columns, and with more of everything. */
+/* The operation's samples as they are, with more columns, and with more of everything; a product with so much that it
+ * is computed stretch by stretch. */
 START_TEST(dense_operations)
 {
     static const int64_t columns[] = {0, 1, 7, 16, 37, 300};
@@ -711,6 +715,8 @@ START_TEST(dense_operations)
             for (size_t q = 0; q < sizeof columns / sizeof columns[0]; q++) {
                 one_sample(t, op, s, 1, columns[q]);
                 one_sample(t, op, s, 9, columns[q]);
+                if (op->kernel == UR__BMM && s == 3 && columns[q] == 7)
+                    one_sample(t, op, s, 37, columns[q]);
             }
 }
 END_TEST

@@ -213,6 +213,21 @@ static void form_cumsum(int inputs, const array *const *in, const double *attr, 
     }
 }
 
+/* [t,j,...] of the matrix, [t,...] and [j,...] of the exponents */
+static void form_decay(int inputs, const array *const *in, const double *attr, array *y)
+{
+    (void)inputs;
+    (void)attr;
+    *y = *in[0];
+    for (size_t q = 0; q < count(y->size); q++) {
+        int64_t index[UR_RANK];
+        split(q, y->size, index);
+        size_t t = join((int64_t[]){index[0], index[2], index[3], 0}, in[1]->size);
+        size_t j = join((int64_t[]){index[1], index[2], index[3], 0}, in[1]->size);
+        y->at[q] *= index[1] > index[0] ? 0 : exp(in[1]->at[t] - in[1]->at[j] + in[2]->at[j]);
+    }
+}
+
 static void form_concat(int inputs, const array *const *in, const double *attr, array *y)
 {
     int axis = (int)attr[0];
@@ -458,6 +473,7 @@ static const struct form {
     {"norm", .whole = form_norm},
     {"max_over", .whole = form_max_over},
     {"cumsum", .whole = form_cumsum},
+    {"decay", .whole = form_decay},
     {"concat", .whole = form_concat},
     {"slice", .whole = form_slice},
     {"reshape", .whole = form_reshape},
@@ -963,8 +979,8 @@ START_TEST(one_value_twice)
         if (!problem_of(op, i, &p))
             continue;
         p.same = true;
-        if (form_of(op)->blind) /* its places differ: a value in one, the switch in the other */
-            continue;
+        if (form_of(op)->blind || p.shape[0].rank != p.shape[1].rank)
+            continue; /* its places differ: a value in one, the switch in the other, or a matrix and a vector */
         if (!ur_shape_equal(p.shape[0], p.shape[1]) && p.attr[0] == p.attr[1])
             p.shape[0].size[1] = p.shape[0].size[0]; /* the square of a matrix */
         for (int k = 1; k < p.inputs; k++)
@@ -1237,6 +1253,8 @@ START_TEST(large_shapes)
             p.attr[1] = 1;
             p.attr[2] = (double)ur_shape_count(p.shape[0]);
         }
+        if (strcmp(op->name, "cumsum") == 0)
+            p.attr[2] = (double)p.shape[0].size[(int)p.attr[0]];
         check_large(&p, UR_F64);
         check_large(&p, UR_F32);
     }
@@ -1434,6 +1452,11 @@ static const refusal refusals[] = {
     {"max_over", 1, {UR_SIZES(3, 4)}, {2}},
     {"cumsum", 1, {UR_SIZES(3, 4)}, {2}},
     {"cumsum", 1, {UR_SIZES(3, 4)}, {-1}},
+    {"cumsum", 1, {UR_SIZES(3, 4)}, {0, 0, 4}},
+    {"decay", 3, {UR_SIZES(3, 2, 4), UR_SIZES(3, 4), UR_SIZES(3, 4)}, {0}},
+    {"decay", 3, {UR_SIZES(3, 3, 4), UR_SIZES(2, 4), UR_SIZES(3, 4)}, {0}},
+    {"decay", 3, {UR_SIZES(3, 3, 4), UR_SIZES(3, 4), UR_SIZES(3, 5)}, {0}},
+    {"decay", 3, {UR_SIZES(3, 3), UR_SIZES(3), UR_SIZES(3)}, {0}},
     {"concat", 3, {UR_SIZES(3, 2), UR_SIZES(3, 4), UR_SIZES(1, 2)}, {0}},
     {"concat", 2, {UR_SIZES(3, 2), UR_SIZES(3, 2)}, {2}},
     {"slice", 1, {UR_SIZES(4, 3)}, {0, 3, 2}},

@@ -197,7 +197,7 @@ static ur_net_options setup(const char *cell, int k)
     case 12:
         o.loss = UR_MSE;
         o.out = UR_IDENTITY;
-        o.chunk = o.cell->chunk ? 4 : 0;
+        o.chunk = o.cell->chunks ? 4 : 0;
         break;
     default:
         break;

@@ -150,7 +150,7 @@ static ur_net_options net_options(const bench_task *task)
                             .out = w->task ? UR_SIGMOID : UR_NO_ACTIVATION,
                             .loss = w->task ? UR_BCE : UR_MSE,
                             .reduction = UR_SUM_ALL,
-                            .chunk = w->flags & BENCH_CHUNKS ? 32 : 0};
+                            .chunk = w->flags & BENCH_CHUNKS ? 20 : 0};
 }
 
 /* Records a network of so many steps with its initial weights. */

@@ -18,8 +18,9 @@ static size_t elements_from(ur_shape s, int i)
 
 /* ---- products */
 
-/* The tile of a result that is registers. */
-enum { TILE_ROWS = 4, TILE_COLUMNS = UR_VECTOR == 64 ? 4 : 2 };
+/* The tile of a result that is registers, and how much of the sum and of the result's columns a stretch takes: of what is
+ * packed, the rows of A for a tile take 4 KiB and stay in the first cache, B's up to 72 KiB go by from the second one. */
+enum { TILE_ROWS = 4, TILE_COLUMNS = UR_VECTOR == 64 ? 4 : 3, SUM_STRETCH = 1024 / UR_VECTOR, COLUMN_STRETCH = 72 };
 
 /* Distances of neighbours: of A along the result's rows and the sum, of B along the sum and the result's columns, of the
  * result along its rows and columns. */
@@ -27,22 +28,40 @@ typedef struct bmm_strides {
     size_t a_row, a_sum, b_sum, b_column, row, column;
 } bmm_strides;
 
-/* `count` <= LANES matrices of the batch, one in each lane. */
-INLINE void bmm_tile(size_t rows, size_t columns, size_t k, const real *a, const real *b, real *y, bmm_strides s,
-                     size_t count)
+/* The lanes below `count` of what lies at p. */
+INLINE vec load_lanes(const real *p, size_t count)
 {
-    vec sum[TILE_ROWS][TILE_COLUMNS] = {{{0}}};
+    return count == LANES ? load(p) : load_part(p, count);
+}
+
+INLINE void store_lanes(real *p, vec v, size_t count)
+{
+    if (count == LANES)
+        store(p, v);
+    else
+        store_part(p, v, count);
+}
+
+/* `count` <= LANES matrices of the batch, one in each lane; `add`: to what the result holds. A and B have all lanes
+ * where they are packed, else `lanes` = count. */
+INLINE void bmm_tile(size_t rows, size_t columns, size_t k, const real *a, const real *b, real *y, bmm_strides s,
+                     size_t lanes, size_t count, bool add)
+{
+    vec sum[TILE_ROWS][TILE_COLUMNS];
+    UNROLL
+    for (size_t i = 0; i < rows; i++) {
+        UNROLL
+        for (size_t j = 0; j < columns; j++)
+            sum[i][j] = add ? load_lanes(y + i * s.row + j * s.column, count) : (vec){0};
+    }
     for (size_t q = 0; q < k; q++) {
         vec b_q[TILE_COLUMNS];
         UNROLL
-        for (size_t j = 0; j < columns; j++) {
-            const real *p = b + q * s.b_sum + j * s.b_column;
-            b_q[j] = count == LANES ? load(p) : load_part(p, count);
-        }
+        for (size_t j = 0; j < columns; j++)
+            b_q[j] = load_lanes(b + q * s.b_sum + j * s.b_column, lanes);
         UNROLL
         for (size_t i = 0; i < rows; i++) {
-            const real *p = a + q * s.a_sum + i * s.a_row;
-            vec a_q = count == LANES ? load(p) : load_part(p, count);
+            vec a_q = load_lanes(a + q * s.a_sum + i * s.a_row, lanes);
             UNROLL
             for (size_t j = 0; j < columns; j++)
                 sum[i][j] += a_q * b_q[j];
@@ -52,26 +71,81 @@ INLINE void bmm_tile(size_t rows, size_t columns, size_t k, const real *a, const
     for (size_t i = 0; i < rows; i++) {
         UNROLL
         for (size_t j = 0; j < columns; j++)
-            store_part(y + i * s.row + j * s.column, sum[i][j], count);
+            store_lanes(y + i * s.row + j * s.column, sum[i][j], count);
     }
+}
+
+/* A vector times a matrix, a matrix times a vector, or few columns: each element of A is read so few times that it is
+ * read where it lies. */
+INLINE void bmm_thin(size_t m, size_t n, size_t k, const real *a, const real *b, real *y, bmm_strides s, size_t count)
+{
+    for (size_t i = 0, rows; i < m; i += rows) {
+        rows = m - i < TILE_ROWS ? 1 : TILE_ROWS;
+        for (size_t j = 0; j < n; j++) {
+            const real *a_i = a + i * s.a_row, *b_j = b + j * s.b_column;
+            real *y_ij = y + i * s.row + j * s.column;
+            if (rows > 1)
+                bmm_tile(TILE_ROWS, 1, k, a_i, b_j, y_ij, s, count, count, false);
+            else
+                bmm_tile(1, 1, k, a_i, b_j, y_ij, s, count, count, false);
+        }
+    }
+}
+
+/* `width` rows or columns over a stretch of the sum, side by side. */
+INLINE void bmm_pack(size_t width, size_t k, const real *from, size_t sum, size_t across, real *to, size_t count)
+{
+    for (size_t q = 0; q < k; q++)
+        for (size_t i = 0; i < width; i++, to += LANES)
+            store(to, load_lanes(from + q * sum + i * across, count));
+}
+
+/* Rows of the result times the packed panels of B, each TILE_COLUMNS wide but the last. */
+INLINE void bmm_panels(size_t rows, size_t n, size_t k, const real *a, const real *b, real *y, bmm_strides s,
+                       size_t count, bool add)
+{
+    s.a_row = LANES;
+    s.a_sum = rows * LANES;
+    s.b_column = LANES;
+    for (size_t j = 0, columns; j < n; j += columns, b += columns * k * LANES) {
+        columns = n - j < TILE_COLUMNS ? 1 : TILE_COLUMNS;
+        s.b_sum = columns * LANES;
+        real *y_j = y + j * s.column;
+        if (columns > 1)
+            bmm_tile(rows, TILE_COLUMNS, k, a, b, y_j, s, LANES, count, add);
+        else
+            bmm_tile(rows, 1, k, a, b, y_j, s, LANES, count, add);
+    }
+}
+
+/* The length of the next stretch of n: as few stretches as there can be, and about as long as each other. */
+INLINE size_t stretch(size_t n, size_t most)
+{
+    size_t stretches = (n + most - 1) / most;
+    return (n + stretches - 1) / stretches;
 }
 
 INLINE void bmm_lanes(size_t m, size_t n, size_t k, const real *a, const real *b, real *y, bmm_strides s, size_t count)
 {
-    for (size_t i = 0, rows; i < m; i += rows) {
-        rows = m - i < TILE_ROWS ? 1 : TILE_ROWS;
+    real packed_a[TILE_ROWS * SUM_STRETCH * LANE_COUNT], packed_b[COLUMN_STRETCH * SUM_STRETCH * LANE_COUNT];
+    for (size_t q = 0, sum; q < k; q += sum) {
+        sum = stretch(k - q, SUM_STRETCH);
         for (size_t j = 0, columns; j < n; j += columns) {
-            const real *a_i = a + i * s.a_row, *b_j = b + j * s.b_column;
-            real *y_ij = y + i * s.row + j * s.column;
-            columns = n - j < TILE_COLUMNS ? 1 : TILE_COLUMNS;
-            if (rows > 1 && columns > 1)
-                bmm_tile(TILE_ROWS, TILE_COLUMNS, k, a_i, b_j, y_ij, s, count);
-            else if (rows > 1)
-                bmm_tile(TILE_ROWS, 1, k, a_i, b_j, y_ij, s, count);
-            else if (columns > 1)
-                bmm_tile(1, TILE_COLUMNS, k, a_i, b_j, y_ij, s, count);
-            else
-                bmm_tile(1, 1, k, a_i, b_j, y_ij, s, count);
+            columns = stretch(n - j, COLUMN_STRETCH);
+            for (size_t p = 0, width; p < columns; p += width) {
+                width = columns - p < TILE_COLUMNS ? 1 : TILE_COLUMNS;
+                bmm_pack(width, sum, b + q * s.b_sum + (j + p) * s.b_column, s.b_sum, s.b_column,
+                         packed_b + p * sum * LANES, count);
+            }
+            for (size_t i = 0, rows; i < m; i += rows) {
+                rows = m - i < TILE_ROWS ? 1 : TILE_ROWS;
+                real *y_ij = y + i * s.row + j * s.column;
+                bmm_pack(rows, sum, a + q * s.a_sum + i * s.a_row, s.a_sum, s.a_row, packed_a, count);
+                if (rows > 1)
+                    bmm_panels(TILE_ROWS, columns, sum, packed_a, packed_b, y_ij, s, count, q > 0);
+                else
+                    bmm_panels(1, columns, sum, packed_a, packed_b, y_ij, s, count, q > 0);
+            }
         }
     }
 }
@@ -93,11 +167,18 @@ static void dense_bmm(const ur__dense_call *c)
         matmul(m, n, k, a, ta, b, tb, y);
         return;
     }
-    size_t l = 0;
-    for (; l + LANES <= batch; l += LANES)
-        bmm_lanes(m, n, k, a + l, b + l, y + l, s, LANES);
-    if (l < batch)
-        bmm_lanes(m, n, k, a + l, b + l, y + l, s, batch - l);
+    const bool thin = m < TILE_ROWS || n < TILE_COLUMNS;
+    for (size_t l = 0, count; l < batch; l += count) {
+        count = batch - l < LANES ? batch - l : LANES;
+        if (thin && count == LANES)
+            bmm_thin(m, n, k, a + l, b + l, y + l, s, LANES);
+        else if (thin)
+            bmm_thin(m, n, k, a + l, b + l, y + l, s, count);
+        else if (count == LANES)
+            bmm_lanes(m, n, k, a + l, b + l, y + l, s, LANES);
+        else
+            bmm_lanes(m, n, k, a + l, b + l, y + l, s, count);
+    }
 }
 
 static void dense_outer(const ur__dense_call *c)
@@ -277,6 +358,28 @@ static void dense_cumsum(const ur__dense_call *c)
                 add_to(r.inner, y, before);
             before = y;
         }
+    }
+}
+
+/* The exponents of a row stand one behind another, those that are 0 behind them. */
+static void dense_decay(const ur__dense_call *c)
+{
+    const size_t steps = size_at(c->out_shape, 0), batch = elements_from(c->out_shape, 2), row = steps * batch;
+    const real *a = (const real *)c->in[0], *b = (const real *)c->in[1], *w = (const real *)c->in[2];
+    real *y = (real *)c->out;
+    for (size_t t = 0; t < steps; t++, a += row, y += row) {
+        const size_t full = (t + 1) * batch;
+        for (size_t j = 0; j < full; j += batch) {
+            INDEPENDENT
+            for (size_t l = 0; l < batch; l++)
+                y[j + l] = b[t * batch + l] - b[j + l] + w[j + l];
+        }
+        for (size_t i = 0, n; i < full; i += n) {
+            n = full - i < UR__TILE ? full - i : UR__TILE;
+            map_exp(n, y + i, y + i, NULL, NULL, NULL);
+            map_mul(n, y + i, y + i, a + i, NULL, NULL);
+        }
+        memset(y + full, 0, (row - full) * sizeof *y);
     }
 }
 

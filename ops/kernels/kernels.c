@@ -238,6 +238,7 @@ const ur__kernels UR_TABLE = {
             [UR__MAX_OVER - UR__DENSE] = dense_max_over,
             [UR__NORM - UR__DENSE] = dense_norm,
             [UR__CUMSUM - UR__DENSE] = dense_cumsum,
+            [UR__DECAY - UR__DENSE] = dense_decay,
             [UR__SOFTMAX - UR__DENSE] = dense_softmax,
             [UR__LOG_SOFTMAX - UR__DENSE] = dense_log_softmax,
             [UR__SOFTMAX_CE - UR__DENSE] = dense_softmax_ce,
