@@ -439,6 +439,10 @@ START_TEST(contractions)
                                                    .ones = v % 7 == 0});
     one_contraction(t, &(contraction_case){130, 65, 33, 2, {12, 7, 9}, true, false}); /* outer products */
     one_contraction(t, &(contraction_case){65, 130, 20, 1, {30, 0, 19}, true, false});
+    one_contraction(t, &(contraction_case){7, 41, 9, 1, {40, 3, 0}, true, false}); /* one vector by many rows */
+    one_contraction(t, &(contraction_case){200, 7, 9, 1, {40, 3, 0}, false, false});
+    one_contraction(t, &(contraction_case){16, 88, 32, 2, {20, 0, 3}, false, false});
+    one_contraction(t, &(contraction_case){20, 20, 32, 2, {20, 2, 3}, true, false});
     one_contraction(t, &(contraction_case){70, 100, 900, 2, {1, 0, 1}, false, false}); /* steps in parts */
     one_contraction(t, &(contraction_case){3, 5, 9000, 1, {1, 1, 0}, true, false});
     one_contraction(t, &(contraction_case){1, 40, 5000, 2, {2, 1, 0}, true, true});

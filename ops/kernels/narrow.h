@@ -99,25 +99,6 @@ INLINE void narrow_panel(size_t vectors, size_t columns, size_t chains, bool par
     }
 }
 
-/* The sums of the lanes of `rows` vectors, a power of two: that of row r in lane r. */
-INLINE vec narrow_sums(size_t rows, vec *row)
-{
-    UNROLL
-    for (size_t half = rows / 2; half; half /= 2) {
-        UNROLL
-        for (size_t r = 0; r < half; r++) {
-            vec low, high;
-            zip(row[r], row[r + half], &low, &high);
-            row[r] = low + high;
-        }
-    }
-    vec sum = row[0];
-    UNROLL
-    for (size_t half = LANES / 2; half >= rows; half /= 2)
-        sum += swap(sum, half);
-    return sum;
-}
-
 /* Rows i.., `height` or as many as there are, and columns j.. by dot products. The first two are constants. */
 INLINE void narrow_dot(size_t height, size_t columns, const narrow *p, size_t i, size_t rows, size_t j)
 {
@@ -158,7 +139,7 @@ INLINE void narrow_dot(size_t height, size_t columns, const narrow *p, size_t i,
     }
     UNROLL
     for (size_t c = 0; c < columns; c++)
-        narrow_finish(p, i, rows, j + c, narrow_sums(height, sum[c]));
+        narrow_finish(p, i, rows, j + c, sums_of_lanes(height, sum[c]));
 }
 
 typedef void narrow_kernel(const narrow *p, size_t i, size_t rows, size_t j);
