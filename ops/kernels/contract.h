@@ -61,6 +61,12 @@ static bool chunk_next(const ur__contraction *c, size_t most, chunk *k)
     return true;
 }
 
+static void contract_nothing(const ur__contraction *c)
+{
+    for (size_t g = 0; g < c->matrices; g++)
+        memset(c->out[g], 0, c->rows * c->m * sizeof(real));
+}
+
 /* ---- small results: dot products */
 
 /* sum[r][s] += A[i+r] B[j+s] over a chunk, for the lanes of vectors; the sums have rows of `sum_stride` vectors. */
@@ -437,66 +443,117 @@ static void contract_by_outer(const ur__contraction *c, real *room)
         outer_out(room + g * each, swapped ? c->m : c->rows, swapped ? c->rows : c->m, swapped, (real *)c->out[g]);
 }
 
-/* ---- one column: the lanes go along B, whose rows follow each other without gaps, as those of A do */
+/* ---- one column: the rows of B follow each other without gaps, as those of A do, and are a panel as they lie */
 
-enum { ONE_ROWS = 4, ONE_VECTORS = 4 };
+/* Vectors of B and rows of A in a block, as for outer products, and steps in a chunk: what a panel reads stays in L1. */
+enum { ONE_VECTORS = OUTER_VECTORS, ONE_ROWS = 8, ONE_CHUNK = 192 };
 
-/* Rows i.. and columns j.. of result g; the last of the vectors has `last` lanes. The first two are constants of each
- * copy. */
-INLINE void one_block(size_t rows, size_t vectors, const ur__contraction *c, size_t g, size_t i, size_t j, size_t last)
+/* Rows i.. and columns j.. of result g over a chunk, added to what it holds where `add` is set; the last of the vectors
+ * has `last` lanes where `part` is set. The first three are constants of each copy. */
+INLINE void one_block(size_t vectors, size_t rows, bool part, const ur__contraction *c, const chunk *k, size_t g,
+                      size_t i, size_t j, size_t last, bool add)
 {
-    vec sum[ONE_ROWS][ONE_VECTORS] = {{{0}}};
-    for (const ur__stretch *t = c->stretch; t < c->stretch + c->stretches; t++)
-        for (size_t s = 0; s < t->steps; s++) {
-            if (t->columns && !t->columns[s])
-                continue;
-            const real *a = t->a ? (const real *)t->a + (ptrdiff_t)s * t->a_step + i : NULL;
-            const real *b = (const real *)t->b[g] + (ptrdiff_t)s * t->b_step[g] + j;
-            vec x[ONE_VECTORS];
-            UNROLL
-            for (size_t v = 0; v + 1 < vectors; v++)
-                x[v] = load(b + v * LANES);
-            b += (vectors - 1) * LANES;
-            x[vectors - 1] = last == LANES ? load(b) : load_part(b, last);
-            UNROLL
-            for (size_t r = 0; r < rows; r++) {
-                real scale = a ? a[r] : 1;
-                UNROLL
-                for (size_t v = 0; v < vectors; v++)
-                    sum[r][v] += scale * x[v];
-            }
-        }
-    for (size_t r = 0; r < rows; r++)
+    static const real one = 1;
+    const ur__stretch *t = k->stretch;
+    const ptrdiff_t a_step = t->a ? t->a_step : 0, b_step = t->b_step[g];
+    const real *a = t->a ? chunk_at(k, t->a, a_step, k->first) + i : &one;
+    const real *b = chunk_at(k, t->b[g], b_step, k->first) + j;
+    real *out = (real *)c->out[g] + i * c->m + j;
+    vec sum[ONE_ROWS][ONE_VECTORS];
+    UNROLL
+    for (size_t r = 0; r < rows; r++) {
+        UNROLL
         for (size_t v = 0; v < vectors; v++) {
-            real *out = (real *)c->out[g] + (i + r) * c->m + j + v * LANES;
-            if (v + 1 < vectors || last == LANES)
-                store(out, sum[r][v]);
-            else
-                store_part(out, sum[r][v], last);
+            const real *from = out + r * c->m + v * LANES;
+            sum[r][v] = !add ? (vec){0} : part && v + 1 == vectors ? load_part(from, last) : load(from);
         }
+    }
+    for (size_t s = k->first; s < k->end; s++, a += a_step, b += b_step) {
+        if (t->columns && !t->columns[s])
+            continue;
+        vec column[ONE_VECTORS];
+        UNROLL
+        for (size_t v = 0; v < vectors; v++)
+            column[v] = part && v + 1 == vectors ? load_part(b + v * LANES, last) : load(b + v * LANES);
+        UNROLL
+        for (size_t r = 0; r < rows; r++) {
+            UNROLL
+            for (size_t v = 0; v < vectors; v++)
+                sum[r][v] += a[r] * column[v];
+        }
+    }
+    UNROLL
+    for (size_t r = 0; r < rows; r++) {
+        UNROLL
+        for (size_t v = 0; v < vectors; v++)
+            if (part && v + 1 == vectors)
+                store_part(out + r * c->m + v * LANES, sum[r][v], last);
+            else
+                store(out + r * c->m + v * LANES, sum[r][v]);
+    }
 }
 
-/* All rows for the columns j.., `columns` of them. */
-INLINE void one_panel(size_t vectors, const ur__contraction *c, size_t g, size_t j, size_t columns)
+typedef void one_kernel(const ur__contraction *c, const chunk *k, size_t g, size_t i, size_t j, size_t last, bool add);
+
+#define ONE(vectors, rows, part)                                                                                       \
+    static void one_##vectors##x##rows##_##part(const ur__contraction *c, const chunk *k, size_t g, size_t i,          \
+                                                size_t j, size_t last, bool add)                                       \
+    {                                                                                                                  \
+        one_block(vectors, rows, part, c, k, g, i, j, last, add);                                                      \
+    }
+#define ONES(vectors, rows) ONE(vectors, rows, 0) ONE(vectors, rows, 1)
+#define ONE_ENTRY(vectors, rows)                                                                                       \
+    {                                                                                                                  \
+        one_##vectors##x##rows##_0, one_##vectors##x##rows##_1                                                         \
+    }
+ONES(1, 1)
+ONES(1, 2)
+ONES(1, 4)
+ONES(1, 8)
+ONES(2, 1)
+ONES(2, 2)
+ONES(2, 4)
+ONES(3, 1)
+ONES(3, 2)
+ONES(3, 4)
+#if UR_VECTOR == 64
+ONES(4, 1)
+ONES(4, 2)
+ONES(4, 4)
+#endif
+
+/* By vectors, the logarithm of the rows, and whether the last vector is a part. */
+static one_kernel *const one_kernels[ONE_VECTORS + 1][4][2] = {
+    [1] = {ONE_ENTRY(1, 1), ONE_ENTRY(1, 2), ONE_ENTRY(1, 4), ONE_ENTRY(1, 8)},
+    [2] = {ONE_ENTRY(2, 1), ONE_ENTRY(2, 2), ONE_ENTRY(2, 4)},
+    [3] = {ONE_ENTRY(3, 1), ONE_ENTRY(3, 2), ONE_ENTRY(3, 4)},
+#if UR_VECTOR == 64
+    [4] = {ONE_ENTRY(4, 1), ONE_ENTRY(4, 2), ONE_ENTRY(4, 4)},
+#endif
+};
+
+/* All rows for the columns j.. of a panel. */
+static void one_panel(const ur__contraction *c, const chunk *k, size_t g, size_t j, size_t vectors, bool add)
 {
-    size_t last = columns - (vectors - 1) * LANES, i = 0;
-    for (; i + ONE_ROWS <= c->rows; i += ONE_ROWS)
-        one_block(ONE_ROWS, vectors, c, g, i, j, last);
-    for (; i < c->rows; i++)
-        one_block(1, vectors, c, g, i, j, last);
+    const size_t left = c->m - j - (vectors - 1) * LANES, last = left < LANES ? left : LANES;
+    for (size_t i = 0, log = vectors == 1 ? 3 : 2; i < c->rows; i += (size_t)1 << log) {
+        while ((size_t)1 << log > c->rows - i)
+            log--;
+        one_kernels[vectors][log][last < LANES](c, k, g, i, j, last, add);
+    }
 }
 
 static void contract_one(const ur__contraction *c)
 {
-    for (size_t g = 0; g < c->matrices; g++) {
-        size_t j = 0;
-        for (; j + ONE_VECTORS * LANES <= c->m; j += ONE_VECTORS * LANES)
-            one_panel(ONE_VECTORS, c, g, j, ONE_VECTORS * LANES);
-        for (; j + 2 * LANES <= c->m; j += 2 * LANES)
-            one_panel(2, c, g, j, 2 * LANES);
-        for (; j < c->m; j += LANES)
-            one_panel(1, c, g, j, c->m - j < LANES ? c->m - j : LANES);
-    }
+    bool add = false;
+    for (chunk k = {0}; chunk_next(c, ONE_CHUNK * LANES, &k); add = true)
+        for (size_t g = 0; g < c->matrices; g++)
+            for (size_t j = 0, vectors; j < c->m; j += vectors * LANES) {
+                vectors = part_of((c->m - j + LANES - 1) / LANES, ONE_VECTORS);
+                one_panel(c, &k, g, j, vectors, add);
+            }
+    if (!add)
+        contract_nothing(c);
 }
 
 /* ---- which way */
@@ -537,10 +594,9 @@ static size_t contraction_room(const ur__contraction *c)
 
 static void contract(const ur__contraction *c, void *room)
 {
-    if (!c->stretches) {
-        for (size_t g = 0; g < c->matrices; g++)
-            memset(c->out[g], 0, c->rows * c->m * sizeof(real));
-    } else if (has_one_column(c))
+    if (!c->stretches)
+        contract_nothing(c);
+    else if (has_one_column(c))
         contract_one(c);
     else if (!c->stretch->a)
         contract_rows(c);

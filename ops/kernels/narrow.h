@@ -111,9 +111,10 @@ INLINE void narrow_dot(size_t height, size_t columns, const narrow *p, size_t i,
     }
     for (const ur__term *t = p->term; t < p->term + p->terms; t++) {
         const real *a[LANES], *x = (const real *)t->x + j * t->x_stride;
+        a[0] = (const real *)t->a + i * t->a_stride;
         UNROLL
-        for (size_t r = 0; r < height; r++)
-            a[r] = (const real *)t->a + (i + (r < rows ? r : rows - 1)) * t->a_stride;
+        for (size_t r = 1; r < height; r++)
+            a[r] = a[r - 1] + (r < rows ? t->a_stride : 0);
         size_t q = 0, x_stride = t->x_stride;
 #define STEP(load_at)                                                                                                  \
     vec column[NARROW_COLUMNS];                                                                                        \
