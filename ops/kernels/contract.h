@@ -570,26 +570,34 @@ static bool has_one_column(const ur__contraction *c)
 }
 
 /* Which way is the faster: multiply-adds for a column, what they are in vain included; the numbers were found by timing.
- * A step costs dots about a vector more than it has. Six multiply-adds are the transposition of an element. A panel of a
- * single vector reads as many elements as it has multiply-adds. */
-static bool by_dots(const ur__contraction *c)
+ * Six multiply-adds are the transposition of an element. A panel of a single vector reads as many elements as it has
+ * multiply-adds. Dots have `share` times those that are wanted. */
+static bool dots_are_faster(const ur__contraction *c, double share)
 {
     const bool swapped = transposes_a(c);
     const size_t width = whole_vectors(swapped ? c->rows : c->m), others = swapped ? c->m : c->rows;
-    const double dots = (double)(c->rows * c->m) * (1.2 * (double)whole_vectors(c->n) + (double)LANES) / (double)c->n;
     const double transposition = swapped ? 6 / (double)c->matrices : 6;
     const double outer = (double)width * ((double)others + transposition) * (width == LANES ? 1.4 : 1.06);
-    return dots <= outer;
+    return share * (double)(c->rows * c->m) <= outer;
 }
 
+static const double least_share = 1.2;
+
+/* A step costs dots about a vector more than it has. */
+static bool by_dots(const ur__contraction *c)
+{
+    return dots_are_faster(c, (least_share * (double)whole_vectors(c->n) + (double)LANES) / (double)c->n);
+}
+
+/* For either way, if fewer columns than c->n or more could be by dots: the last block of a batch has the room of others. */
 static size_t contraction_room(const ur__contraction *c)
 {
     if (!c->stretches || !c->stretch->a)
         return 0;
-    size_t elements = by_dots(c) ? c->matrices * c->rows * c->m * LANES
-                                 : c->matrices * outer_sums(c) +
-                                       whole_vectors(transposes_a(c) ? c->rows : c->m) * (OUTER_CHUNK + LANES);
-    return elements * sizeof(real);
+    size_t dots = dots_are_faster(c, least_share) ? c->matrices * c->rows * c->m * LANES : 0;
+    size_t outer =
+        c->matrices * outer_sums(c) + whole_vectors(transposes_a(c) ? c->rows : c->m) * (OUTER_CHUNK + LANES);
+    return (dots > outer ? dots : outer) * sizeof(real);
 }
 
 static void contract(const ur__contraction *c, void *room)
