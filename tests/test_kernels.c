@@ -393,7 +393,7 @@ static void assert_contraction(table t, const contraction_run *r, size_t g)
 
 static void one_contraction(table t, const contraction_case *q)
 {
-    contraction_run r = {.q = q, .rows = q->ones ? 1 : q->rows, .stride = q->n + 3};
+    contraction_run r = {.q = q, .rows = q->ones ? 1 : q->rows, .stride = q->n == 1 ? 1 : q->n + 3};
     snprintf(r.what, sizeof r.what, "contraction [%zu,%zu] over %zu columns", r.rows, q->m, q->n);
     for (size_t s = 0; s < STRETCHES; s++)
         r.steps += q->steps[s];
@@ -445,6 +445,9 @@ START_TEST(contractions)
     one_contraction(t, &(contraction_case){200, 7, 9, 1, {40, 3, 0}, false, false});
     one_contraction(t, &(contraction_case){16, 88, 32, 2, {20, 0, 3}, false, false});
     one_contraction(t, &(contraction_case){20, 20, 32, 2, {20, 2, 3}, true, false});
+    one_contraction(t, &(contraction_case){15, 61, 1, 2, {200, 3, 190}, false, false}); /* one column, in chunks */
+    one_contraction(t, &(contraction_case){7, 8, 1, 1, {0, 0, 0}, false, false});
+    one_contraction(t, &(contraction_case){1, 21, 1, 2, {2, 250, 0}, true, true});
     one_contraction(t, &(contraction_case){70, 100, 900, 2, {1, 0, 1}, false, false}); /* steps in parts */
     one_contraction(t, &(contraction_case){3, 5, 9000, 1, {1, 1, 0}, true, false});
     one_contraction(t, &(contraction_case){1, 40, 5000, 2, {2, 1, 0}, true, true});
