@@ -150,7 +150,7 @@ typedef struct ur__kernels {
                     void *c, size_t c_stride);
     void (*product_narrow)(size_t m, size_t n, size_t terms, const ur__term *term, const void *bias, bool add, void *c,
                            size_t c_stride);
-    /* `room` is contraction_room(c) bytes, 64-byte aligned. */
+    /* `room` is contraction_room(c) bytes, 64-byte aligned; it does for fewer columns too. */
     size_t (*contraction_room)(const ur__contraction *c);
     void (*contract)(const ur__contraction *c, void *room);
     /* C[m,n] = op(A) op(B), op(A) being [m,k]; A and B are stored transposed where the flags say so. */

@@ -1,17 +1,19 @@
 /* contract.h - gradients of weights: out[i,j] = sum over steps and columns of A[i] B[j], rows of A and B along the columns.
  *
- * Two ways. Small results: dot products, the sums of a block of rows of A by rows of B being vectors that stay lanes
- * until the very end; between chunks they lie in the room. Large results: the transpose of one operand is written to
- * panels, chunk by chunk, and its rows are scaled by single elements of the other, which is read as it lies.
+ * Two ways. Dot products: the sums of a block of rows of A by rows of B are vectors that stay lanes until the very end;
+ * between chunks they lie in the room. Outer products: the transpose of one operand is written to panels, chunk by
+ * chunk, and its rows are scaled by single elements of the other, which is read as it lies. Dots are for small results
+ * and for sides that would leave a panel half empty.
  * A chunk is columns of several steps, or of a part of one: so many that the sums, loaded and stored once a chunk, cost
- * little; for outer products so few that a transposed panel stays in L2 (384 x 64 floats are 96 KiB). */
+ * little, and so few that rows read again and again, and a transposed panel (256 x 24 floats are 24 KiB), stay in L1. */
 
-enum { DOT_CHUNK = 4096, OUTER_CHUNK = 384 };
+enum { DOT_CHUNK = 512, OUTER_CHUNK = 256 };
 
+/* With 32 registers a block has up to 24 sums, with 16 it has 12. */
 #if UR_VECTOR == 64
-enum { DOT_A = 4, DOT_B = 6, OUTER_ROWS = 6, OUTER_VECTORS = 4 };
+enum { DOT_A = 4, DOT_B = 6, OUTER_VECTORS = 4 };
 #else
-enum { DOT_A = 3, DOT_B = 3, OUTER_ROWS = 6, OUTER_VECTORS = 2 };
+enum { DOT_A = 4, DOT_B = 3, OUTER_VECTORS = 3 };
 #endif
 
 /* A chunk of a stretch: steps first..end-1, of each the columns from..to-1 as far as they are active. */
@@ -59,6 +61,12 @@ static bool chunk_next(const ur__contraction *c, size_t most, chunk *k)
     return true;
 }
 
+static void contract_nothing(const ur__contraction *c)
+{
+    for (size_t g = 0; g < c->matrices; g++)
+        memset(c->out[g], 0, c->rows * c->m * sizeof(real));
+}
+
 /* ---- small results: dot products */
 
 /* sum[r][s] += A[i+r] B[j+s] over a chunk, for the lanes of vectors; the sums have rows of `sum_stride` vectors. */
@@ -72,10 +80,12 @@ INLINE void dot_block(size_t rows, size_t others, const chunk *k, size_t g, size
         UNROLL
     for (size_t s = 0; s < others; s++)
         sum[r][s] = load(sums + (r * sum_stride + s) * LANES);
-    for (size_t t = k->first; t < k->end; t++) {
+    const ptrdiff_t a_step = k->stretch->a_step, b_step = k->stretch->b_step[g];
+    const real *a_start = chunk_at(k, k->stretch->a, a_step, k->first) + i * a_stride;
+    const real *b_start = chunk_at(k, k->stretch->b[g], b_step, k->first) + j * b_stride;
+    for (size_t t = k->first; t < k->end; t++, a_start += a_step, b_start += b_step) {
         size_t count = chunk_columns(k, t);
-        const real *a = chunk_at(k, k->stretch->a, k->stretch->a_step, t) + i * a_stride;
-        const real *b = chunk_at(k, k->stretch->b[g], k->stretch->b_step[g], t) + j * b_stride;
+        const real *a = a_start, *b = b_start;
         for (; count >= LANES; count -= LANES, a += LANES, b += LANES) {
             vec column[DOT_B];
             UNROLL
@@ -117,50 +127,49 @@ typedef void dot_kernel(const chunk *k, size_t g, size_t i, size_t j, real *sums
     {                                                                                                                  \
         dot_block(rows, others, k, g, i, j, sums, sum_stride);                                                         \
     }
-DOT(1, 1)
-DOT(1, 2)
-DOT(1, 3)
-DOT(2, 1)
-DOT(2, 2)
-DOT(2, 3)
-DOT(3, 1)
-DOT(3, 2)
-DOT(3, 3)
+#define DOTS_OF(others) DOT(1, others) DOT(2, others) DOT(3, others) DOT(4, others)
+#define DOT_ENTRY(others)                                                                                              \
+    {                                                                                                                  \
+        NULL, dot_1x##others, dot_2x##others, dot_3x##others, dot_4x##others                                           \
+    }
+DOTS_OF(1)
+DOTS_OF(2)
+DOTS_OF(3)
 #if UR_VECTOR == 64
-DOT(1, 4)
-DOT(1, 5)
-DOT(1, 6)
-DOT(2, 4)
-DOT(2, 5)
-DOT(2, 6)
-DOT(3, 4)
-DOT(3, 5)
-DOT(3, 6)
-DOT(4, 1)
-DOT(4, 2)
-DOT(4, 3)
-DOT(4, 4)
-DOT(4, 5)
-DOT(4, 6)
-static dot_kernel *const dot_kernels[DOT_A + 1][DOT_B + 1] = {
-    [1] = {NULL, dot_1x1, dot_1x2, dot_1x3, dot_1x4, dot_1x5, dot_1x6},
-    [2] = {NULL, dot_2x1, dot_2x2, dot_2x3, dot_2x4, dot_2x5, dot_2x6},
-    [3] = {NULL, dot_3x1, dot_3x2, dot_3x3, dot_3x4, dot_3x5, dot_3x6},
-    [4] = {NULL, dot_4x1, dot_4x2, dot_4x3, dot_4x4, dot_4x5, dot_4x6},
-};
-#else
-static dot_kernel *const dot_kernels[DOT_A + 1][DOT_B + 1] = {
-    [1] = {NULL, dot_1x1, dot_1x2, dot_1x3},
-    [2] = {NULL, dot_2x1, dot_2x2, dot_2x3},
-    [3] = {NULL, dot_3x1, dot_3x2, dot_3x3},
-};
+DOTS_OF(4)
+DOTS_OF(5)
+DOTS_OF(6)
 #endif
+
+/* By rows of B and of A. */
+static dot_kernel *const dot_kernels[DOT_B + 1][DOT_A + 1] = {
+    {NULL},       DOT_ENTRY(1), DOT_ENTRY(2), DOT_ENTRY(3),
+#if UR_VECTOR == 64
+    DOT_ENTRY(4), DOT_ENTRY(5), DOT_ENTRY(6),
+#endif
+};
 
 /* The parts of a length, equal but for one, that are at most `most`. */
 static inline size_t part_of(size_t left, size_t most)
 {
     size_t parts = (left + most - 1) / most;
     return (left + parts - 1) / parts;
+}
+
+/* out[i] = the sum of the lanes of sum i. */
+static void dot_out(size_t elements, const real *sums, real *out)
+{
+    for (size_t i = 0; i < elements; i += LANES) {
+        const size_t count = elements - i < LANES ? elements - i : LANES;
+        vec sum[LANES];
+        for (size_t l = 0; l < LANES; l++)
+            sum[l] = load(sums + (i + (l < count ? l : 0)) * LANES);
+        const vec total = sums_of_lanes(LANES, sum);
+        if (count == LANES)
+            store(out + i, total);
+        else
+            store_part(out + i, total, count);
+    }
 }
 
 static void contract_by_dots(const ur__contraction *c, real *room)
@@ -173,39 +182,55 @@ static void contract_by_dots(const ur__contraction *c, real *room)
                 others = part_of(c->m - j, DOT_B);
                 for (size_t i = 0, rows; i < c->rows; i += rows) {
                     rows = part_of(c->rows - i, DOT_A);
-                    dot_kernels[rows][others](&k, g, i, j, room + (g * elements + i * c->m + j) * LANES, c->m);
+                    dot_kernels[others][rows](&k, g, i, j, room + (g * elements + i * c->m + j) * LANES, c->m);
                 }
             }
     for (size_t g = 0; g < c->matrices; g++)
-        for (size_t i = 0; i < elements; i++)
-            ((real *)c->out[g])[i] = sum_lanes(load(room + (g * elements + i) * LANES));
+        dot_out(elements, room + g * elements * LANES, (real *)c->out[g]);
 }
 
 /* ---- row sums: A is a row of ones */
 
+enum { SUM_ROWS = 8 }; /* at once: chains enough to keep the adders busy */
+
+/* Rows j.. of B_g, `rows` of them, a constant. */
+INLINE void row_sums(size_t rows, const ur__contraction *c, size_t g, size_t j)
+{
+    vec sum[SUM_ROWS] = {{0}};
+    for (size_t q = 0; q < c->stretches; q++) {
+        const chunk all = {.stretch = &c->stretch[q], .to = c->n};
+        const size_t stride = all.stretch->b_stride[g];
+        for (size_t s = 0; s < all.stretch->steps; s++) {
+            const real *b = chunk_at(&all, all.stretch->b[g], all.stretch->b_step[g], s) + j * stride;
+            size_t count = chunk_columns(&all, s);
+            for (; count >= LANES; count -= LANES, b += LANES) {
+                UNROLL
+                for (size_t r = 0; r < rows; r++)
+                    sum[r] += load(b + r * stride);
+            }
+            if (count) {
+                UNROLL
+                for (size_t r = 0; r < rows; r++)
+                    sum[r] += load_part(b + r * stride, count);
+            }
+        }
+    }
+    UNROLL
+    for (size_t r = 0; r < rows; r++)
+        ((real *)c->out[g])[j + r] = sum_lanes(sum[r]);
+}
+
 static void contract_rows(const ur__contraction *c)
 {
-    for (size_t g = 0; g < c->matrices; g++)
-        for (size_t j = 0; j < c->m; j++) {
-            vec sum[2] = {{0}, {0}};
-            for (chunk k = {0}; chunk_next(c, DOT_CHUNK, &k);)
-                for (size_t s = k.first; s < k.end; s++) {
-                    const real *b = chunk_at(&k, k.stretch->b[g], k.stretch->b_step[g], s) + j * k.stretch->b_stride[g];
-                    size_t count = chunk_columns(&k, s);
-                    for (; count >= 2 * LANES; count -= 2 * LANES, b += 2 * LANES) {
-                        sum[0] += load(b);
-                        sum[1] += load(b + LANES);
-                    }
-                    if (count >= LANES) {
-                        sum[0] += load(b);
-                        b += LANES;
-                        count -= LANES;
-                    }
-                    if (count)
-                        sum[1] += load_part(b, count);
-                }
-            ((real *)c->out[g])[j] = sum_lanes(sum[0] + sum[1]);
-        }
+    for (size_t g = 0; g < c->matrices; g++) {
+        size_t j = 0;
+        for (; j + SUM_ROWS <= c->m; j += SUM_ROWS)
+            row_sums(SUM_ROWS, c, g, j);
+        for (; j + SUM_ROWS / 2 <= c->m; j += SUM_ROWS / 2)
+            row_sums(SUM_ROWS / 2, c, g, j);
+        for (; j < c->m; j++)
+            row_sums(1, c, g, j);
+    }
 }
 
 /* ---- large results: outer products with a transposed operand */
@@ -217,17 +242,23 @@ typedef struct side {
     ptrdiff_t step;
 } side;
 
-enum { OUTER_WIDTH = OUTER_VECTORS * LANES };
+/* Rows of A in a block, by the vectors of a panel of B. */
+enum { OUTER_ROWS = 12 };
+#if UR_VECTOR == 64
+static const unsigned char outer_rows[OUTER_VECTORS + 1] = {0, 12, 12, 8, 6};
+#else
+static const unsigned char outer_rows[OUTER_VECTORS + 1] = {0, 12, 6, 4};
+#endif
 
 static size_t whole_vectors(size_t n)
 {
     return (n + LANES - 1) / LANES * LANES;
 }
 
-/* The rows of the panel that begins with row j of `rows`. */
-static size_t panel_rows(size_t rows, size_t j)
+/* The width of the panel that begins where `left` rows are left: whole vectors, all panels as even as can be. */
+static size_t panel_width(size_t left)
 {
-    return rows - j < OUTER_WIDTH ? rows - j : OUTER_WIDTH;
+    return part_of((left + LANES - 1) / LANES, OUTER_VECTORS) * LANES;
 }
 
 /* The transpose of `columns` columns, at most LANES, of the first LANES of `rows` rows; missing rows are 0. The rows of
@@ -247,12 +278,13 @@ INLINE void outer_square(const real *from, size_t stride, size_t rows, size_t co
         store(to + l * width, row[l]);
 }
 
-/* The transpose of rows 0..rows-1 of a chunk: panels of OUTER_WIDTH of its rows, the last of as many vectors as it needs,
- * [panel][column][row]. Columns of all steps follow each other, `columns` in all. What is missing to a vector is 0. */
+/* The transpose of rows 0..rows-1 of a chunk: panels of its rows, [panel][column][row]. Columns of all steps follow each
+ * other, `columns` in all. What is missing to a vector is 0. */
 static void outer_transpose(const chunk *k, const side *b, size_t columns, real *to)
 {
-    for (size_t j = 0; j < b->rows; j += OUTER_WIDTH) {
-        size_t left = panel_rows(b->rows, j), width = whole_vectors(left);
+    for (size_t j = 0, width; j < b->rows; j += width) {
+        size_t left = b->rows - j;
+        width = panel_width(left);
         real *column = to + j * columns;
         for (size_t s = k->first; s < k->end; s++) {
             const real *from = chunk_at(k, b->at, b->step, s) + j * b->stride;
@@ -276,9 +308,10 @@ INLINE void outer_block(size_t rows, size_t vectors, const chunk *k, const side 
         UNROLL
     for (size_t v = 0; v < vectors; v++)
         sum[r][v] = load(sums + (r * vectors + v) * LANES);
-    for (size_t s = k->first; s < k->end; s++) {
-        size_t count = chunk_columns(k, s);
-        for (const real *row = chunk_at(k, a->at, a->step, s) + i * stride; count; count--, row++) {
+    const real *start = chunk_at(k, a->at, a->step, k->first) + i * stride;
+    for (size_t s = k->first; s < k->end; s++, start += a->step) {
+        const real *row = start;
+        for (size_t count = chunk_columns(k, s); count; count--, row++) {
             vec column[OUTER_VECTORS];
             UNROLL
             for (size_t v = 0; v < vectors; v++)
@@ -302,35 +335,40 @@ INLINE void outer_block(size_t rows, size_t vectors, const chunk *k, const side 
 
 typedef void outer_kernel(const chunk *k, const side *a, size_t i, const real *panel, real *sums);
 
-#define OUTER(rows, vectors)                                                                                           \
-    static void outer_##rows##x##vectors(const chunk *k, const side *a, size_t i, const real *panel, real *sums)       \
+#define OUTER(vectors, rows)                                                                                           \
+    static void outer_##vectors##x##rows(const chunk *k, const side *a, size_t i, const real *panel, real *sums)       \
     {                                                                                                                  \
         outer_block(rows, vectors, k, a, i, panel, sums);                                                              \
     }
-#define OUTERS(vectors)                                                                                                \
-    OUTER(1, vectors)                                                                                                  \
-    OUTER(2, vectors)                                                                                                  \
-    OUTER(3, vectors)                                                                                                  \
-    OUTER(4, vectors)                                                                                                  \
-    OUTER(5, vectors)                                                                                                  \
-    OUTER(6, vectors)
-OUTERS(1)
-OUTERS(2)
+#define OUTER_TO_4(v) OUTER(v, 1) OUTER(v, 2) OUTER(v, 3) OUTER(v, 4)
+#define OUTER_TO_6(v) OUTER_TO_4(v) OUTER(v, 5) OUTER(v, 6)
+#define OUTER_TO_8(v) OUTER_TO_6(v) OUTER(v, 7) OUTER(v, 8)
+#define OUTER_TO_12(v) OUTER_TO_8(v) OUTER(v, 9) OUTER(v, 10) OUTER(v, 11) OUTER(v, 12)
+#define ENTRY_TO_4(v) NULL, outer_##v##x1, outer_##v##x2, outer_##v##x3, outer_##v##x4
+#define ENTRY_TO_6(v) ENTRY_TO_4(v), outer_##v##x5, outer_##v##x6
+#define ENTRY_TO_8(v) ENTRY_TO_6(v), outer_##v##x7, outer_##v##x8
+#define ENTRY_TO_12(v) ENTRY_TO_8(v), outer_##v##x9, outer_##v##x10, outer_##v##x11, outer_##v##x12
+
+OUTER_TO_12(1)
 #if UR_VECTOR == 64
-OUTERS(3)
-OUTERS(4)
-#define OUTER_ENTRY(rows)                                                                                              \
-    {                                                                                                                  \
-        NULL, outer_##rows##x1, outer_##rows##x2, outer_##rows##x3, outer_##rows##x4                                   \
-    }
+OUTER_TO_12(2)
+OUTER_TO_8(3)
+OUTER_TO_6(4)
 #else
-#define OUTER_ENTRY(rows)                                                                                              \
-    {                                                                                                                  \
-        NULL, outer_##rows##x1, outer_##rows##x2                                                                       \
-    }
+OUTER_TO_6(2)
+OUTER_TO_4(3)
 #endif
-static outer_kernel *const outer_kernels[OUTER_ROWS + 1][OUTER_VECTORS + 1] = {
-    {NULL}, OUTER_ENTRY(1), OUTER_ENTRY(2), OUTER_ENTRY(3), OUTER_ENTRY(4), OUTER_ENTRY(5), OUTER_ENTRY(6),
+
+/* By vectors and rows. */
+static outer_kernel *const outer_kernels[OUTER_VECTORS + 1][OUTER_ROWS + 1] = {
+#if UR_VECTOR == 64
+    {NULL}, {ENTRY_TO_12(1)}, {ENTRY_TO_12(2)}, {ENTRY_TO_8(3)}, {ENTRY_TO_6(4)},
+#else
+    {NULL},
+    {ENTRY_TO_12(1)},
+    {ENTRY_TO_6(2)},
+    {ENTRY_TO_4(3)},
+#endif
 };
 
 /* sums += A B^T over a chunk, for the transposed B. The sums lie as [panel][row of A][row of B in the panel]. Blocks of rows
@@ -338,15 +376,15 @@ static outer_kernel *const outer_kernels[OUTER_ROWS + 1][OUTER_VECTORS + 1] = {
 static void outer_chunk(const chunk *k, const side *a, size_t b_rows, size_t columns, const real *transposed,
                         real *sums)
 {
-    enum { BLOCK = 32 * OUTER_ROWS };
+    enum { BLOCK = 192 };
     for (size_t first = 0; first < a->rows; first += BLOCK) {
         size_t end = first + BLOCK < a->rows ? first + BLOCK : a->rows;
-        for (size_t j = 0; j < b_rows; j += OUTER_WIDTH) {
-            size_t vectors = whole_vectors(panel_rows(b_rows, j)) / LANES;
+        for (size_t j = 0, width; j < b_rows; j += width) {
+            width = panel_width(b_rows - j);
+            const size_t vectors = width / LANES;
             for (size_t i = first, rows; i < end; i += rows) {
-                rows = part_of(end - i, OUTER_ROWS);
-                outer_kernels[rows][vectors](k, a, i, transposed + j * columns,
-                                             sums + j * a->rows + i * vectors * LANES);
+                rows = part_of(end - i, outer_rows[vectors]);
+                outer_kernels[vectors][rows](k, a, i, transposed + j * columns, sums + j * a->rows + i * width);
             }
         }
     }
@@ -355,8 +393,9 @@ static void outer_chunk(const chunk *k, const side *a, size_t b_rows, size_t col
 /* out = the sums, whose rows are rows of `out`, or its columns where `swapped`. */
 static void outer_out(const real *sums, size_t a_rows, size_t b_rows, bool swapped, real *out)
 {
-    for (size_t j = 0; j < b_rows; j += OUTER_WIDTH) {
-        size_t left = panel_rows(b_rows, j), width = whole_vectors(left);
+    for (size_t j = 0, width; j < b_rows; j += width) {
+        width = panel_width(b_rows - j);
+        const size_t left = b_rows - j < width ? b_rows - j : width;
         for (size_t i = 0; i < a_rows; i++) {
             const real *row = sums + j * a_rows + i * width;
             if (swapped)
@@ -404,66 +443,117 @@ static void contract_by_outer(const ur__contraction *c, real *room)
         outer_out(room + g * each, swapped ? c->m : c->rows, swapped ? c->rows : c->m, swapped, (real *)c->out[g]);
 }
 
-/* ---- one column: the lanes go along B, whose rows follow each other without gaps, as those of A do */
+/* ---- one column: the rows of B follow each other without gaps, as those of A do, and are a panel as they lie */
 
-enum { ONE_ROWS = 4, ONE_VECTORS = 4 };
+/* Vectors of B and rows of A in a block, as for outer products, and steps in a chunk: what a panel reads stays in L1. */
+enum { ONE_VECTORS = OUTER_VECTORS, ONE_ROWS = 8, ONE_CHUNK = 192 };
 
-/* Rows i.. and columns j.. of result g; the last of the vectors has `last` lanes. The first two are constants of each
- * copy. */
-INLINE void one_block(size_t rows, size_t vectors, const ur__contraction *c, size_t g, size_t i, size_t j, size_t last)
+/* Rows i.. and columns j.. of result g over a chunk, added to what it holds where `add` is set; the last of the vectors
+ * has `last` lanes where `part` is set. The first three are constants of each copy. */
+INLINE void one_block(size_t vectors, size_t rows, bool part, const ur__contraction *c, const chunk *k, size_t g,
+                      size_t i, size_t j, size_t last, bool add)
 {
-    vec sum[ONE_ROWS][ONE_VECTORS] = {{{0}}};
-    for (const ur__stretch *t = c->stretch; t < c->stretch + c->stretches; t++)
-        for (size_t s = 0; s < t->steps; s++) {
-            if (t->columns && !t->columns[s])
-                continue;
-            const real *a = t->a ? (const real *)t->a + (ptrdiff_t)s * t->a_step + i : NULL;
-            const real *b = (const real *)t->b[g] + (ptrdiff_t)s * t->b_step[g] + j;
-            vec x[ONE_VECTORS];
-            UNROLL
-            for (size_t v = 0; v + 1 < vectors; v++)
-                x[v] = load(b + v * LANES);
-            b += (vectors - 1) * LANES;
-            x[vectors - 1] = last == LANES ? load(b) : load_part(b, last);
-            UNROLL
-            for (size_t r = 0; r < rows; r++) {
-                real scale = a ? a[r] : 1;
-                UNROLL
-                for (size_t v = 0; v < vectors; v++)
-                    sum[r][v] += scale * x[v];
-            }
-        }
-    for (size_t r = 0; r < rows; r++)
+    static const real one = 1;
+    const ur__stretch *t = k->stretch;
+    const ptrdiff_t a_step = t->a ? t->a_step : 0, b_step = t->b_step[g];
+    const real *a = t->a ? chunk_at(k, t->a, a_step, k->first) + i : &one;
+    const real *b = chunk_at(k, t->b[g], b_step, k->first) + j;
+    real *out = (real *)c->out[g] + i * c->m + j;
+    vec sum[ONE_ROWS][ONE_VECTORS];
+    UNROLL
+    for (size_t r = 0; r < rows; r++) {
+        UNROLL
         for (size_t v = 0; v < vectors; v++) {
-            real *out = (real *)c->out[g] + (i + r) * c->m + j + v * LANES;
-            if (v + 1 < vectors || last == LANES)
-                store(out, sum[r][v]);
-            else
-                store_part(out, sum[r][v], last);
+            const real *from = out + r * c->m + v * LANES;
+            sum[r][v] = !add ? (vec){0} : part && v + 1 == vectors ? load_part(from, last) : load(from);
         }
+    }
+    for (size_t s = k->first; s < k->end; s++, a += a_step, b += b_step) {
+        if (t->columns && !t->columns[s])
+            continue;
+        vec column[ONE_VECTORS];
+        UNROLL
+        for (size_t v = 0; v < vectors; v++)
+            column[v] = part && v + 1 == vectors ? load_part(b + v * LANES, last) : load(b + v * LANES);
+        UNROLL
+        for (size_t r = 0; r < rows; r++) {
+            UNROLL
+            for (size_t v = 0; v < vectors; v++)
+                sum[r][v] += a[r] * column[v];
+        }
+    }
+    UNROLL
+    for (size_t r = 0; r < rows; r++) {
+        UNROLL
+        for (size_t v = 0; v < vectors; v++)
+            if (part && v + 1 == vectors)
+                store_part(out + r * c->m + v * LANES, sum[r][v], last);
+            else
+                store(out + r * c->m + v * LANES, sum[r][v]);
+    }
 }
 
-/* All rows for the columns j.., `columns` of them. */
-INLINE void one_panel(size_t vectors, const ur__contraction *c, size_t g, size_t j, size_t columns)
+typedef void one_kernel(const ur__contraction *c, const chunk *k, size_t g, size_t i, size_t j, size_t last, bool add);
+
+#define ONE(vectors, rows, part)                                                                                       \
+    static void one_##vectors##x##rows##_##part(const ur__contraction *c, const chunk *k, size_t g, size_t i,          \
+                                                size_t j, size_t last, bool add)                                       \
+    {                                                                                                                  \
+        one_block(vectors, rows, part, c, k, g, i, j, last, add);                                                      \
+    }
+#define ONES(vectors, rows) ONE(vectors, rows, 0) ONE(vectors, rows, 1)
+#define ONE_ENTRY(vectors, rows)                                                                                       \
+    {                                                                                                                  \
+        one_##vectors##x##rows##_0, one_##vectors##x##rows##_1                                                         \
+    }
+ONES(1, 1)
+ONES(1, 2)
+ONES(1, 4)
+ONES(1, 8)
+ONES(2, 1)
+ONES(2, 2)
+ONES(2, 4)
+ONES(3, 1)
+ONES(3, 2)
+ONES(3, 4)
+#if UR_VECTOR == 64
+ONES(4, 1)
+ONES(4, 2)
+ONES(4, 4)
+#endif
+
+/* By vectors, the logarithm of the rows, and whether the last vector is a part. */
+static one_kernel *const one_kernels[ONE_VECTORS + 1][4][2] = {
+    [1] = {ONE_ENTRY(1, 1), ONE_ENTRY(1, 2), ONE_ENTRY(1, 4), ONE_ENTRY(1, 8)},
+    [2] = {ONE_ENTRY(2, 1), ONE_ENTRY(2, 2), ONE_ENTRY(2, 4)},
+    [3] = {ONE_ENTRY(3, 1), ONE_ENTRY(3, 2), ONE_ENTRY(3, 4)},
+#if UR_VECTOR == 64
+    [4] = {ONE_ENTRY(4, 1), ONE_ENTRY(4, 2), ONE_ENTRY(4, 4)},
+#endif
+};
+
+/* All rows for the columns j.. of a panel. */
+static void one_panel(const ur__contraction *c, const chunk *k, size_t g, size_t j, size_t vectors, bool add)
 {
-    size_t last = columns - (vectors - 1) * LANES, i = 0;
-    for (; i + ONE_ROWS <= c->rows; i += ONE_ROWS)
-        one_block(ONE_ROWS, vectors, c, g, i, j, last);
-    for (; i < c->rows; i++)
-        one_block(1, vectors, c, g, i, j, last);
+    const size_t left = c->m - j - (vectors - 1) * LANES, last = left < LANES ? left : LANES;
+    for (size_t i = 0, log = vectors == 1 ? 3 : 2; i < c->rows; i += (size_t)1 << log) {
+        while ((size_t)1 << log > c->rows - i)
+            log--;
+        one_kernels[vectors][log][last < LANES](c, k, g, i, j, last, add);
+    }
 }
 
 static void contract_one(const ur__contraction *c)
 {
-    for (size_t g = 0; g < c->matrices; g++) {
-        size_t j = 0;
-        for (; j + ONE_VECTORS * LANES <= c->m; j += ONE_VECTORS * LANES)
-            one_panel(ONE_VECTORS, c, g, j, ONE_VECTORS * LANES);
-        for (; j + 2 * LANES <= c->m; j += 2 * LANES)
-            one_panel(2, c, g, j, 2 * LANES);
-        for (; j < c->m; j += LANES)
-            one_panel(1, c, g, j, c->m - j < LANES ? c->m - j : LANES);
-    }
+    bool add = false;
+    for (chunk k = {0}; chunk_next(c, ONE_CHUNK * LANES, &k); add = true)
+        for (size_t g = 0; g < c->matrices; g++)
+            for (size_t j = 0, vectors; j < c->m; j += vectors * LANES) {
+                vectors = part_of((c->m - j + LANES - 1) / LANES, ONE_VECTORS);
+                one_panel(c, &k, g, j, vectors, add);
+            }
+    if (!add)
+        contract_nothing(c);
 }
 
 /* ---- which way */
@@ -479,29 +569,42 @@ static bool has_one_column(const ur__contraction *c)
     return dense;
 }
 
-/* Dot products where the sums by lanes fit L2, and where vectors along a side of the result would be half empty. */
-static bool by_dots(const ur__contraction *c)
+/* Which way is the faster: multiply-adds for a column, what they are in vain included; the numbers were found by timing.
+ * Six multiply-adds are the transposition of an element. A panel of a single vector reads as many elements as it has
+ * multiply-adds. Dots have `share` times those that are wanted. */
+static bool dots_are_faster(const ur__contraction *c, double share)
 {
-    size_t least = c->rows < c->m ? c->rows : c->m;
-    return c->rows * c->m <= 6144 || least < 24;
+    const bool swapped = transposes_a(c);
+    const size_t width = whole_vectors(swapped ? c->rows : c->m), others = swapped ? c->m : c->rows;
+    const double transposition = swapped ? 6 / (double)c->matrices : 6;
+    const double outer = (double)width * ((double)others + transposition) * (width == LANES ? 1.4 : 1.06);
+    return share * (double)(c->rows * c->m) <= outer;
 }
 
+static const double least_share = 1.2;
+
+/* A step costs dots about a vector more than it has. */
+static bool by_dots(const ur__contraction *c)
+{
+    return dots_are_faster(c, (least_share * (double)whole_vectors(c->n) + (double)LANES) / (double)c->n);
+}
+
+/* For either way, if fewer columns than c->n or more could be by dots: the last block of a batch has the room of others. */
 static size_t contraction_room(const ur__contraction *c)
 {
     if (!c->stretches || !c->stretch->a)
         return 0;
-    size_t elements = by_dots(c) ? c->matrices * c->rows * c->m * LANES
-                                 : c->matrices * outer_sums(c) +
-                                       whole_vectors(transposes_a(c) ? c->rows : c->m) * (OUTER_CHUNK + LANES);
-    return elements * sizeof(real);
+    size_t dots = dots_are_faster(c, least_share) ? c->matrices * c->rows * c->m * LANES : 0;
+    size_t outer =
+        c->matrices * outer_sums(c) + whole_vectors(transposes_a(c) ? c->rows : c->m) * (OUTER_CHUNK + LANES);
+    return (dots > outer ? dots : outer) * sizeof(real);
 }
 
 static void contract(const ur__contraction *c, void *room)
 {
-    if (!c->stretches) {
-        for (size_t g = 0; g < c->matrices; g++)
-            memset(c->out[g], 0, c->rows * c->m * sizeof(real));
-    } else if (has_one_column(c))
+    if (!c->stretches)
+        contract_nothing(c);
+    else if (has_one_column(c))
         contract_one(c);
     else if (!c->stretch->a)
         contract_rows(c);

@@ -99,25 +99,6 @@ INLINE void narrow_panel(size_t vectors, size_t columns, size_t chains, bool par
     }
 }
 
-/* The sums of the lanes of `rows` vectors, a power of two: that of row r in lane r. */
-INLINE vec narrow_sums(size_t rows, vec *row)
-{
-    UNROLL
-    for (size_t half = rows / 2; half; half /= 2) {
-        UNROLL
-        for (size_t r = 0; r < half; r++) {
-            vec low, high;
-            zip(row[r], row[r + half], &low, &high);
-            row[r] = low + high;
-        }
-    }
-    vec sum = row[0];
-    UNROLL
-    for (size_t half = LANES / 2; half >= rows; half /= 2)
-        sum += swap(sum, half);
-    return sum;
-}
-
 /* Rows i.., `height` or as many as there are, and columns j.. by dot products. The first two are constants. */
 INLINE void narrow_dot(size_t height, size_t columns, const narrow *p, size_t i, size_t rows, size_t j)
 {
@@ -130,9 +111,10 @@ INLINE void narrow_dot(size_t height, size_t columns, const narrow *p, size_t i,
     }
     for (const ur__term *t = p->term; t < p->term + p->terms; t++) {
         const real *a[LANES], *x = (const real *)t->x + j * t->x_stride;
+        a[0] = (const real *)t->a + i * t->a_stride;
         UNROLL
-        for (size_t r = 0; r < height; r++)
-            a[r] = (const real *)t->a + (i + (r < rows ? r : rows - 1)) * t->a_stride;
+        for (size_t r = 1; r < height; r++)
+            a[r] = a[r - 1] + (r < rows ? t->a_stride : 0);
         size_t q = 0, x_stride = t->x_stride;
 #define STEP(load_at)                                                                                                  \
     vec column[NARROW_COLUMNS];                                                                                        \
@@ -158,7 +140,7 @@ INLINE void narrow_dot(size_t height, size_t columns, const narrow *p, size_t i,
     }
     UNROLL
     for (size_t c = 0; c < columns; c++)
-        narrow_finish(p, i, rows, j + c, narrow_sums(height, sum[c]));
+        narrow_finish(p, i, rows, j + c, sums_of_lanes(height, sum[c]));
 }
 
 typedef void narrow_kernel(const narrow *p, size_t i, size_t rows, size_t j);

@@ -149,14 +149,70 @@ INLINE vec swap(vec v, size_t half)
 #undef SWAP
 }
 
-/* The transpose of LANES rows of LANES elements: log2 LANES times the zips of row i and row i + LANES/2. */
+/* The sums of the lanes of `rows` vectors, a power of two: that of row r in lane r. */
+INLINE vec sums_of_lanes(size_t rows, vec *row)
+{
+    UNROLL
+    for (size_t half = rows / 2; half; half /= 2) {
+        UNROLL
+        for (size_t r = 0; r < half; r++) {
+            vec low, high;
+            zip(row[r], row[r + half], &low, &high);
+            row[r] = low + high;
+        }
+    }
+    vec sum = row[0];
+    UNROLL
+    for (size_t half = LANES / 2; half >= rows; half /= 2)
+        sum += swap(sum, half);
+    return sum;
+}
+
+/* Parts of `half` lanes of two vectors in turn: the even parts of both, a0 b0 a2 b2 ..., and the odd ones, a1 b1 a3 b3 ...;
+ * `half` is a constant, a power of two. */
+INLINE void cross(vec a, vec b, size_t half, vec *even, vec *odd)
+{
+#define EVEN(l, h) ((l) & (h) ? LANE_COUNT + ((l) ^ (h)) : (l))
+#define ODD(l, h) ((l) & (h) ? LANE_COUNT + (l) : (l) ^ (h))
+#if LANE_COUNT == 16
+#define CROSS(of, h)                                                                                                   \
+    __builtin_shufflevector(a, b, of(0, h), of(1, h), of(2, h), of(3, h), of(4, h), of(5, h), of(6, h), of(7, h),      \
+                            of(8, h), of(9, h), of(10, h), of(11, h), of(12, h), of(13, h), of(14, h), of(15, h))
+#elif LANE_COUNT == 8
+#define CROSS(of, h)                                                                                                   \
+    __builtin_shufflevector(a, b, of(0, h), of(1, h), of(2, h), of(3, h), of(4, h), of(5, h), of(6, h), of(7, h))
+#elif LANE_COUNT == 4
+#define CROSS(of, h) __builtin_shufflevector(a, b, of(0, h), of(1, h), of(2, h), of(3, h))
+#else
+#define CROSS(of, h) __builtin_shufflevector(a, b, of(0, h), of(1, h))
+#endif
+    if (half == 1)
+        *even = CROSS(EVEN, 1), *odd = CROSS(ODD, 1);
+#if LANE_COUNT >= 4
+    if (half == 2)
+        *even = CROSS(EVEN, 2), *odd = CROSS(ODD, 2);
+#endif
+#if LANE_COUNT >= 8
+    if (half == 4)
+        *even = CROSS(EVEN, 4), *odd = CROSS(ODD, 4);
+#endif
+#if LANE_COUNT >= 16
+    if (half == 8)
+        *even = CROSS(EVEN, 8), *odd = CROSS(ODD, 8);
+#endif
+#undef EVEN
+#undef ODD
+#undef CROSS
+}
+
+/* The transpose of LANES rows of LANES elements: blocks off the diagonal change places, from halves down to elements. */
 INLINE void transpose(vec row[LANES])
 {
-    for (size_t stage = 1; stage < LANES; stage *= 2) {
-        vec zipped[LANES];
-        for (size_t i = 0; i < LANES / 2; i++)
-            zip(row[i], row[i + LANES / 2], &zipped[2 * i], &zipped[2 * i + 1]);
+    UNROLL
+    for (size_t half = LANES / 2; half; half /= 2) {
+        UNROLL
         for (size_t i = 0; i < LANES; i++)
-            row[i] = zipped[i];
+            if (!(i & half))
+                cross(row[i], row[i + half], half, &row[i], &row[i + half]);
     }
 }
