@@ -122,10 +122,16 @@ static void begin(const run *r)
         at[r->l->operands + i] = own;
 }
 
-/* Elements first..first+n-1 of [rows, columns], whose rows lie apart. */
+/* Elements first..first+n-1 of [rows, columns], whose rows lie apart. Those of a block of one cache line are copied
+ * without a call. */
 static void gather(const ur__view *v, size_t e, size_t columns, size_t first, size_t n, char *to)
 {
     size_t row = first / columns, column = first % columns;
+    if (columns * e == UR__LINE && column == 0 && n % columns == 0) {
+        for (const char *from = v->at + row * v->row * e; n; n -= columns, to += UR__LINE, from += v->row * e)
+            memcpy(to, from, UR__LINE);
+        return;
+    }
     for (size_t count; n; n -= count, to += count * e, row++, column = 0) {
         count = columns - column < n ? columns - column : n;
         memcpy(to, v->at + (row * v->row + column) * e, count * e);
@@ -167,17 +173,13 @@ static void aim(const run *r, size_t row, size_t c, size_t n)
 /* y = the sum of a tile's rows of so many columns, added to what y holds where it is not the first tile. */
 static void sum_rows(const ur_plan *plan, size_t columns, size_t n, bool first, char *y, const char *a)
 {
-    size_t bytes = columns * ur__element_bytes(plan);
-    if (columns == 1) {
-        if (first)
-            memset(y, 0, bytes);
-        plan->kernels->sum_to(n, y, a);
+    if (columns > 1) {
+        plan->kernels->sum_rows(n / columns, columns, y, a, !first);
         return;
     }
     if (first)
-        memcpy(y, a, bytes);
-    for (size_t i = first ? columns : 0; i < n; i += columns)
-        plan->kernels->add_to(columns, y, a + i * ur__element_bytes(plan));
+        memset(y, 0, ur__element_bytes(plan));
+    plan->kernels->sum_to(n, y, a); /* a row is an element: the lanes go along them */
 }
 
 /* All instructions on n elements from row `row` on. */

@@ -129,6 +129,25 @@ static void sum_to(size_t n, void *y_, const void *a_)
     *(real *)y_ += sum;
 }
 
+static void sum_rows(size_t rows, size_t n, void *y_, const void *a_, bool add)
+{
+    real *y = (real *)y_;
+    const real *a = (const real *)a_;
+    size_t j = 0;
+    for (; j + LANES <= n; j += LANES) {
+        vec sum = add ? load(y + j) : (vec){0};
+        for (size_t i = 0; i < rows; i++)
+            sum += load(a + i * n + j);
+        store(y + j, sum);
+    }
+    for (; j < n; j++) {
+        real sum = add ? y[j] : 0;
+        for (size_t i = 0; i < rows; i++)
+            sum += a[i * n + j];
+        y[j] = sum;
+    }
+}
+
 static void fill(size_t n, void *y_, const void *element)
 {
     real value = *(const real *)element, *y = (real *)y_;
@@ -254,6 +273,7 @@ const ur__kernels UR_TABLE = {
     .matmul = matmul,
     .add_to = add_to,
     .sum_to = sum_to,
+    .sum_rows = sum_rows,
     .fill = fill,
     .to_f64 = to_f64,
     .from_f64 = from_f64,
