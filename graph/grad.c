@@ -143,7 +143,8 @@ static bool derive(walk *w, uint32_t u)
         ur_var c = op->derive(&a, (int)k);
         if (!c.tape)
             continue; /* UR_ZERO */
-        if (c.index != UR_NONE && !ur_shape_equal(ur__shape(tape, c.index), ur__shape(tape, v)))
+        if (c.index != UR_NONE && tape->node[c.index].shape != tape->node[v].shape &&
+            !ur_shape_equal(ur__shape(tape, c.index), ur__shape(tape, v)))
             c = reduced(tape, op, k, c, ur__shape(tape, v));
         if (c.index != UR_NONE)
             contribute(w, v, c.index);

@@ -19,10 +19,8 @@ void ur__give(ur_tape *tape, void *block, size_t bytes)
     ur__free(&tape->allocator, block, bytes);
 }
 
-bool ur__room(ur_tape *tape, void *array_pointer, size_t *room, size_t count, size_t element_bytes)
+bool ur__more_room(ur_tape *tape, void *array_pointer, size_t *room, size_t count, size_t element_bytes)
 {
-    if (count < *room)
-        return true;
     void *array;
     memcpy(&array, array_pointer, sizeof array);
     size_t more = *room ? 2 * *room : 64;
@@ -190,33 +188,43 @@ bool ur__valid(ur_tape *tape, ur_var v, const char *what)
 
 /* ---- recording */
 
-ur_shape ur__shape(const ur_tape *tape, uint32_t node)
+static bool is_shape(const ur_shape *a, const ur_shape *b)
 {
-    return tape->shape[tape->node[node].shape];
+    int64_t differ = a->rank ^ b->rank;
+    for (int i = 0; i < UR_RANK; i++)
+        differ |= a->size[i] ^ b->size[i];
+    return differ == 0;
 }
 
 /* The table's index of a shape; ranks count too, since a parameter's rank goes into files. */
 static uint32_t shape_index(ur_tape *tape, ur_shape shape)
 {
-    for (int i = shape.rank; i < UR_RANK; i++)
-        shape.size[i] = 1;
-    for (size_t i = tape->shapes; i-- > 0;)
-        if (tape->shape[i].rank == shape.rank && ur_shape_equal(tape->shape[i], shape))
-            return (uint32_t)i;
+    uint64_t hash = (uint64_t)shape.rank;
+    for (int i = 0; i < UR_RANK; i++) {
+        shape.size[i] = i < shape.rank ? shape.size[i] : 1;
+        hash = (hash ^ (uint64_t)shape.size[i]) * UINT64_C(0x9e3779b97f4a7c15);
+    }
+    uint32_t *slot = &tape->shape_slot[hash >> 32 & (UR__SHAPE_SLOTS - 1)];
+    if (*slot < tape->shapes && is_shape(&tape->shape[*slot], &shape))
+        return *slot;
+    size_t i = tape->shapes;
+    while (i > 0 && !is_shape(&tape->shape[i - 1], &shape))
+        i--;
+    if (i > 0)
+        return *slot = (uint32_t)i - 1;
     if (!ur__room(tape, &tape->shape, &tape->shape_room, tape->shapes, sizeof shape))
         return UR_NONE;
     tape->shape[tape->shapes] = shape;
-    return (uint32_t)tape->shapes++;
+    return *slot = (uint32_t)tape->shapes++;
 }
 
 static bool append_attr(ur_tape *tape, size_t count, const double *attr, uint32_t *first)
 {
     *first = (uint32_t)tape->attrs;
-    for (size_t i = 0; i < count; i++) {
-        if (!ur__room(tape, &tape->attr, &tape->attr_room, tape->attrs, sizeof *attr))
-            return false;
+    if (!ur__room(tape, &tape->attr, &tape->attr_room, tape->attrs + count - 1, sizeof *attr))
+        return false;
+    for (size_t i = 0; i < count; i++)
         tape->attr[tape->attrs++] = attr[i];
-    }
     return true;
 }
 
@@ -326,13 +334,13 @@ ur_var ur_record(const ur_op *op, size_t inputs, const ur_var *in, const double 
     if (tape && !tape->error.text[0] && !defined(tape, op, attr))
         return ur__poison(tape, NULL);
     for (size_t k = 0; k < inputs; k++)
-        if (!ur__valid(tape, in[k], op->name))
+        if (!ur__usable(tape, in[k]) && !ur__valid(tape, in[k], op->name))
             return ur__poison(tape, NULL);
     if (!inputs || (op->inputs != UR_ANY_INPUTS && (size_t)op->inputs != inputs))
         return ur__poison(tape, "%s: takes %d input%s, not %zu", op->name, op->inputs, op->inputs == 1 ? "" : "s",
                           inputs);
     uint32_t shape = tape->node[in[0].index].shape;
-    if (op->kind == UR_MAP) { /* the common case: nothing is broadcast */
+    if (op->kind == UR_MAP || op == &ur_op_sum_of) { /* the common case: nothing is broadcast */
         size_t k = 1;
         while (k < inputs && tape->node[in[k].index].shape == shape)
             k++;
