@@ -69,6 +69,7 @@ static bool follow(const ur_plan *plan, ur__ref r, uint32_t n, uint32_t k, ur__r
     return known;
 }
 
+/* Once the aliases are known each stands for a value that is computed: the way is one step long. */
 ur__ref ur__resolve(const ur_plan *plan, ur__ref r)
 {
     while (plan->line[r.line].alias) {
@@ -97,10 +98,9 @@ static uint32_t named_operand(const ur_plan *plan, const ur__statement *s)
     const ur__ref *ref = &plan->program.ref[s->ref];
     const ur_op *op = ur__node_of(plan, s->line)->op;
     const ur__line_plan *line = &plan->line[s->line];
-    bool reshaped =
-        line->class != UR__BATCH && !ur_shape_equal(ur__line_shape(plan, ref->line), ur__line_shape(plan, s->line));
-    if (s->refs == 1 && ref->count <= 1 && (op->kernel == UR__ALIAS || op == &ur_op_sum_of) && !reshaped &&
-        (plan->line[ref->line].class == line->class || plan->line[ref->line].class == UR__REDUCED))
+    if (s->refs == 1 && ref->count <= 1 && (op->kernel == UR__ALIAS || op == &ur_op_sum_of) &&
+        (plan->line[ref->line].class == line->class || plan->line[ref->line].class == UR__REDUCED) &&
+        (line->class == UR__BATCH || ur__same_shape(plan, ref->line, s->line)))
         return 0;
     if (!plan->assumes_alive || !ur__is_masked(plan, s))
         return UR_NONE;
@@ -117,16 +117,20 @@ static void find_aliases(ur_plan *plan)
         uint32_t l = p->statement[i].line;
         ur__line_plan *line = &plan->line[l];
         ur__ref all = {.line = l, .stride = 1, .count = 1};
-        uint32_t k = named_operand(plan, &p->statement[i]);
-        if (line->statement != i)
+        if (line->statement != i || line->root)
             continue;
-        line->alias = !line->root && k != UR_NONE && follow(plan, all, p->line[l].values, k, &line->source);
+        uint32_t k = named_operand(plan, &p->statement[i]);
+        line->alias = k != UR_NONE && follow(plan, all, p->line[l].values, k, &line->source);
     }
     for (size_t i = 0; i < p->statements; i++) { /* in every phase */
         ur__line_plan *line = &plan->line[p->statement[i].line];
-        line->alias =
-            line->alias && named_operand(plan, &p->statement[i]) == named_operand(plan, &p->statement[line->statement]);
+        if (line->alias && line->statement != i)
+            line->alias = named_operand(plan, &p->statement[i]) ==
+                          named_operand(plan, &p->statement[line->statement]);
     }
+    for (size_t l = 0; l < p->lines; l++)
+        if (plan->line[l].alias)
+            plan->line[l].source = ur__resolve(plan, plan->line[l].source);
 }
 
 /* ---- who reads a line, and where */
@@ -202,14 +206,19 @@ static bool inlines(const ur_plan *plan, const ur__phase *phase, const ur__state
     return ur__product_of(plan, r, phase->end - phase->begin, &a, &x);
 }
 
-/* Assumes that products with one reader are inlined, then takes back those that some statement cannot inline. */
-static void find_inlined(ur_plan *plan)
+/* Assumes that products with one reader are inlined, then takes back those that some statement cannot inline. False if
+ * there are none. */
+static bool find_inlined(ur_plan *plan)
 {
     const ur__program *p = &plan->program;
-    for (size_t l = 0; l < p->lines; l++)
-        plan->line[l].inlined = p->line[l].loop != UR_NONE && plan->line[l].reader < UR__MANY && !plan->line[l].alias &&
-                                ur__node_of(plan, (uint32_t)l)->op->kernel == UR__MATMUL;
-    for (size_t l = 0; l < p->loops; l++)
+    bool any = false;
+    for (size_t l = 0; l < p->lines; l++) {
+        ur__line_plan *line = &plan->line[l];
+        line->inlined = line->reader < UR__MANY && p->line[l].loop != UR_NONE && !line->alias &&
+                        ur__node_of(plan, (uint32_t)l)->op->kernel == UR__MATMUL;
+        any |= line->inlined;
+    }
+    for (size_t l = 0; l < p->loops && any; l++)
         for (uint32_t f = 0; f < p->loop[l].phases; f++) {
             const ur__phase *phase = &p->phase[p->loop[l].phase + f];
             for (uint32_t i = 0; i < phase->statements; i++) {
@@ -221,6 +230,7 @@ static void find_inlined(ur_plan *plan)
                 }
             }
         }
+    return any;
 }
 
 /* A sum that computes products itself and is read here by one sum: that one takes its terms. */
@@ -239,9 +249,10 @@ static void join_sums(ur_plan *plan)
     }
     for (size_t i = 0; i < p->statements; i++) { /* every reader must be able to take the terms */
         const ur__statement *s = &p->statement[i];
-        for (uint32_t k = 0; k < s->refs && !is_simple(plan, s); k++) {
+        for (uint32_t k = 0; k < s->refs; k++) {
             ur__line_plan *line = &plan->line[ur__resolve(plan, p->ref[s->ref + k]).line];
-            line->inlined &= line->reader != s->line;
+            if (line->inlined && line->reader == s->line && !is_simple(plan, s))
+                line->inlined = false;
         }
     }
 }
@@ -294,7 +305,7 @@ void ur__fold(ur_plan *plan)
 {
     find_aliases(plan);
     find_readers(plan);
-    find_inlined(plan);
-    join_sums(plan);
+    if (find_inlined(plan))
+        join_sums(plan);
     find_deferred(plan);
 }

@@ -234,27 +234,29 @@ static bool launch_maps(ur__maker *m, size_t n)
     return true;
 }
 
+/* Is statement i launched now, as a launch of its own or in an elementwise program? */
+static bool is_launched(const ur__maker *m, uint32_t i, bool heavy)
+{
+    uint8_t sort = m->sort[i];
+    return sort != UR__NOTHING && (heavy ? sort != UR__MAP : is_elementwise(sort)) &&
+           m->plan->line[m->plan->program.statement[i].line].time == m->time;
+}
+
 /* Lists the phase's statements of the time at hand by level, in their order within a level: those that are launches of
  * their own, or the elementwise ones. Level k is sorted[begin[k]] .. sorted[begin[k+1]-1]. */
 static void sort_levels(ur__maker *m, bool heavy, uint32_t levels, uint32_t *sorted, uint32_t *begin)
 {
-    const ur__phase *phase = m->phase;
+    uint32_t first = m->phase->statement, end = first + m->phase->statements;
     const uint32_t *level = heavy ? m->heavy : m->level;
     memset(begin, 0, (levels + 2) * sizeof *begin);
-    for (int fill = 0; fill < 2; fill++)
-        for (uint32_t k = 0; k < phase->statements; k++) {
-            uint32_t i = phase->statement + k;
-            uint8_t sort = m->sort[i];
-            bool mine = sort != UR__NOTHING && (heavy ? sort != UR__MAP : is_elementwise(sort)) &&
-                        m->plan->line[m->plan->program.statement[i].line].time == m->time;
-            if (mine && !fill)
-                begin[level[i] + 2]++;
-            else if (mine)
-                sorted[begin[level[i] + 1]++] = i;
-            if (k + 1 == phase->statements && !fill)
-                for (uint32_t l = 2; l < levels + 2; l++)
-                    begin[l] += begin[l - 1];
-        }
+    for (uint32_t i = first; i < end; i++)
+        if (is_launched(m, i, heavy))
+            begin[level[i] + 2]++;
+    for (uint32_t l = 2; l < levels + 2; l++)
+        begin[l] += begin[l - 1];
+    for (uint32_t i = first; i < end; i++)
+        if (is_launched(m, i, heavy))
+            sorted[begin[level[i] + 1]++] = i;
 }
 
 static uint32_t enter_phase(ur__maker *m, const ur__phase *phase)
@@ -301,6 +303,9 @@ static void look_ahead(ur__maker *m)
                         continue;
                     }
                     m->sort[i] = (uint8_t)sort_of(m, &p->statement[i]);
+                    if (m->sort[i] == UR__NOTHING)
+                        continue;
+                    m->times[phase - p->phase] |= (uint8_t)(1u << m->time);
                     find_level(m, i);
                 }
             }
@@ -338,13 +343,14 @@ static bool launch_time(ur__maker *m, uint8_t time)
             if (plan->line[s->line].class == UR__REDUCED && !plan->line[s->line].deferred && !plan->line[s->line].alias)
                 good = collect(m, s);
         }
-        good = good && launch_phase(m, &p->phase[f]);
+        if (m->times[f] >> time & 1)
+            good = good && launch_phase(m, &p->phase[f]);
         span->count = (uint32_t)plan->launches - span->first;
     }
     return good;
 }
 
-static bool take_tables(ur__maker *m, size_t statements, size_t lines)
+static bool take_tables(ur__maker *m, size_t statements, size_t lines, size_t phases)
 {
     struct {
         uint32_t **table;
@@ -365,7 +371,7 @@ static bool take_tables(ur__maker *m, size_t statements, size_t lines)
     size_t total = 0, n = sizeof tables / sizeof *tables;
     for (size_t i = 0; i < n; i++)
         total += tables[i].count;
-    m->tables_bytes = total * sizeof(uint32_t) + 2 * statements;
+    m->tables_bytes = total * sizeof(uint32_t) + 2 * statements + phases;
     m->tables = ur__take(m->plan->tape, m->tables_bytes);
     if (!m->tables)
         return false;
@@ -377,6 +383,7 @@ static bool take_tables(ur__maker *m, size_t statements, size_t lines)
     }
     m->sort = (uint8_t *)at;
     m->absorbed = m->sort + statements;
+    m->times = m->absorbed + statements;
     memset(m->statement, 0xff, lines * sizeof *m->statement);
     return true;
 }
@@ -386,7 +393,7 @@ bool ur__group(ur_plan *plan)
     ur_tape *tape = plan->tape;
     const ur__program *p = &plan->program;
     ur__maker m = {.plan = plan};
-    bool good = take_tables(&m, p->statements, p->lines) &&
+    bool good = take_tables(&m, p->statements, p->lines, p->phases) &&
                 ur__room(tape, &plan->attr, &plan->attr_room, plan->attrs, sizeof *plan->attr);
     if (good) {
         plan->attr[plan->attrs++] = 0; /* read where an operation has no constants */

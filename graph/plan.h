@@ -297,5 +297,11 @@ static inline ur_shape ur__line_shape(const ur_plan *plan, uint32_t line)
 {
     return ur__shape(plan->tape, plan->program.line[line].node);
 }
+/* Have the values of two lines equal sizes? Mostly they are one shape of the tape's. */
+static inline bool ur__same_shape(const ur_plan *plan, uint32_t a, uint32_t b)
+{
+    return ur__node_of(plan, a)->shape == ur__node_of(plan, b)->shape ||
+           ur_shape_equal(ur__line_shape(plan, a), ur__line_shape(plan, b));
+}
 
 #endif

@@ -30,15 +30,21 @@ bool ur__is_here(const ur__maker *m, ur__ref r)
 bool ur__spread_of(const ur_plan *plan, ur__ref r, uint32_t line, uint8_t *spread)
 {
     const ur__line_plan *from = &plan->line[r.line], *to = &plan->line[line];
-    ur_shape in = ur__line_shape(plan, r.line), out = ur__line_shape(plan, line);
+    const ur__node *node = ur__node_of(plan, r.line);
+    const ur_shape *shape = &plan->tape->shape[node->shape];
+    bool ends = to->class == UR__BATCH && shape->rank > 1 && shape->size[shape->rank - 1] == plan->batch;
+    if (node->shape == ur__node_of(plan, line)->shape && r.count <= 1 && (ends || to->class != UR__BATCH)) {
+        *spread = node->op == &ur_op_const ? UR__ELEMENT : UR__FULL; /* mostly */
+        return true;
+    }
+    ur_shape in = *shape, out = ur__line_shape(plan, line);
     size_t count = ur_shape_count(in);
-    bool wide = to->class == UR__BATCH && in.rank > 1 && in.size[in.rank - 1] == plan->batch &&
-                (from->class == UR__BATCH || in.rank == out.rank);
+    bool wide = ends && (from->class == UR__BATCH || in.rank == out.rank);
     ur_shape column = out;
     column.size[out.rank > 0 ? out.rank - 1 : 0] = 1;
     if (r.count > 1)
         return false;
-    bool constant = ur__node_of(plan, r.line)->op == &ur_op_const;
+    bool constant = node->op == &ur_op_const;
     bool full = count == ur_shape_count(out) && (to->class != UR__BATCH || wide); /* nothing is broadcast */
     if (constant || (count == 1 && !wide && !full))
         *spread = UR__ELEMENT;
