@@ -125,8 +125,7 @@ static void find_aliases(ur_plan *plan)
     for (size_t i = 0; i < p->statements; i++) { /* in every phase */
         ur__line_plan *line = &plan->line[p->statement[i].line];
         if (line->alias && line->statement != i)
-            line->alias = named_operand(plan, &p->statement[i]) ==
-                          named_operand(plan, &p->statement[line->statement]);
+            line->alias = named_operand(plan, &p->statement[i]) == named_operand(plan, &p->statement[line->statement]);
     }
     for (size_t l = 0; l < p->lines; l++)
         if (plan->line[l].alias)

@@ -367,22 +367,10 @@ static bool roll_runs(search *s)
     return roll_run(s);
 }
 
-/* The longest run of code without steps, as far as it is worth a search. */
-static size_t longest_run(const ur__roller *r)
-{
-    size_t longest = 0, now = 0;
-    for (size_t v = 0; v < r->nodes; v++) {
-        const ur__node *n = &r->tape->node[v];
-        now = !ur__is_code(n) ? now : n->step ? 0 : now + 1;
-        longest = now > longest ? now : longest;
-    }
-    return longest < SHORTEST ? 0 : longest;
-}
-
 bool ur__roll_periods(ur__roller *r)
 {
-    size_t n = longest_run(r), slots = 64;
-    if (!n)
+    size_t n = r->longest, slots = 64;
+    if (n < SHORTEST)
         return true;
     while (slots < 2 * n)
         slots *= 2;

@@ -156,7 +156,7 @@ static uint32_t reach_of(const ur__roller *r, const ur__node *n)
 static bool cut(ur__roller *r)
 {
     const ur_tape *tape = r->tape;
-    size_t mark = 0;
+    size_t mark = 0, row = 0;
     bool open = false;
     for (uint32_t v = 0; v < r->nodes; v++) {
         const ur__node *n = &tape->node[v];
@@ -164,8 +164,10 @@ static bool cut(ur__roller *r)
             open = false;
         if (!ur__is_code(n))
             continue;
+        row = n->step ? 0 : row + 1;
+        r->longest = row > r->longest ? row : r->longest;
         if (!n->step) {
-            r->reach[v] = reach_of(r, n);
+            r->reach[v] = r->segments ? reach_of(r, n) : 0;
             open = false;
             continue;
         }
@@ -210,6 +212,48 @@ static uint64_t look(const ur__roller *r, uint32_t v)
     return o ? mix(h, 1u + (uint64_t)line) : h;
 }
 
+static bool same_kind(const ur_tape *tape, uint32_t a, uint32_t b)
+{
+    const ur__node *n = &tape->node[a], *m = &tape->node[b];
+    return n->op == m->op && n->shape == m->shape && n->scope == m->scope &&
+           (n->inputs == m->inputs || n->op == &ur_op_sum_of) && same_attrs(tape, n, m);
+}
+
+/* Node v of segment s and node w as far into the segment p: do they look alike, with operands that do? */
+static bool looks_like(const ur__roller *r, const ur__segment *s, const ur__segment *p, uint32_t v, uint32_t w,
+                       uint32_t *reach)
+{
+    const ur_tape *tape = r->tape;
+    const ur__node *n = &tape->node[v], *m = &tape->node[w];
+    uint32_t a = r->origin[v], b = r->origin[w];
+    if (n->inputs != m->inputs || !same_kind(tape, v, w) ||
+        (a && b ? r->program->place[a].line != r->program->place[b].line : a != b))
+        return false;
+    for (uint32_t k = 0; k < n->inputs; k++) {
+        uint32_t x = ur__operand_of(tape, n, k), y = ur__operand_of(tape, m, k);
+        *reach = r->reach[x] > *reach ? r->reach[x] : *reach;
+        bool local = x >= s->begin;
+        if (local != (y >= p->begin) || (local && x - v != y - w) ||
+            (!local && x != y && (tape->node[x].op == &ur_op_param || tape->node[y].op == &ur_op_param)))
+            return false;
+    }
+    return true;
+}
+
+/* Does segment s look like p, the one before it? Then so do their hashes. */
+static bool is_like(const ur__roller *r, ur__segment *s, const ur__segment *p, uint32_t *reach)
+{
+    uint32_t length = s->end - s->begin;
+    *reach = 0;
+    if (length != s->nodes || length != p->nodes || length != p->end - p->begin)
+        return false;
+    for (uint32_t i = 0; i < length; i++)
+        if (!looks_like(r, s, p, s->begin + i, p->begin + i, reach))
+            return false;
+    s->hash = p->hash;
+    return s->like = true;
+}
+
 /* Fills in `now`, counting, and the hash; `reach` is how far back the segment leads through code outside the steps. */
 static uint32_t look_at(chain *c, ur__segment *s)
 {
@@ -235,13 +279,6 @@ static uint32_t look_at(chain *c, ur__segment *s)
     }
     s->hash = h;
     return reach;
-}
-
-static bool same_kind(const ur_tape *tape, uint32_t a, uint32_t b)
-{
-    const ur__node *n = &tape->node[a], *m = &tape->node[b];
-    return n->op == m->op && n->shape == m->shape && n->scope == m->scope &&
-           (n->inputs == m->inputs || n->op == &ur_op_sum_of) && same_attrs(tape, n, m);
 }
 
 /* Do a and b, nodes of segments `distance` apart, belong to nodes on one line as far apart? */
@@ -393,6 +430,44 @@ static bool place_segment(const chain *c, uint32_t g)
     return true;
 }
 
+/* Gives the lines of the slots a value in each of the segments begin..end-1: those that reach up to them, or new ones. */
+static bool extend_all(const chain *c, uint32_t begin, uint32_t end)
+{
+    ur__roller *r = c->r;
+    bool up = begin > c->body;
+    for (uint32_t q = 0; q < c->slots; q++) {
+        uint32_t last = r->segment[end - 1].begin + q, *own = up ? &c->slot[q].up : &c->slot[q].down;
+        ur__line *line = &r->program->line[*own];
+        if (up ? line->begin + line->values == begin : line->begin == end) {
+            line->begin = up ? line->begin : begin;
+            line->values += end - begin;
+        } else {
+            *own = new_line(c, up ? r->segment[begin].begin + q : last, begin, q);
+            if (*own == UR_NONE)
+                return false;
+            r->program->line[*own].values = end - begin;
+        }
+        if (last > r->track[*own].last)
+            r->track[*own].last = last;
+    }
+    return true;
+}
+
+/* Gives the nodes of segments begin..end-1 their lines: they are all like one that looks like the body, without
+ * leaves. */
+static bool place_row(const chain *c, uint32_t begin, uint32_t end)
+{
+    if (!extend_all(c, begin, end))
+        return false;
+    bool up = begin > c->body;
+    for (uint32_t g = begin; g < end; g++) {
+        ur__position *place = &c->r->program->place[c->r->segment[g].begin];
+        for (uint32_t q = 0; q < c->slots; q++)
+            place[q] = (ur__position){.line = up ? c->slot[q].up : c->slot[q].down, .value = g};
+    }
+    return true;
+}
+
 /* The body's own lines. */
 static bool begin_loop(chain *c, uint32_t body)
 {
@@ -424,16 +499,44 @@ static bool fits(const chain *c, uint32_t g)
     return s[g].hash == s[c->body].hash ? copy(c, g) : align(c, g);
 }
 
-/* Lets the loop grow over the chain's segments begin..end-1. */
-static bool grow(const chain *c, uint32_t begin, uint32_t end)
+/* Does segment g of the loop look like the body? */
+static bool is_copy(const chain *c, uint32_t g)
+{
+    return c->r->segment[g].hash == c->r->segment[c->body].hash;
+}
+
+/* Lets the loop grow up to the segment `end`. Of a row of segments that are like one another one is compared with the
+ * body. */
+static bool grow_up(const chain *c, uint32_t end)
 {
     ur__found *f = &c->r->found[c->loop];
-    for (; f->end < end && fits(c, f->end); f->end++)
-        if (!place_segment(c, f->end))
+    while (f->end < end) {
+        uint32_t next = f->end;
+        while (next < end && is_copy(c, f->end - 1) && c->r->segment[next].like)
+            next++;
+        if (next == f->end && !fits(c, next))
+            break;
+        if (next == f->end ? !place_segment(c, next++) : !place_row(c, f->end, next))
             return false;
-    for (; f->begin > begin && fits(c, f->begin - 1); f->begin--)
-        if (!place_segment(c, f->begin - 1))
+        f->end = next;
+    }
+    return true;
+}
+
+/* The same down to the segment `begin`. */
+static bool grow_down(const chain *c, uint32_t begin)
+{
+    ur__found *f = &c->r->found[c->loop];
+    while (f->begin > begin) {
+        uint32_t next = f->begin;
+        while (next > begin && is_copy(c, f->begin) && c->r->segment[next].like)
+            next--;
+        if (next == f->begin && !fits(c, next - 1))
+            break;
+        if (next == f->begin ? !place_segment(c, --next) : !place_row(c, next, f->begin))
             return false;
+        f->begin = next;
+    }
     return true;
 }
 
@@ -480,7 +583,7 @@ static bool roll_part(chain *c, uint32_t begin, uint32_t end)
     ur__roller *r = c->r;
     while (end - begin >= LEAST) {
         size_t lines = r->program->lines;
-        if (!begin_loop(c, choose_body(r, begin, end)) || !grow(c, begin, end))
+        if (!begin_loop(c, choose_body(r, begin, end)) || !grow_up(c, end) || !grow_down(c, begin))
             return false;
         ur__found f = r->found[c->loop];
         if (f.end - f.begin < LEAST)
@@ -501,7 +604,9 @@ static bool divide(chain *c, uint32_t begin, uint32_t end)
     ur__roller *r = c->r;
     uint32_t first = begin;
     for (uint32_t g = begin; g < end; g++) {
-        uint32_t reach = look_at(c, &r->segment[g]);
+        uint32_t reach;
+        if (g == first || !is_like(r, &r->segment[g], &r->segment[g - 1], &reach))
+            reach = look_at(c, &r->segment[g]);
         if (g == first || reach <= r->segment[first].begin)
             continue;
         explain(r, &r->segment[g], "it reads what code outside of the steps makes of a step before");
@@ -590,7 +695,7 @@ bool ur__roll(ur_tape *tape, size_t roots, const uint32_t *root, ur__program *pr
     bool good = take_tables(&r) && place_leaves(&r) && cut(&r);
     if (good)
         find_origins(&r);
-    good = good && ur__roll_steps(&r, 0) && ur__roll_periods(&r) && ur__order(&r, roots, root);
+    good = good && ur__roll_steps(&r, 0) && ur__roll_periods(&r) && ur__find_regular(&r) && ur__order(&r, roots, root);
     give_tables(&r);
     if (!good)
         ur__program_free(tape, program);

@@ -15,8 +15,7 @@ size_t ur_shape_count(ur_shape shape)
     const uint64_t half = UINT64_C(1) << 20; /* two such numbers need no division */
     int64_t count = 1;
     for (int i = 0; i < shape.rank; i++) {
-        if (shape.size[i] < 1 ||
-            ((uint64_t)(shape.size[i] | count) >= half && shape.size[i] > most_elements / count))
+        if (shape.size[i] < 1 || ((uint64_t)(shape.size[i] | count) >= half && shape.size[i] > most_elements / count))
             return 0;
         count *= shape.size[i];
     }
