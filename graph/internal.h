@@ -52,7 +52,7 @@ typedef struct ur__sweep {
     uint32_t *adjoint;
 } ur__sweep;
 
-enum { UR__SHAPE_SLOTS = 64 };
+enum { UR__SLOTS = 64 };
 
 struct ur_tape {
     ur_allocator allocator;
@@ -81,7 +81,8 @@ struct ur_tape {
     void *theta; /* the parameters' vector */
     size_t theta_count, theta_room;
     ur__index by_name, by_node;
-    uint32_t shape_slot[UR__SHAPE_SLOTS]; /* numbers of the shapes that were looked for last, by their hash */
+    /* What was looked for last, by its hash: a shape, the first of some constants, a symbol with a name. */
+    uint32_t shape_slot[UR__SLOTS], attr_slot[UR__SLOTS], name_slot[UR__SLOTS];
     uint32_t scope_now;
     int32_t step_now;
 };

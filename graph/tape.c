@@ -23,9 +23,10 @@ bool ur__more_room(ur_tape *tape, void *array_pointer, size_t *room, size_t coun
 {
     void *array;
     memcpy(&array, array_pointer, sizeof array);
-    size_t more = *room ? 2 * *room : 64;
-    while (more <= count)
-        more *= 2;
+    const size_t many = 16384; /* elements: from there on by a half, for what is not filled counts */
+    size_t more = *room < many ? 2 * *room : *room + *room / 2;
+    more = more < 64 ? 64 : more;
+    more = more <= count ? count + 1 : more;
     size_t bytes = ur__times(more, element_bytes);
     void *grown = bytes > SIZE_MAX / 2 ? NULL : ur__resize(&tape->allocator, array, *room * element_bytes, bytes);
     if (!grown)
@@ -204,7 +205,7 @@ static uint32_t shape_index(ur_tape *tape, ur_shape shape)
         shape.size[i] = i < shape.rank ? shape.size[i] : 1;
         hash = (hash ^ (uint64_t)shape.size[i]) * UINT64_C(0x9e3779b97f4a7c15);
     }
-    uint32_t *slot = &tape->shape_slot[hash >> 32 & (UR__SHAPE_SLOTS - 1)];
+    uint32_t *slot = &tape->shape_slot[hash >> 32 & (UR__SLOTS - 1)];
     if (*slot < tape->shapes && is_shape(&tape->shape[*slot], &shape))
         return *slot;
     size_t i = tape->shapes;
@@ -218,13 +219,26 @@ static uint32_t shape_index(ur_tape *tape, ur_shape shape)
     return *slot = (uint32_t)tape->shapes++;
 }
 
-static bool append_attr(ur_tape *tape, size_t count, const double *attr, uint32_t *first)
+/* The constants of a node. Those that another node had shortly before are the same, whatever its operation. */
+static bool place_attr(ur_tape *tape, const ur_op *op, const double *attr, uint32_t *first)
 {
-    *first = (uint32_t)tape->attrs;
+    size_t count = (size_t)op->attrs, bytes = count * sizeof *attr;
+    uint64_t hash = count;
+    for (size_t i = 0; i < count; i++) {
+        uint64_t bits;
+        memcpy(&bits, attr + i, sizeof bits);
+        hash = (hash ^ bits) * UINT64_C(0x9e3779b97f4a7c15);
+        hash ^= hash >> 32;
+    }
+    uint32_t *slot = &tape->attr_slot[hash & (UR__SLOTS - 1)];
+    *first = *slot;
+    if (*slot + count <= tape->attrs && memcmp(tape->attr + *slot, attr, bytes) == 0)
+        return true;
     if (!ur__room(tape, &tape->attr, &tape->attr_room, tape->attrs + count - 1, sizeof *attr))
         return false;
-    for (size_t i = 0; i < count; i++)
-        tape->attr[tape->attrs++] = attr[i];
+    *first = *slot = (uint32_t)tape->attrs;
+    memcpy(tape->attr + tape->attrs, attr, bytes);
+    tape->attrs += count;
     return true;
 }
 
@@ -236,7 +250,7 @@ static ur_var append(ur_tape *tape, const ur_op *op, size_t inputs, const ur_var
         return ur__poison(tape, "%s: the tape is full, %zu nodes", op->name, tape->nodes);
     if (shape == UR_NONE || !ur__room(tape, &tape->node, &tape->node_room, tape->nodes, sizeof *tape->node) ||
         (inputs && !ur__room(tape, &tape->in, &tape->in_room, tape->ins + inputs - 1, sizeof *tape->in)) ||
-        (op->attrs > 0 && !append_attr(tape, (size_t)op->attrs, attr, &first)))
+        (op->attrs > 0 && !place_attr(tape, op, attr, &first)))
         return ur__poison(tape, NULL);
     for (size_t i = 0; i < inputs; i++)
         tape->in[tape->ins + i] = in[i].index;
