@@ -69,18 +69,6 @@ static bool follow(const ur_plan *plan, ur__ref r, uint32_t n, uint32_t k, ur__r
     return known;
 }
 
-/* Once the aliases are known each stands for a value that is computed: the way is one step long. */
-ur__ref ur__resolve(const ur_plan *plan, ur__ref r)
-{
-    while (plan->line[r.line].alias) {
-        const ur__ref *source = &plan->line[r.line].source;
-        r.first = source->first + source->stride * r.first;
-        r.stride *= source->stride;
-        r.line = source->line;
-    }
-    return r;
-}
-
 /* ---- aliases */
 
 bool ur__is_masked(const ur_plan *plan, const ur__statement *s)

@@ -52,6 +52,13 @@ typedef struct ur__sweep {
     uint32_t *adjoint;
 } ur__sweep;
 
+/* What the shape rule of an operation said to some operands; constants are told by their first one's number. */
+enum { UR__SHAPED = 3 };
+typedef struct ur__ruling {
+    const ur_op *op;
+    uint32_t in[UR__SHAPED], attr, out;
+} ur__ruling;
+
 enum { UR__SLOTS = 64 };
 
 struct ur_tape {
@@ -83,6 +90,7 @@ struct ur_tape {
     ur__index by_name, by_node;
     /* What was looked for last, by its hash: a shape, the first of some constants, a symbol with a name. */
     uint32_t shape_slot[UR__SLOTS], attr_slot[UR__SLOTS], name_slot[UR__SLOTS];
+    ur__ruling ruling[UR__SLOTS]; /* the same of shape rules */
     uint32_t scope_now;
     int32_t step_now;
 };

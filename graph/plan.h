@@ -257,8 +257,18 @@ void *ur__reference_value(const ur_plan *plan, uint32_t node);
 
 /* Is it select(mask, a, b) with an input of one row as mask? */
 bool ur__is_masked(const ur_plan *plan, const ur__statement *s);
-/* The value itself where it has another name. */
-ur__ref ur__resolve(const ur_plan *plan, ur__ref r);
+/* The value itself where it has another name. Once the aliases are known, each stands for a value that is computed: the
+ * way is one step long. */
+static inline ur__ref ur__resolve(const ur_plan *plan, ur__ref r)
+{
+    while (plan->line[r.line].alias) {
+        const ur__ref *source = &plan->line[r.line].source;
+        r.first = source->first + source->stride * r.first;
+        r.stride *= source->stride;
+        r.line = source->line;
+    }
+    return r;
+}
 const ur__statement *ur__statement_of(const ur_plan *plan, const ur__phase *phase, uint32_t line);
 /* W X, the same W in all n values of r. */
 bool ur__product_of(const ur_plan *plan, ur__ref r, uint32_t n, ur__ref *a, ur__ref *x);

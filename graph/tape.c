@@ -64,6 +64,7 @@ void ur_tape_clear(ur_tape *tape)
     tape->nodes = tape->ins = tape->attrs = tape->shapes = tape->leaves = tape->scopes = 0;
     tape->symbols = tape->params = tape->keeps = tape->states = tape->theta_count = 0;
     tape->consts = tape->marks = 0;
+    memset(tape->ruling, 0, sizeof tape->ruling);
     tape->scope_now = 0;
     tape->step_now = 0;
     tape->error.text[0] = 0;
@@ -242,15 +243,12 @@ static bool place_attr(ur_tape *tape, const ur_op *op, const double *attr, uint3
     return true;
 }
 
-static ur_var append(ur_tape *tape, const ur_op *op, size_t inputs, const ur_var *in, uint32_t shape,
-                     const double *attr)
+static ur_var append(ur_tape *tape, const ur_op *op, size_t inputs, const ur_var *in, uint32_t shape, uint32_t attr)
 {
-    uint32_t first = 0;
     if (tape->nodes >= UR_NONE - 1 || inputs > UR_NONE / 2 - tape->ins)
         return ur__poison(tape, "%s: the tape is full, %zu nodes", op->name, tape->nodes);
     if (shape == UR_NONE || !ur__room(tape, &tape->node, &tape->node_room, tape->nodes, sizeof *tape->node) ||
-        (inputs && !ur__room(tape, &tape->in, &tape->in_room, tape->ins + inputs - 1, sizeof *tape->in)) ||
-        (op->attrs > 0 && !place_attr(tape, op, attr, &first)))
+        (inputs && !ur__room(tape, &tape->in, &tape->in_room, tape->ins + inputs - 1, sizeof *tape->in)))
         return ur__poison(tape, NULL);
     for (size_t i = 0; i < inputs; i++)
         tape->in[tape->ins + i] = in[i].index;
@@ -258,7 +256,7 @@ static ur_var append(ur_tape *tape, const ur_op *op, size_t inputs, const ur_var
                                          .in = (uint32_t)tape->ins,
                                          .inputs = (uint32_t)inputs & 0x7fffffffu,
                                          .shape = shape,
-                                         .attr = first,
+                                         .attr = attr,
                                          .scope = tape->scope_now,
                                          .step = tape->step_now};
     tape->ins += inputs;
@@ -276,9 +274,10 @@ bool ur__possible(ur_tape *tape, const char *what, ur_shape shape)
 
 ur_var ur__append(ur_tape *tape, const ur_op *op, size_t inputs, const ur_var *in, ur_shape shape, const double *attr)
 {
-    if (!ur__possible(tape, op->name, shape))
+    uint32_t first = 0;
+    if (!ur__possible(tape, op->name, shape) || (op->attrs > 0 && !place_attr(tape, op, attr, &first)))
         return ur__poison(tape, NULL);
-    return append(tape, op, inputs, in, shape_index(tape, shape), attr);
+    return append(tape, op, inputs, in, shape_index(tape, shape), first);
 }
 
 bool ur_refuse(ur_shaping *s, const char *format, ...)
@@ -304,6 +303,7 @@ static ur_var refused(ur_tape *tape, const ur_op *op, size_t inputs, const ur_va
 
 enum { FEW = 8 };
 
+/* Asks the operation for the result's shape. */
 static ur_var record_shaped(ur_tape *tape, const ur_op *op, size_t inputs, const ur_var *in, const double *attr)
 {
     ur_shape few[FEW], *shapes = few;
@@ -320,6 +320,30 @@ static ur_var record_shaped(ur_tape *tape, const ur_op *op, size_t inputs, const
     if (!fits)
         return refused(tape, op, inputs, in, s.why.text[0] ? s.why.text : "its shape rule refuses without a reason");
     return ur__append(tape, op, inputs, in, s.out, attr);
+}
+
+/* The same, unless the operation was asked the same before. */
+static ur_var record_ruled(ur_tape *tape, const ur_op *op, size_t inputs, const ur_var *in, uint32_t first)
+{
+    const double *attr = op->attrs > 0 ? tape->attr + first : NULL;
+    if (inputs > UR__SHAPED)
+        return record_shaped(tape, op, inputs, in, attr);
+    ur__ruling r = {.op = op, .attr = first};
+    uint64_t hash = (uint64_t)(uintptr_t)op + first;
+    for (size_t k = 0; k < inputs; k++) {
+        r.in[k] = tape->node[in[k].index].shape;
+        hash = (hash ^ r.in[k]) * UINT64_C(0x9e3779b97f4a7c15);
+    }
+    ur__ruling *known = &tape->ruling[hash >> 32 & (UR__SLOTS - 1)];
+    bool same = known->op == op && known->attr == first && memcmp(known->in, r.in, sizeof r.in) == 0;
+    if (same)
+        return append(tape, op, inputs, in, known->out, first);
+    ur_var v = record_shaped(tape, op, inputs, in, attr);
+    if (v.index != UR_NONE) {
+        r.out = tape->node[v.index].shape;
+        *known = r;
+    }
+    return v;
 }
 
 /* Is the descriptor complete, as a user's may not be? */
@@ -353,13 +377,15 @@ ur_var ur_record(const ur_op *op, size_t inputs, const ur_var *in, const double 
     if (!inputs || (op->inputs != UR_ANY_INPUTS && (size_t)op->inputs != inputs))
         return ur__poison(tape, "%s: takes %d input%s, not %zu", op->name, op->inputs, op->inputs == 1 ? "" : "s",
                           inputs);
-    uint32_t shape = tape->node[in[0].index].shape;
+    uint32_t shape = tape->node[in[0].index].shape, first = 0;
+    if (op->attrs > 0 && !place_attr(tape, op, attr, &first))
+        return ur__poison(tape, NULL);
     if (op->kind == UR_MAP || op == &ur_op_sum_of) { /* the common case: nothing is broadcast */
         size_t k = 1;
         while (k < inputs && tape->node[in[k].index].shape == shape)
             k++;
         if (k == inputs)
-            return append(tape, op, inputs, in, shape, attr);
+            return append(tape, op, inputs, in, shape, first);
     }
-    return record_shaped(tape, op, inputs, in, attr);
+    return record_ruled(tape, op, inputs, in, first);
 }

@@ -6,27 +6,6 @@
 
 /* ---- operands */
 
-ur__ref ur__input_of(const ur__maker *m, const ur__statement *s, uint32_t k)
-{
-    return ur__resolve(m->plan, m->plan->program.ref[s->ref + k]);
-}
-
-ur__ref ur__this(const ur__maker *m, uint32_t line)
-{
-    return (ur__ref){
-        .line = line, .first = (int32_t)(m->phase->begin - m->plan->program.line[line].begin), .stride = 1, .count = 1};
-}
-
-bool ur__is_here(const ur__maker *m, ur__ref r)
-{
-    const ur__program *p = &m->plan->program;
-    uint32_t at = m->statement[r.line];
-    return at >= m->phase->statement && at < m->phase->statement + m->phase->statements &&
-           p->statement[at].line == r.line && r.count == 1 &&
-           (uint32_t)r.first + p->line[r.line].begin == m->phase->begin &&
-           (r.stride == 1 || m->phase->end - m->phase->begin == 1) && m->plan->line[r.line].time == m->time;
-}
-
 bool ur__spread_of(const ur_plan *plan, ur__ref r, uint32_t line, uint8_t *spread)
 {
     const ur__line_plan *from = &plan->line[r.line], *to = &plan->line[line];
