@@ -17,34 +17,26 @@ typedef struct course {
     uint32_t line, value, pace;
 } course;
 
-/* Follows the operands of segment g: are they on the lines of the last segment's, as far from those as those from what
- * was before? */
-static bool follow(const ur__roller *r, const ur__segment *s, course *operand)
+/* Follows the operands of segment s that are outside of it, as it is like the segment p before it: are its nodes on the
+ * lines of those of p, and the operands as far from those of p as those from what was before? */
+static bool follow(const ur__roller *r, const ur__segment *s, const ur__segment *p, course *operand)
 {
     const ur_tape *tape = r->tape;
+    const ur__position *place = r->program->place;
     bool steady = true;
-    for (uint32_t v = s->begin; v < s->end; v++) {
+    for (uint32_t v = s->begin, w = p->begin; v < s->end; v++, w++) {
         const ur__node *n = &tape->node[v];
-        for (uint32_t k = 0; k < n->inputs; k++, operand++) {
+        steady &= place[v].line == place[w].line;
+        for (uint32_t k = 0; k < n->inputs; k++) {
             uint32_t u = ur__operand_of(tape, n, k);
-            ur__position p = r->program->place[u];
-            uint32_t value = p.line == UR_NONE ? u : p.value, pace = value - operand->value;
-            steady &= p.line == operand->line && pace == operand->pace && (p.line != UR_NONE || pace == 0);
-            *operand = (course){.line = p.line, .value = value, .pace = pace};
+            if (u >= s->begin)
+                continue;
+            uint32_t line = place[u].line, value = line == UR_NONE ? u : place[u].value, pace = value - operand->value;
+            steady &= line == operand->line && pace == operand->pace && (line != UR_NONE || pace == 0);
+            *operand++ = (course){.line = line, .value = value, .pace = pace};
         }
     }
     return steady;
-}
-
-/* Are the nodes of segment g on the lines of those of the segment before it? */
-static bool goes_straight_on(const ur__roller *r, uint32_t g)
-{
-    const ur__position *place = r->program->place;
-    uint32_t v = r->segment[g].begin, w = r->segment[g - 1].begin;
-    for (; v < r->segment[g].end; v++, w++)
-        if (place[v].line != place[w].line)
-            return false;
-    return true;
 }
 
 static size_t operands_of(const ur__roller *r, const ur__segment *s)
@@ -63,7 +55,7 @@ static bool find_regular_of(ur__roller *r, const ur__found *f)
     uint32_t alike = 0;
     for (uint32_t g = f->begin + 1; g < f->end; g++) {
         ur__segment *s = &r->segment[g];
-        alike = s->like && goes_straight_on(r, g) ? alike + 1 : 0;
+        alike = s->like ? alike + 1 : 0;
         if (!alike)
             continue;
         size_t operands = alike == 1 ? operands_of(r, s) : 0;
@@ -71,7 +63,7 @@ static bool find_regular_of(ur__roller *r, const ur__found *f)
             return false;
         if (operands)
             memset(operand, 0, operands * sizeof *operand);
-        s->regular = follow(r, s, operand) && alike > 2;
+        s->regular = follow(r, s, s - 1, operand) && alike > 2;
     }
     ur__give(r->tape, operand, room * sizeof *operand);
     return true;

@@ -167,7 +167,8 @@ static bool cut(ur__roller *r)
         row = n->step ? 0 : row + 1;
         r->longest = row > r->longest ? row : r->longest;
         if (!n->step) {
-            r->reach[v] = r->segments ? reach_of(r, n) : 0;
+            if (r->segments && (r->reach[v] = reach_of(r, n)) != 0)
+                r->leads_back = true;
             open = false;
             continue;
         }
@@ -220,18 +221,17 @@ static bool same_kind(const ur_tape *tape, uint32_t a, uint32_t b)
 }
 
 /* Node v of segment s and node w as far into the segment p: do they look alike, with operands that do? */
-static bool looks_like(const ur__roller *r, const ur__segment *s, const ur__segment *p, uint32_t v, uint32_t w,
-                       uint32_t *reach)
+static bool looks_like(const ur__roller *r, const ur__segment *s, const ur__segment *p, uint32_t v, uint32_t w)
 {
     const ur_tape *tape = r->tape;
     const ur__node *n = &tape->node[v], *m = &tape->node[w];
     uint32_t a = r->origin[v], b = r->origin[w];
-    if (n->inputs != m->inputs || !same_kind(tape, v, w) ||
+    if (n->op != m->op || n->shape != m->shape || n->scope != m->scope || n->inputs != m->inputs ||
+        (n->attr != m->attr && !same_attrs(tape, n, m)) ||
         (a && b ? r->program->place[a].line != r->program->place[b].line : a != b))
         return false;
     for (uint32_t k = 0; k < n->inputs; k++) {
         uint32_t x = ur__operand_of(tape, n, k), y = ur__operand_of(tape, m, k);
-        *reach = r->reach[x] > *reach ? r->reach[x] : *reach;
         bool local = x >= s->begin;
         if (local != (y >= p->begin) || (local && x - v != y - w) ||
             (!local && x != y && (tape->node[x].op == &ur_op_param || tape->node[y].op == &ur_op_param)))
@@ -241,25 +241,24 @@ static bool looks_like(const ur__roller *r, const ur__segment *s, const ur__segm
 }
 
 /* Does segment s look like p, the one before it? Then so do their hashes. */
-static bool is_like(const ur__roller *r, ur__segment *s, const ur__segment *p, uint32_t *reach)
+static bool is_like(const ur__roller *r, ur__segment *s, const ur__segment *p)
 {
     uint32_t length = s->end - s->begin;
-    *reach = 0;
     if (length != s->nodes || length != p->nodes || length != p->end - p->begin)
         return false;
     for (uint32_t i = 0; i < length; i++)
-        if (!looks_like(r, s, p, s->begin + i, p->begin + i, reach))
+        if (!looks_like(r, s, p, s->begin + i, p->begin + i))
             return false;
     s->hash = p->hash;
     return s->like = true;
 }
 
-/* Fills in `now`, counting, and the hash; `reach` is how far back the segment leads through code outside the steps. */
-static uint32_t look_at(chain *c, ur__segment *s)
+/* Fills in `now`, counting, and the hash. */
+static void look_at(const chain *c, ur__segment *s)
 {
     const ur__roller *r = c->r;
     const ur_tape *tape = r->tape;
-    uint32_t rank = 0, reach = 0;
+    uint32_t rank = 0;
     uint64_t h = s->nodes;
     for (uint32_t v = s->begin; v < s->end; v++) {
         const ur__node *n = &tape->node[v];
@@ -271,13 +270,23 @@ static uint32_t look_at(chain *c, ur__segment *s)
         uint64_t operands = n->op == &ur_op_sum_of ? 0 : n->inputs;
         for (uint32_t k = 0; k < n->inputs; k++) {
             uint32_t u = ur__operand_of(tape, n, k);
-            reach = r->reach[u] > reach ? r->reach[u] : reach;
             bool param = tape->node[u].op == &ur_op_param, local = !param && u >= s->begin;
             operands = operands * 31 + (param ? UINT64_C(0x100000000) + u : local ? c->now[u - s->begin] : 0);
         }
         h = mix(h, operands);
     }
     s->hash = h;
+}
+
+/* How far back the segment leads through code outside the steps. */
+static uint32_t reach_back(const ur__roller *r, const ur__segment *s)
+{
+    uint32_t reach = 0;
+    for (uint32_t v = s->begin; v < s->end && r->leads_back; v++)
+        for (uint32_t k = 0; k < r->tape->node[v].inputs; k++) {
+            uint32_t own = r->reach[ur__operand_of(r->tape, &r->tape->node[v], k)];
+            reach = own > reach ? own : reach;
+        }
     return reach;
 }
 
@@ -604,12 +613,13 @@ static bool divide(chain *c, uint32_t begin, uint32_t end)
     ur__roller *r = c->r;
     uint32_t first = begin;
     for (uint32_t g = begin; g < end; g++) {
-        uint32_t reach;
-        if (g == first || !is_like(r, &r->segment[g], &r->segment[g - 1], &reach))
-            reach = look_at(c, &r->segment[g]);
+        ur__segment *s = &r->segment[g];
+        uint32_t reach = reach_back(r, s);
+        if (g == first || !is_like(r, s, s - 1))
+            look_at(c, s);
         if (g == first || reach <= r->segment[first].begin)
             continue;
-        explain(r, &r->segment[g], "it reads what code outside of the steps makes of a step before");
+        explain(r, s, "it reads what code outside of the steps makes of a step before");
         if (!roll_part(c, first, g))
             return false;
         first = g--;

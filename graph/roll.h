@@ -43,7 +43,8 @@ typedef struct ur__roller {
     ur__found *found;
     ur__track *track; /* of the program's lines */
     size_t segments, founds, segment_room, found_room, track_room;
-    size_t longest; /* row of code without steps */
+    size_t longest;  /* row of code without steps */
+    bool leads_back; /* some node has a reach */
 } ur__roller;
 
 /* The line of a node of straight code that has its place in the order: what its loop's number is is known at the end. */
