@@ -125,9 +125,9 @@ static bool derive(walk *w, uint32_t u)
         return false;
     for (uint32_t k = 0; k < inputs; k++)
         in[k] = ur__var(tape, ur__in(tape, &tape->node[u], k));
-    double attr[UR_ATTRS] = {0}; /* a copy: the rule's own nodes may move the tape's */
-    for (int i = 0; i < op->attrs; i++)
-        attr[i] = ur__attr(tape, &tape->node[u])[i];
+    double attr[UR_ATTRS]; /* a copy: the rule's own nodes may move the tape's */
+    if (op->attrs > 0)
+        memcpy(attr, ur__attr(tape, &tape->node[u]), (size_t)op->attrs * sizeof *attr);
     ur_adjoint a = {
         .y = ur__var(tape, u), .g = ur__var(tape, w->adjoint[u]), .in = in, .inputs = (int)inputs, .attr = attr};
     for (uint32_t k = 0; k < inputs && !tape->error.text[0]; k++) {

@@ -108,7 +108,10 @@ static inline bool ur__usable(const ur_tape *tape, ur_var v)
 }
 /* The same; otherwise the tape's error names `what`. */
 bool ur__valid(ur_tape *tape, ur_var v, const char *what);
-ur_var ur__var(ur_tape *tape, uint32_t index);
+static inline ur_var ur__var(ur_tape *tape, uint32_t index)
+{
+    return (ur_var){.tape = tape, .index = index, .generation = tape->generation};
+}
 
 /* False, with the tape's error set, for a shape that no tape holds. */
 bool ur__possible(ur_tape *tape, const char *what, ur_shape shape);

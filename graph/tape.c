@@ -169,11 +169,6 @@ ur_var ur__poison(ur_tape *tape, const char *format, ...)
     return (ur_var){.tape = tape, .index = UR_NONE, .generation = tape ? tape->generation : 0};
 }
 
-ur_var ur__var(ur_tape *tape, uint32_t index)
-{
-    return (ur_var){.tape = tape, .index = index, .generation = tape->generation};
-}
-
 bool ur__valid(ur_tape *tape, ur_var v, const char *what)
 {
     if (!tape || tape->error.text[0])
