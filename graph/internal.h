@@ -59,7 +59,7 @@ typedef struct ur__ruling {
     uint32_t in[UR__SHAPED], attr, out;
 } ur__ruling;
 
-enum { UR__SLOTS = 64 };
+enum { UR__SLOTS = 64, UR__RULINGS = 256 };
 
 struct ur_tape {
     ur_allocator allocator;
@@ -90,7 +90,7 @@ struct ur_tape {
     ur__index by_name, by_node;
     /* What was looked for last, by its hash: a shape, the first of some constants, a symbol with a name. */
     uint32_t shape_slot[UR__SLOTS], attr_slot[UR__SLOTS], name_slot[UR__SLOTS];
-    ur__ruling ruling[UR__SLOTS]; /* the same of shape rules */
+    ur__ruling ruling[UR__RULINGS]; /* the same of shape rules */
     uint32_t scope_now;
     int32_t step_now;
 };

@@ -29,7 +29,8 @@ static int64_t size_at(ur_shape shape, int i)
 
 bool ur_shape_equal(ur_shape a, ur_shape b)
 {
-    for (int i = 0; i < UR_RANK; i++)
+    int last = a.rank > b.rank ? a.rank : b.rank;
+    for (int i = 0; i < UR_RANK && i < last; i++)
         if (size_at(a, i) != size_at(b, i))
             return false;
     return true;

@@ -329,7 +329,7 @@ static ur_var record_ruled(ur_tape *tape, const ur_op *op, size_t inputs, const 
         r.in[k] = tape->node[in[k].index].shape;
         hash = (hash ^ r.in[k]) * UINT64_C(0x9e3779b97f4a7c15);
     }
-    ur__ruling *known = &tape->ruling[hash >> 32 & (UR__SLOTS - 1)];
+    ur__ruling *known = &tape->ruling[hash >> 32 & (UR__RULINGS - 1)];
     bool same = known->op == op && known->attr == first && memcmp(known->in, r.in, sizeof r.in) == 0;
     if (same)
         return append(tape, op, inputs, in, known->out, first);
