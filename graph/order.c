@@ -481,11 +481,31 @@ static void renumber(ur__roller *r, uint32_t *number)
     }
 }
 
+/* Takes the memory for the straight code at once: it may be the whole tape. */
+static bool reserve(ur__roller *r)
+{
+    ur_tape *tape = r->tape;
+    ur__program *p = r->program;
+    size_t nodes = 0, operands = 0;
+    for (size_t v = 0; v < r->nodes; v++)
+        if (r->wanted[v]) {
+            nodes++;
+            operands += tape->node[v].inputs;
+        }
+    operands = operands < 2 * nodes ? operands : 2 * nodes; /* those of long sums are few references */
+    return ur__room(tape, &p->line, &p->line_room, p->lines + nodes, sizeof *p->line) &&
+           ur__room(tape, &r->track, &r->track_room, p->lines + nodes, sizeof *r->track) &&
+           ur__room(tape, &p->statement, &p->statement_room, nodes, sizeof *p->statement) &&
+           ur__room(tape, &p->ref, &p->ref_room, operands, sizeof *p->ref);
+}
+
 bool ur__order(ur__roller *r, size_t roots, const uint32_t *root)
 {
     search s = {.r = r};
     bool good = true;
     prune(r, roots, root);
+    if (!reserve(r))
+        return false;
     do {
         s.unrolled = false;
         good = visit_all(&s);
