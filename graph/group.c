@@ -104,8 +104,6 @@ static void mark_reads(ur__maker *m, uint32_t at)
     const ur__statement *s = &m->plan->program.statement[at];
     ur__line_plan *line = &m->plan->line[s->line];
     ur__ref bias;
-    if (m->sort[at] == UR__NOTHING)
-        return;
     line->stored |= line->root || m->sort[at] != UR__MAP || line->class != UR__BATCH;
     line->carried |= line->root;
     if (m->sort[at] == UR__MIXED || m->sort[at] == UR__SUM_PRODUCT || (ur__is_sum(m, s) && m->sort[at] == UR__MAP)) {
@@ -237,9 +235,7 @@ static bool launch_maps(ur__maker *m, size_t n)
 /* Is statement i launched now, as a launch of its own or in an elementwise program? */
 static bool is_launched(const ur__maker *m, uint32_t i, bool heavy)
 {
-    uint8_t sort = m->sort[i];
-    return sort != UR__NOTHING && (heavy ? sort != UR__MAP : is_elementwise(sort)) &&
-           m->plan->line[m->plan->program.statement[i].line].time == m->time;
+    return m->when[i] == m->time && (heavy ? m->sort[i] != UR__MAP : is_elementwise(m->sort[i]));
 }
 
 /* Lists the phase's statements of the time at hand by level, in their order within a level: those that are launches of
@@ -290,25 +286,25 @@ static bool launch_phase(ur__maker *m, const ur__phase *phase)
 static void look_ahead(ur__maker *m)
 {
     const ur__program *p = &m->plan->program;
-    for (int reads = 0; reads < 2; reads++)
-        for (size_t l = 0; l < p->loops; l++)
-            for (uint32_t f = 0; f < p->loop[l].phases; f++) {
-                const ur__phase *phase = &p->phase[p->loop[l].phase + f];
-                enter_phase(m, phase);
-                for (uint32_t k = 0; k < phase->statements; k++) {
-                    uint32_t i = phase->statement + k;
-                    m->time = m->plan->line[p->statement[i].line].time;
-                    if (reads) {
-                        mark_reads(m, i);
-                        continue;
-                    }
-                    m->sort[i] = (uint8_t)sort_of(m, &p->statement[i]);
-                    if (m->sort[i] == UR__NOTHING)
-                        continue;
-                    m->times[phase - p->phase] |= (uint8_t)(1u << m->time);
-                    find_level(m, i);
-                }
-            }
+    for (size_t f = 0; f < p->phases; f++) {
+        const ur__phase *phase = &p->phase[f];
+        uint32_t end = phase->statement + phase->statements;
+        enter_phase(m, phase);
+        for (uint32_t i = phase->statement; i < end; i++) {
+            m->time = m->plan->line[p->statement[i].line].time;
+            m->sort[i] = (uint8_t)sort_of(m, &p->statement[i]);
+            m->when[i] = m->sort[i] == UR__NOTHING ? UR__TIMES : m->time;
+            if (m->sort[i] == UR__NOTHING)
+                continue;
+            m->times[f] |= (uint8_t)(1u << m->time);
+            find_level(m, i);
+        }
+        for (uint32_t i = phase->statement; i < end; i++) {
+            m->time = m->when[i];
+            if (m->sort[i] != UR__NOTHING)
+                mark_reads(m, i);
+        }
+    }
 }
 
 /* ---- all of it */
@@ -371,7 +367,7 @@ static bool take_tables(ur__maker *m, size_t statements, size_t lines, size_t ph
     size_t total = 0, n = sizeof tables / sizeof *tables;
     for (size_t i = 0; i < n; i++)
         total += tables[i].count;
-    m->tables_bytes = total * sizeof(uint32_t) + 2 * statements + phases;
+    m->tables_bytes = total * sizeof(uint32_t) + 3 * statements + phases;
     m->tables = ur__take(m->plan->tape, m->tables_bytes);
     if (!m->tables)
         return false;
@@ -383,7 +379,8 @@ static bool take_tables(ur__maker *m, size_t statements, size_t lines, size_t ph
     }
     m->sort = (uint8_t *)at;
     m->absorbed = m->sort + statements;
-    m->times = m->absorbed + statements;
+    m->when = m->absorbed + statements;
+    m->times = m->when + statements;
     memset(m->statement, 0xff, lines * sizeof *m->statement);
     return true;
 }

@@ -27,7 +27,8 @@ typedef struct ur__maker {
     const ur__phase *phase;
     uint8_t time;
     uint8_t *sort, *absorbed;       /* by statement */
-    uint8_t *times;                 /* by phase: bits of the times at which statements of it are launches */
+    uint8_t *when;                  /* by statement: the time of its launch, UR__TIMES: it has none */
+    uint8_t *times;                 /* by phase: bits of the times of its launches */
     uint32_t *level, *heavy;        /* by statement: when its elementwise part and its product run */
     uint32_t *statement;            /* by line: the statement that computes it in the phase at hand */
     uint32_t *stamp, *operand;      /* by line: the launch that last had it as operand, and its number there */
