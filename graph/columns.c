@@ -229,7 +229,7 @@ static void find_times(ur_plan *plan)
     }
 }
 
-/* Classes and times; without a batch everything is there before the blocks. */
+/* Classes and times of lines, and the rows of those with the batch. Without one everything is there before the blocks. */
 static bool classify_all(ur_plan *plan)
 {
     const ur__program *p = &plan->program;
@@ -249,18 +249,17 @@ static bool classify_all(ur_plan *plan)
     plan->one_block = need_at_once(plan, feeds) || mixes;
     ur__give(plan->tape, feeds, p->lines);
     find_times(plan);
+    for (size_t l = 0; l < p->lines; l++)
+        if (plan->line[l].class == UR__BATCH)
+            plan->line[l].rows /= (size_t)plan->batch;
     return true;
 }
 
 bool ur__columns(ur_plan *plan)
 {
     const ur__program *p = &plan->program;
+    for (size_t l = 0; l < p->lines; l++)
+        plan->line[l].rows = ur_shape_count(ur__line_shape(plan, (uint32_t)l));
     plan->batch = find_batch(plan);
-    if (plan->batch && !classify_all(plan))
-        return false;
-    for (size_t l = 0; l < p->lines; l++) {
-        size_t count = ur_shape_count(ur__line_shape(plan, (uint32_t)l));
-        plan->line[l].rows = plan->line[l].class == UR__BATCH ? count / (size_t)plan->batch : count;
-    }
-    return true;
+    return !plan->batch || classify_all(plan);
 }

@@ -47,26 +47,27 @@ static size_t operands_of(const ur__roller *r, const ur__segment *s)
     return operands;
 }
 
-/* A segment is regular if it, the one before and the one before that are like one another and steady. */
+/* A segment is regular if it is steady and the third of a row at least: the first tells where the operands are, the
+ * second how they move. */
 static bool find_regular_of(ur__roller *r, const ur__found *f)
 {
     course *operand = NULL;
     size_t room = 0;
-    uint32_t alike = 0;
-    for (uint32_t g = f->begin + 1; g < f->end; g++) {
+    uint32_t row = 0;
+    bool good = true;
+    for (uint32_t g = f->begin + 1; g < f->end && good; g++) {
         ur__segment *s = &r->segment[g];
-        alike = s->like ? alike + 1 : 0;
-        if (!alike)
-            continue;
-        size_t operands = alike == 1 ? operands_of(r, s) : 0;
-        if (operands && !ur__room(r->tape, &operand, &room, operands, sizeof *operand))
-            return false;
-        if (operands)
-            memset(operand, 0, operands * sizeof *operand);
-        s->regular = follow(r, s, s - 1, operand) && alike > 2;
+        row = s->like ? row + 1 : 0;
+        if (row == 1) {
+            size_t operands = operands_of(r, s);
+            good = ur__room(r->tape, &operand, &room, operands, sizeof *operand);
+            if (good)
+                memset(operand, 0, operands * sizeof *operand);
+        }
+        s->regular = good && row && follow(r, s, s - 1, operand) && row > 2;
     }
     ur__give(r->tape, operand, room * sizeof *operand);
-    return true;
+    return good;
 }
 
 bool ur__find_regular(ur__roller *r)

@@ -552,7 +552,7 @@ START_TEST(chance_is_no_loop)
     add_root(&all, c);
     ur__program program;
     assert_rolls("chance", tape, all.count, all.root, &program);
-    small(size_of(&program, T), 0, 0, 3 * T);
+    small(size_of(&program, T), 0, 0, 3 * (size_t)T);
     ur__program_free(tape, &program);
     ur_tape_free(tape);
 }
