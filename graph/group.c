@@ -299,7 +299,11 @@ static void look_ahead(ur__maker *m)
             m->times[f] |= (uint8_t)(1u << m->time);
             find_level(m, i);
         }
-        for (uint32_t i = phase->statement; i < end; i++) {
+    }
+    for (size_t f = 0; f < p->phases; f++) { /* when the sorts of all are known */
+        const ur__phase *phase = &p->phase[f];
+        enter_phase(m, phase);
+        for (uint32_t i = phase->statement; i < phase->statement + phase->statements; i++) {
             m->time = m->when[i];
             if (m->sort[i] != UR__NOTHING)
                 mark_reads(m, i);
