@@ -115,7 +115,12 @@ static void find_aliases(ur_plan *plan)
         if (line->alias && line->statement != i)
             line->alias = named_operand(plan, &p->statement[i]) == named_operand(plan, &p->statement[line->statement]);
     }
-    for (size_t l = 0; l < p->lines; l++)
+}
+
+/* When it is decided which lines are aliases: each becomes one of a value that is computed. */
+static void shorten_aliases(ur_plan *plan)
+{
+    for (size_t l = 0; l < plan->program.lines; l++)
         if (plan->line[l].alias)
             plan->line[l].source = ur__resolve(plan, plan->line[l].source);
 }
@@ -291,6 +296,7 @@ static void find_deferred(ur_plan *plan)
 void ur__fold(ur_plan *plan)
 {
     find_aliases(plan);
+    shorten_aliases(plan);
     find_readers(plan);
     if (find_inlined(plan))
         join_sums(plan);
