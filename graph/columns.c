@@ -16,20 +16,22 @@ static bool ends_with(ur_shape shape, int64_t batch)
 
 /* ---- the batch */
 
-/* The last dimension that most inputs have, 0 when there are none of two dimensions. */
+/* The last dimension that most inputs have, 0 when there are none of two dimensions. Inputs of one shape are one line,
+ * and those lines come first. */
 static int64_t find_batch(const ur_plan *plan)
 {
     const ur__program *p = &plan->program;
     int64_t batch = 0;
-    size_t most = 0;
-    for (size_t l = 0; l < p->lines; l++) {
+    size_t most = 0, inputs = 0;
+    while (inputs < p->lines && ur__node_of(plan, (uint32_t)inputs)->op == &ur_op_input)
+        inputs++;
+    for (size_t l = 0; l < inputs; l++) {
         ur_shape shape = ur__line_shape(plan, (uint32_t)l);
-        if (plan->tape->node[p->line[l].node].op != &ur_op_input || shape.rank < 2)
+        if (shape.rank < 2)
             continue;
         size_t votes = 0;
-        for (size_t k = 0; k < p->lines; k++)
-            if (plan->tape->node[p->line[k].node].op == &ur_op_input &&
-                ends_with(ur__line_shape(plan, (uint32_t)k), shape.size[shape.rank - 1]))
+        for (size_t k = 0; k < inputs; k++)
+            if (ends_with(ur__line_shape(plan, (uint32_t)k), shape.size[shape.rank - 1]))
                 votes += p->line[k].values;
         if (votes > most) {
             most = votes;
@@ -227,11 +229,11 @@ static void find_times(ur_plan *plan)
     }
 }
 
-bool ur__columns(ur_plan *plan)
+/* Classes and times of lines, and the rows of those with the batch. Without one everything is there before the blocks. */
+static bool classify_all(ur_plan *plan)
 {
     const ur__program *p = &plan->program;
     bool mixes = false;
-    plan->batch = find_batch(plan);
     classify_leaves(plan);
     for (bool changed = true; changed;) {
         changed = false;
@@ -247,9 +249,17 @@ bool ur__columns(ur_plan *plan)
     plan->one_block = need_at_once(plan, feeds) || mixes;
     ur__give(plan->tape, feeds, p->lines);
     find_times(plan);
-    for (size_t l = 0; l < p->lines; l++) {
-        size_t count = ur_shape_count(ur__line_shape(plan, (uint32_t)l));
-        plan->line[l].rows = plan->line[l].class == UR__BATCH ? count / (size_t)plan->batch : count;
-    }
+    for (size_t l = 0; l < p->lines; l++)
+        if (plan->line[l].class == UR__BATCH)
+            plan->line[l].rows /= (size_t)plan->batch;
     return true;
+}
+
+bool ur__columns(ur_plan *plan)
+{
+    const ur__program *p = &plan->program;
+    for (size_t l = 0; l < p->lines; l++)
+        plan->line[l].rows = ur_shape_count(ur__line_shape(plan, (uint32_t)l));
+    plan->batch = find_batch(plan);
+    return !plan->batch || classify_all(plan);
 }

@@ -69,17 +69,6 @@ static bool follow(const ur_plan *plan, ur__ref r, uint32_t n, uint32_t k, ur__r
     return known;
 }
 
-ur__ref ur__resolve(const ur_plan *plan, ur__ref r)
-{
-    while (plan->line[r.line].alias) {
-        const ur__ref *source = &plan->line[r.line].source;
-        r.first = source->first + source->stride * r.first;
-        r.stride *= source->stride;
-        r.line = source->line;
-    }
-    return r;
-}
-
 /* ---- aliases */
 
 bool ur__is_masked(const ur_plan *plan, const ur__statement *s)
@@ -97,10 +86,9 @@ static uint32_t named_operand(const ur_plan *plan, const ur__statement *s)
     const ur__ref *ref = &plan->program.ref[s->ref];
     const ur_op *op = ur__node_of(plan, s->line)->op;
     const ur__line_plan *line = &plan->line[s->line];
-    bool reshaped =
-        line->class != UR__BATCH && !ur_shape_equal(ur__line_shape(plan, ref->line), ur__line_shape(plan, s->line));
-    if (s->refs == 1 && ref->count <= 1 && (op->kernel == UR__ALIAS || op == &ur_op_sum_of) && !reshaped &&
-        (plan->line[ref->line].class == line->class || plan->line[ref->line].class == UR__REDUCED))
+    if (s->refs == 1 && ref->count <= 1 && (op->kernel == UR__ALIAS || op == &ur_op_sum_of) &&
+        (plan->line[ref->line].class == line->class || plan->line[ref->line].class == UR__REDUCED) &&
+        (line->class == UR__BATCH || ur__same_shape(plan, ref->line, s->line)))
         return 0;
     if (op->kernel == UR__BROADCAST && line->class == UR__BATCH && plan->line[ref->line].class != UR__REDUCED)
         return 0;
@@ -119,15 +107,15 @@ static void find_aliases(ur_plan *plan)
         uint32_t l = p->statement[i].line;
         ur__line_plan *line = &plan->line[l];
         ur__ref all = {.line = l, .stride = 1, .count = 1};
-        uint32_t k = named_operand(plan, &p->statement[i]);
-        if (line->statement != i)
+        if (line->statement != i || line->root)
             continue;
-        line->alias = !line->root && k != UR_NONE && follow(plan, all, p->line[l].values, k, &line->source);
+        uint32_t k = named_operand(plan, &p->statement[i]);
+        line->alias = k != UR_NONE && follow(plan, all, p->line[l].values, k, &line->source);
     }
     for (size_t i = 0; i < p->statements; i++) { /* in every phase */
         ur__line_plan *line = &plan->line[p->statement[i].line];
-        line->alias =
-            line->alias && named_operand(plan, &p->statement[i]) == named_operand(plan, &p->statement[line->statement]);
+        if (line->alias && line->statement != i)
+            line->alias = named_operand(plan, &p->statement[i]) == named_operand(plan, &p->statement[line->statement]);
     }
 }
 
@@ -170,6 +158,14 @@ static void take_back_broadcasts(ur_plan *plan)
             }
         }
     }
+}
+
+/* When it is decided which lines are aliases: each becomes one of a value that is computed. */
+static void shorten_aliases(ur_plan *plan)
+{
+    for (size_t l = 0; l < plan->program.lines; l++)
+        if (plan->line[l].alias)
+            plan->line[l].source = ur__resolve(plan, plan->line[l].source);
 }
 
 /* ---- who reads a line, and where */
@@ -235,14 +231,19 @@ static bool inlines(const ur_plan *plan, const ur__phase *phase, const ur__state
     return ur__product_of(plan, r, phase->end - phase->begin, &a, &x);
 }
 
-/* Assumes that products with one reader are inlined, then takes back those that some statement cannot inline. */
-static void find_inlined(ur_plan *plan)
+/* Assumes that products with one reader are inlined, then takes back those that some statement cannot inline. False if
+ * there are none. */
+static bool find_inlined(ur_plan *plan)
 {
     const ur__program *p = &plan->program;
-    for (size_t l = 0; l < p->lines; l++)
-        plan->line[l].inlined = p->line[l].loop != UR_NONE && plan->line[l].reader < UR__MANY && !plan->line[l].alias &&
-                                ur__node_of(plan, (uint32_t)l)->op->kernel == UR__MATMUL;
-    for (size_t l = 0; l < p->loops; l++)
+    bool any = false;
+    for (size_t l = 0; l < p->lines; l++) {
+        ur__line_plan *line = &plan->line[l];
+        line->inlined = line->reader < UR__MANY && p->line[l].loop != UR_NONE && !line->alias &&
+                        ur__node_of(plan, (uint32_t)l)->op->kernel == UR__MATMUL;
+        any |= line->inlined;
+    }
+    for (size_t l = 0; l < p->loops && any; l++)
         for (uint32_t f = 0; f < p->loop[l].phases; f++) {
             const ur__phase *phase = &p->phase[p->loop[l].phase + f];
             for (uint32_t i = 0; i < phase->statements; i++) {
@@ -254,6 +255,7 @@ static void find_inlined(ur_plan *plan)
                 }
             }
         }
+    return any;
 }
 
 /* A sum that computes products itself and is read here by one sum: that one takes its terms. */
@@ -272,9 +274,10 @@ static void join_sums(ur_plan *plan)
     }
     for (size_t i = 0; i < p->statements; i++) { /* every reader must be able to take the terms */
         const ur__statement *s = &p->statement[i];
-        for (uint32_t k = 0; k < s->refs && !is_simple(plan, s); k++) {
+        for (uint32_t k = 0; k < s->refs; k++) {
             ur__line_plan *line = &plan->line[ur__resolve(plan, p->ref[s->ref + k]).line];
-            line->inlined &= line->reader != s->line;
+            if (line->inlined && line->reader == s->line && !is_simple(plan, s))
+                line->inlined = false;
         }
     }
 }
@@ -327,8 +330,9 @@ void ur__fold(ur_plan *plan)
 {
     find_aliases(plan);
     take_back_broadcasts(plan);
+    shorten_aliases(plan);
     find_readers(plan);
-    find_inlined(plan);
-    join_sums(plan);
+    if (find_inlined(plan))
+        join_sums(plan);
     find_deferred(plan);
 }

@@ -125,9 +125,9 @@ static bool derive(walk *w, uint32_t u)
         return false;
     for (uint32_t k = 0; k < inputs; k++)
         in[k] = ur__var(tape, ur__in(tape, &tape->node[u], k));
-    double attr[UR_ATTRS] = {0}; /* a copy: the rule's own nodes may move the tape's */
-    for (int i = 0; i < op->attrs; i++)
-        attr[i] = ur__attr(tape, &tape->node[u])[i];
+    double attr[UR_ATTRS]; /* a copy: the rule's own nodes may move the tape's */
+    if (op->attrs > 0)
+        memcpy(attr, ur__attr(tape, &tape->node[u]), (size_t)op->attrs * sizeof *attr);
     ur_adjoint a = {
         .y = ur__var(tape, u), .g = ur__var(tape, w->adjoint[u]), .in = in, .inputs = (int)inputs, .attr = attr};
     for (uint32_t k = 0; k < inputs && !tape->error.text[0]; k++) {
@@ -143,7 +143,8 @@ static bool derive(walk *w, uint32_t u)
         ur_var c = op->derive(&a, (int)k);
         if (!c.tape)
             continue; /* UR_ZERO */
-        if (c.index != UR_NONE && !ur_shape_equal(ur__shape(tape, c.index), ur__shape(tape, v)))
+        if (c.index != UR_NONE && tape->node[c.index].shape != tape->node[v].shape &&
+            !ur_shape_equal(ur__shape(tape, c.index), ur__shape(tape, v)))
             c = reduced(tape, op, k, c, ur__shape(tape, v));
         if (c.index != UR_NONE)
             contribute(w, v, c.index);

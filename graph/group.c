@@ -126,8 +126,6 @@ static void sink(ur__maker *m, uint32_t at)
     ur__ref bias;
     if (sort == UR__MAP && m->latest[at] != UR_NONE && m->latest[at] > m->level[at])
         m->level[at] = m->heavy[at] = m->latest[at];
-    if (sort == UR__NOTHING)
-        return;
     if (sort == UR__MIXED || sort == UR__SUM_PRODUCT || (ur__is_sum(m, s) && sort == UR__MAP)) {
         ur__list_terms(m, s, &bias);
         for (size_t k = 0; k < m->products; k++)
@@ -161,8 +159,6 @@ static void mark_reads(ur__maker *m, uint32_t at)
     const ur__statement *s = &m->plan->program.statement[at];
     ur__line_plan *line = &m->plan->line[s->line];
     ur__ref bias;
-    if (m->sort[at] == UR__NOTHING)
-        return;
     line->stored |= line->root || m->sort[at] != UR__MAP || line->class != UR__BATCH;
     line->carried |= line->root;
     if (m->sort[at] == UR__MIXED || m->sort[at] == UR__SUM_PRODUCT || (ur__is_sum(m, s) && m->sort[at] == UR__MAP)) {
@@ -290,28 +286,28 @@ static bool launch_maps(ur__maker *m, size_t n)
     return true;
 }
 
+/* Is statement i launched now, as a launch of its own or in an elementwise program? */
+static bool is_launched(const ur__maker *m, uint32_t i, bool heavy)
+{
+    uint8_t sort = m->sort[i];
+    return m->when[i] == m->time && (heavy ? sort != UR__MAP && sort != UR__ROW_SUM : is_elementwise(sort));
+}
+
 /* Lists the phase's statements of the time at hand by level, in their order within a level: those that are launches of
  * their own, or the elementwise ones. Level k is sorted[begin[k]] .. sorted[begin[k+1]-1]. */
 static void sort_levels(ur__maker *m, bool heavy, uint32_t levels, uint32_t *sorted, uint32_t *begin)
 {
-    const ur__phase *phase = m->phase;
+    uint32_t first = m->phase->statement, end = first + m->phase->statements;
     const uint32_t *level = heavy ? m->heavy : m->level;
     memset(begin, 0, (levels + 2) * sizeof *begin);
-    for (int fill = 0; fill < 2; fill++)
-        for (uint32_t k = 0; k < phase->statements; k++) {
-            uint32_t i = phase->statement + k;
-            uint8_t sort = m->sort[i];
-            bool mine = sort != UR__NOTHING &&
-                        (heavy ? sort != UR__MAP && sort != UR__ROW_SUM : is_elementwise(sort)) &&
-                        m->plan->line[m->plan->program.statement[i].line].time == m->time;
-            if (mine && !fill)
-                begin[level[i] + 2]++;
-            else if (mine)
-                sorted[begin[level[i] + 1]++] = i;
-            if (k + 1 == phase->statements && !fill)
-                for (uint32_t l = 2; l < levels + 2; l++)
-                    begin[l] += begin[l - 1];
-        }
+    for (uint32_t i = first; i < end; i++)
+        if (is_launched(m, i, heavy))
+            begin[level[i] + 2]++;
+    for (uint32_t l = 2; l < levels + 2; l++)
+        begin[l] += begin[l - 1];
+    for (uint32_t i = first; i < end; i++)
+        if (is_launched(m, i, heavy))
+            sorted[begin[level[i] + 1]++] = i;
 }
 
 static uint32_t enter_phase(ur__maker *m, const ur__phase *phase)
@@ -345,27 +341,35 @@ static bool launch_phase(ur__maker *m, const ur__phase *phase)
 static void look_ahead(ur__maker *m)
 {
     const ur__program *p = &m->plan->program;
-    for (int reads = 0; reads < 2; reads++)
-        for (size_t l = 0; l < p->loops; l++)
-            for (uint32_t f = 0; f < p->loop[l].phases; f++) {
-                const ur__phase *phase = &p->phase[p->loop[l].phase + f];
-                enter_phase(m, phase);
-                for (uint32_t k = 0; k < phase->statements; k++) {
-                    uint32_t i = phase->statement + k;
-                    m->time = m->plan->line[p->statement[i].line].time;
-                    if (reads) {
-                        mark_reads(m, i);
-                        continue;
-                    }
-                    m->sort[i] = (uint8_t)sort_of(m, &p->statement[i]);
-                    find_level(m, i);
-                    m->latest[i] = UR_NONE;
-                }
-                for (uint32_t k = phase->statements; k-- > 0 && !reads;) {
-                    m->time = m->plan->line[p->statement[phase->statement + k].line].time;
-                    sink(m, phase->statement + k);
-                }
-            }
+    for (size_t f = 0; f < p->phases; f++) {
+        const ur__phase *phase = &p->phase[f];
+        uint32_t end = phase->statement + phase->statements;
+        enter_phase(m, phase);
+        for (uint32_t i = phase->statement; i < end; i++) {
+            m->time = m->plan->line[p->statement[i].line].time;
+            m->sort[i] = (uint8_t)sort_of(m, &p->statement[i]);
+            m->when[i] = m->sort[i] == UR__NOTHING ? UR__TIMES : m->time;
+            if (m->sort[i] == UR__NOTHING)
+                continue;
+            m->times[f] |= (uint8_t)(1u << m->time);
+            find_level(m, i);
+            m->latest[i] = UR_NONE;
+        }
+        for (uint32_t i = end; i-- > phase->statement;) {
+            m->time = m->when[i];
+            if (m->sort[i] != UR__NOTHING)
+                sink(m, i);
+        }
+    }
+    for (size_t f = 0; f < p->phases; f++) { /* when the sorts of all are known */
+        const ur__phase *phase = &p->phase[f];
+        enter_phase(m, phase);
+        for (uint32_t i = phase->statement; i < phase->statement + phase->statements; i++) {
+            m->time = m->when[i];
+            if (m->sort[i] != UR__NOTHING)
+                mark_reads(m, i);
+        }
+    }
 }
 
 /* ---- all of it */
@@ -400,13 +404,14 @@ static bool launch_time(ur__maker *m, uint8_t time)
             if (plan->line[s->line].class == UR__REDUCED && !plan->line[s->line].deferred && !plan->line[s->line].alias)
                 good = collect(m, s);
         }
-        good = good && launch_phase(m, &p->phase[f]);
+        if (m->times[f] >> time & 1)
+            good = good && launch_phase(m, &p->phase[f]);
         span->count = (uint32_t)plan->launches - span->first;
     }
     return good;
 }
 
-static bool take_tables(ur__maker *m, size_t statements, size_t lines)
+static bool take_tables(ur__maker *m, size_t statements, size_t lines, size_t phases)
 {
     struct {
         uint32_t **table;
@@ -428,7 +433,7 @@ static bool take_tables(ur__maker *m, size_t statements, size_t lines)
     size_t total = 0, n = sizeof tables / sizeof *tables;
     for (size_t i = 0; i < n; i++)
         total += tables[i].count;
-    m->tables_bytes = total * sizeof(uint32_t) + 2 * statements;
+    m->tables_bytes = total * sizeof(uint32_t) + 3 * statements + phases;
     m->tables = ur__take(m->plan->tape, m->tables_bytes);
     if (!m->tables)
         return false;
@@ -440,6 +445,8 @@ static bool take_tables(ur__maker *m, size_t statements, size_t lines)
     }
     m->sort = (uint8_t *)at;
     m->absorbed = m->sort + statements;
+    m->when = m->absorbed + statements;
+    m->times = m->when + statements;
     memset(m->statement, 0xff, lines * sizeof *m->statement);
     return true;
 }
@@ -449,7 +456,7 @@ bool ur__group(ur_plan *plan)
     ur_tape *tape = plan->tape;
     const ur__program *p = &plan->program;
     ur__maker m = {.plan = plan};
-    bool good = take_tables(&m, p->statements, p->lines) &&
+    bool good = take_tables(&m, p->statements, p->lines, p->phases) &&
                 ur__room(tape, &plan->attr, &plan->attr_room, plan->attrs, sizeof *plan->attr);
     if (good) {
         plan->attr[plan->attrs++] = 0; /* read where an operation has no constants */

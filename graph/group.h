@@ -28,6 +28,8 @@ typedef struct ur__maker {
     const ur__phase *phase;
     uint8_t time;
     uint8_t *sort, *absorbed;       /* by statement */
+    uint8_t *when;                  /* by statement: the time of its launch, UR__TIMES: it has none */
+    uint8_t *times;                 /* by phase: bits of the times of its launches */
     uint32_t *level, *heavy;        /* by statement: when its elementwise part and its product run */
     uint32_t *latest;               /* by statement: the level at which it must have run, UR_NONE: any */
     uint32_t *statement;            /* by line: the statement that computes it in the phase at hand */
@@ -45,11 +47,29 @@ typedef struct ur__maker {
 } ur__maker;
 
 /* The operand of a statement at k, under its own name. */
-ur__ref ur__input_of(const ur__maker *m, const ur__statement *s, uint32_t k);
+static inline ur__ref ur__input_of(const ur__maker *m, const ur__statement *s, uint32_t k)
+{
+    return ur__resolve(m->plan, m->plan->program.ref[s->ref + k]);
+}
+
 /* The value of a line that this iteration computes. */
-ur__ref ur__this(const ur__maker *m, uint32_t line);
+static inline ur__ref ur__this(const ur__maker *m, uint32_t line)
+{
+    return (ur__ref){
+        .line = line, .first = (int32_t)(m->phase->begin - m->plan->program.line[line].begin), .stride = 1, .count = 1};
+}
+
 /* Is it computed in the same iteration, at the same time? */
-bool ur__is_here(const ur__maker *m, ur__ref r);
+static inline bool ur__is_here(const ur__maker *m, ur__ref r)
+{
+    const ur__program *p = &m->plan->program;
+    const ur__phase *phase = m->phase;
+    uint32_t at = m->statement[r.line] - phase->statement;
+    return at < phase->statements && r.count == 1 && p->statement[phase->statement + at].line == r.line &&
+           (uint32_t)r.first + p->line[r.line].begin == phase->begin &&
+           (r.stride == 1 || phase->end - phase->begin == 1) && m->plan->line[r.line].time == m->time;
+}
+
 /* Lists in m->term what the elementwise part of a statement reads; a sum that has products reads their sum too. */
 size_t ur__terms_of(ur__maker *m, const ur__statement *s);
 /* The number of an operand of the launch at hand, added to it if it is new. */

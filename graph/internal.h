@@ -52,6 +52,15 @@ typedef struct ur__sweep {
     uint32_t *adjoint;
 } ur__sweep;
 
+/* What the shape rule of an operation said to some operands; constants are told by their first one's number. */
+enum { UR__SHAPED = 3 };
+typedef struct ur__ruling {
+    const ur_op *op;
+    uint32_t in[UR__SHAPED], attr, out;
+} ur__ruling;
+
+enum { UR__SLOTS = 64, UR__RULINGS = 256 };
+
 struct ur_tape {
     ur_allocator allocator;
     ur_dtype dtype;
@@ -79,6 +88,9 @@ struct ur_tape {
     void *theta; /* the parameters' vector */
     size_t theta_count, theta_room;
     ur__index by_name, by_node;
+    /* What was looked for last, by its hash: a shape, the first of some constants, a symbol with a name. */
+    uint32_t shape_slot[UR__SLOTS], attr_slot[UR__SLOTS], name_slot[UR__SLOTS];
+    ur__ruling ruling[UR__RULINGS]; /* the same of shape rules */
     uint32_t scope_now;
     int32_t step_now;
 };
@@ -89,16 +101,27 @@ extern const ur_op ur_op_input, ur_op_param, ur_op_const, ur_op_state, ur_op_sum
 
 /* Poison, with the error set by printf's format unless there is one. */
 ur_var ur__poison(ur_tape *tape, const char *format, ...) UR_PRINTF(2, 3);
-/* True when the handle can be used on this tape; otherwise the tape's error names `what`. */
+/* Can the handle be used on this tape? */
+static inline bool ur__usable(const ur_tape *tape, ur_var v)
+{
+    return tape && v.tape == tape && v.generation == tape->generation && v.index < tape->nodes && !tape->error.text[0];
+}
+/* The same; otherwise the tape's error names `what`. */
 bool ur__valid(ur_tape *tape, ur_var v, const char *what);
-ur_var ur__var(ur_tape *tape, uint32_t index);
+static inline ur_var ur__var(ur_tape *tape, uint32_t index)
+{
+    return (ur_var){.tape = tape, .index = index, .generation = tape->generation};
+}
 
 /* False, with the tape's error set, for a shape that no tape holds. */
 bool ur__possible(ur_tape *tape, const char *what, ur_shape shape);
 /* Appends a node without looking at its shapes; `shape` is right. `attr` becomes the node's constants. */
 ur_var ur__append(ur_tape *tape, const ur_op *op, size_t inputs, const ur_var *in, ur_shape shape, const double *attr);
 /* The node's data. */
-ur_shape ur__shape(const ur_tape *tape, uint32_t node);
+static inline ur_shape ur__shape(const ur_tape *tape, uint32_t node)
+{
+    return tape->shape[tape->node[node].shape];
+}
 const char *ur__name_of(const ur_tape *tape, uint32_t node);
 static inline const double *ur__attr(const ur_tape *tape, const ur__node *n)
 {
@@ -137,7 +160,11 @@ void ur__path(const ur_tape *tape, uint32_t scope, char *text, size_t bytes);
 bool ur__mark(ur_tape *tape);
 
 /* Makes room for one more element; false, with the tape's error set, when there is no memory. */
-bool ur__room(ur_tape *tape, void *array_pointer, size_t *room, size_t count, size_t element_bytes);
+bool ur__more_room(ur_tape *tape, void *array_pointer, size_t *room, size_t count, size_t element_bytes);
+static inline bool ur__room(ur_tape *tape, void *array_pointer, size_t *room, size_t count, size_t element_bytes)
+{
+    return count < *room || ur__more_room(tape, array_pointer, room, count, element_bytes);
+}
 void *ur__take(ur_tape *tape, size_t bytes);
 void ur__give(ur_tape *tape, void *block, size_t bytes);
 

@@ -121,8 +121,8 @@ static uint32_t find_const(const ur_tape *tape, ur_shape shape, double value)
     for (size_t i = tape->consts; i-- > oldest;) {
         uint32_t v = tape->constant[i];
         const double *attr = ur__attr(tape, &tape->node[v]);
-        if (attr[0] == value && signbit(attr[0]) == signbit(value) && ur__shape(tape, v).rank == shape.rank &&
-            ur_shape_equal(ur__shape(tape, v), shape))
+        if (attr[0] == value && signbit(attr[0]) == signbit(value) &&
+            tape->shape[tape->node[v].shape].rank == shape.rank && ur_shape_equal(ur__shape(tape, v), shape))
             return v;
     }
     return UR_NONE;

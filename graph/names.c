@@ -69,6 +69,16 @@ static ur__symbol *find(const ur_tape *tape, const char *prefix, const char *nam
     return NULL;
 }
 
+/* A copy of the name, one for all the steps of a value. */
+static const char *copy_name(ur_tape *tape, const char *name)
+{
+    uint32_t *slot = &tape->name_slot[ur__hash(name, UR__HASH_START) & (UR__SLOTS - 1)];
+    if (*slot < tape->symbols && strcmp(tape->symbol[*slot].name, name) == 0)
+        return tape->symbol[*slot].name;
+    *slot = (uint32_t)tape->symbols;
+    return ur__arena_text(&tape->arena, &tape->allocator, name);
+}
+
 static const char *add(ur_tape *tape, const char *prefix, const char *name, int64_t step, uint32_t node)
 {
     char full[UR__PATH];
@@ -80,7 +90,7 @@ static const char *add(ur_tape *tape, const char *prefix, const char *name, int6
     }
     if (!index_room(tape) || !ur__room(tape, &tape->symbol, &tape->symbol_room, tape->symbols, sizeof *tape->symbol))
         return NULL;
-    const char *copy = ur__arena_text(&tape->arena, &tape->allocator, full);
+    const char *copy = copy_name(tape, full);
     if (!copy) {
         ur__fail(&tape->error, "no memory for a name");
         return NULL;

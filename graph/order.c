@@ -9,6 +9,75 @@
 
 #include <string.h>
 
+/* ---- regular segments */
+
+/* Where an operand of a loop's body was in one iteration, and how much further in the next. A node of straight code is
+ * on no line: it is its own value. */
+typedef struct course {
+    uint32_t line, value, pace;
+} course;
+
+/* Follows the operands of segment s that are outside of it, as it is like the segment p before it: are its nodes on the
+ * lines of those of p, and the operands as far from those of p as those from what was before? */
+static bool follow(const ur__roller *r, const ur__segment *s, const ur__segment *p, course *operand)
+{
+    const ur_tape *tape = r->tape;
+    const ur__position *place = r->program->place;
+    bool steady = true;
+    for (uint32_t v = s->begin, w = p->begin; v < s->end; v++, w++) {
+        const ur__node *n = &tape->node[v];
+        steady &= place[v].line == place[w].line;
+        for (uint32_t k = 0; k < n->inputs; k++) {
+            uint32_t u = ur__operand_of(tape, n, k);
+            if (u >= s->begin)
+                continue;
+            uint32_t line = place[u].line, value = line == UR_NONE ? u : place[u].value, pace = value - operand->value;
+            steady &= line == operand->line && pace == operand->pace && (line != UR_NONE || pace == 0);
+            *operand++ = (course){.line = line, .value = value, .pace = pace};
+        }
+    }
+    return steady;
+}
+
+static size_t operands_of(const ur__roller *r, const ur__segment *s)
+{
+    size_t operands = 0;
+    for (uint32_t v = s->begin; v < s->end; v++)
+        operands += r->tape->node[v].inputs;
+    return operands;
+}
+
+/* A segment is regular if it is steady and the third of a row at least: the first tells where the operands are, the
+ * second how they move. */
+static bool find_regular_of(ur__roller *r, const ur__found *f)
+{
+    course *operand = NULL;
+    size_t room = 0;
+    uint32_t row = 0;
+    bool good = true;
+    for (uint32_t g = f->begin + 1; g < f->end && good; g++) {
+        ur__segment *s = &r->segment[g];
+        row = s->like ? row + 1 : 0;
+        if (row == 1) {
+            size_t operands = operands_of(r, s);
+            good = ur__room(r->tape, &operand, &room, operands, sizeof *operand);
+            if (good)
+                memset(operand, 0, operands * sizeof *operand);
+        }
+        s->regular = good && row && follow(r, s, s - 1, operand) && row > 2;
+    }
+    ur__give(r->tape, operand, room * sizeof *operand);
+    return good;
+}
+
+bool ur__find_regular(ur__roller *r)
+{
+    for (uint32_t l = 0; l < r->founds; l++)
+        if (!find_regular_of(r, &r->found[l]))
+            return false;
+    return true;
+}
+
 /* ---- what is needed */
 
 /* The value u is needed by `reader`. True when nodes of its line that come behind the reader were not looked at yet. */
@@ -25,7 +94,7 @@ static bool want(ur__roller *r, uint32_t u, size_t reader)
 }
 
 /* From the last node to the first. Mostly once is enough; where a line turns out to be needed by an earlier node than
- * its last one, once more. */
+ * its last one, once more. Regular segments read the lines that the one before them reads. */
 static void prune(ur__roller *r, size_t roots, const uint32_t *root)
 {
     const ur_tape *tape = r->tape;
@@ -37,9 +106,12 @@ static void prune(ur__roller *r, size_t roots, const uint32_t *root)
     while (again) {
         again = false;
         for (uint32_t v = (uint32_t)r->nodes; v-- > 0;) {
-            uint32_t line = r->program->place[v].line;
+            ur__position place = r->program->place[v];
             const ur__node *n = &tape->node[v];
-            if (line == UR_NONE ? r->wanted[v] : r->track[line].wanted)
+            uint32_t line = place.line;
+            if (line != UR_NONE && r->program->line[line].loop != UR_NONE && r->segment[place.value].regular)
+                v = r->segment[place.value].begin;
+            else if (line == UR_NONE ? r->wanted[v] : r->track[line].wanted)
                 for (uint32_t k = 0; k < n->inputs; k++)
                     again |= want(r, ur__operand_of(tape, n, k), v);
         }
@@ -173,7 +245,7 @@ static bool emit_iteration(ur__roller *r, uint32_t loop, uint32_t g)
     uint32_t i = g - f->begin;
     if (i > 0) {
         ur__phase *phase = &p->phase[p->phases - 1];
-        if (goes_on(r, loop, s, phase, i - phase->begin)) {
+        if ((s->regular && i - phase->begin > 1) || goes_on(r, loop, s, phase, i - phase->begin)) {
             phase->end++;
             return true;
         }
@@ -278,6 +350,8 @@ static uint32_t next_of(const ur__roller *r, frame *f)
         return next_operand(r, f);
     const ur__found *loop = &r->found[f->loop];
     while (f->segment < loop->end) {
+        if (r->segment[f->segment].regular) /* all is there that the one before it reads */
+            f->node = r->segment[f->segment].end;
         for (; f->node < r->segment[f->segment].end; f->node++, f->k = 0) {
             uint32_t u = belongs(r, f->loop, f->node) ? next_operand(r, f) : UR_NONE;
             if (u != UR_NONE)
@@ -300,6 +374,8 @@ static void unroll(ur__roller *r, const frame *at)
     ur__path(r->tape, n->scope, path, sizeof path);
     ur__fail(&p->why, "step %d%s%s: %s reads what the steps themselves lead to", (int)n->step, *path ? " in " : "",
              path, n->op->name);
+    for (size_t g = 0; g < r->segments; g++) /* what reads them is on no line now */
+        r->segment[g].regular = false;
     for (uint32_t g = f->begin; g < f->end; g++)
         for (uint32_t v = r->segment[g].begin; v < r->segment[g].end; v++)
             if (loop_of(r, v) == at->loop) {
@@ -406,11 +482,31 @@ static void renumber(ur__roller *r, uint32_t *number)
     }
 }
 
+/* Takes the memory for the straight code at once: it may be the whole tape. */
+static bool reserve(ur__roller *r)
+{
+    ur_tape *tape = r->tape;
+    ur__program *p = r->program;
+    size_t nodes = 0, operands = 0;
+    for (size_t v = 0; v < r->nodes; v++)
+        if (r->wanted[v]) {
+            nodes++;
+            operands += tape->node[v].inputs;
+        }
+    operands = operands < 2 * nodes ? operands : 2 * nodes; /* those of long sums are few references */
+    return ur__room(tape, &p->line, &p->line_room, p->lines + nodes, sizeof *p->line) &&
+           ur__room(tape, &r->track, &r->track_room, p->lines + nodes, sizeof *r->track) &&
+           ur__room(tape, &p->statement, &p->statement_room, nodes, sizeof *p->statement) &&
+           ur__room(tape, &p->ref, &p->ref_room, operands, sizeof *p->ref);
+}
+
 bool ur__order(ur__roller *r, size_t roots, const uint32_t *root)
 {
     search s = {.r = r};
     bool good = true;
     prune(r, roots, root);
+    if (!reserve(r))
+        return false;
     do {
         s.unrolled = false;
         good = visit_all(&s);

@@ -3,18 +3,23 @@
  * A statement looks like another when it has the same operation, shape and constants, reads the same parameters, and
  * finds its other operands as near before it. A loop is a row of looks that repeats with a period P: the rarest look
  * that reads a parameter stands in each step once, so the distance from one to the next is P, and the row grows to both
- * sides of them while look i equals look i + P. A step begins where the fewest values cross: those of the states.
+ * sides of them while look i equals look i + P. Where no parameter is read, the rarest look of any kind tells P, if the
+ * row is long. A step begins where the fewest values cross: those of the states.
  *
  * Adjoints need no search: their steps end where those of the nodes end that they belong to. */
 #include "roll.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 enum {
-    LEAST = 4,     /* periods */
-    SHORTEST = 12, /* statements that are worth a search */
-    NEAR = 64,     /* how far back an operand's distance counts */
-    EFFORT = 64    /* steps of the search for each statement of the tape, at most */
+    LEAST = 4,         /* periods */
+    LEAST_ALONE = 8,   /* periods of a row that reads no parameter, ... */
+    LENGTH_ALONE = 64, /* ... its statements, ... */
+    SHARE_ALONE = 8,   /* ... and the most parts that as long ones could be */
+    SHORTEST = 12,     /* statements that are worth a search */
+    NEAR = 64,         /* how far back an operand's distance counts */
+    EFFORT = 64        /* steps of the search for each statement of the tape, at most */
 };
 
 typedef struct search {
@@ -23,7 +28,8 @@ typedef struct search {
     uint32_t *where; /* of each node: its place in the list */
     uint32_t *look;  /* of each in the list: the first that looks alike */
     uint32_t *count; /* of each look, within the part that is searched */
-    uint32_t *slot;  /* hash table of looks, by place + 1 */
+    uint32_t *next;  /* of each in the list: the next one of its look */
+    uint32_t *slot;  /* hash table of looks, by place + 1; later the first place of each */
     uint64_t *hash;
     size_t length, slots;
     uint64_t effort;
@@ -91,70 +97,91 @@ typedef struct row {
     uint32_t begin, end, period;
 } row;
 
-/* The rarest look of the part that occurs at least LEAST times; UR_NONE: there is none. */
-static uint32_t rarest(const search *s, uint32_t begin, uint32_t end)
+/* Threads the places of the part by looks: the first of each look in `slot`, the next one in `next`, how many in
+ * `count`. From the last place to the first, so that the list of a look is in order. */
+static void thread_places(search *s, uint32_t begin, uint32_t end)
 {
-    uint32_t best = UR_NONE;
-    for (uint32_t i = begin; i < end; i++) {
+    for (uint32_t i = begin; i < end; i++)
+        s->count[s->look[i]] = 0;
+    for (uint32_t i = end; i-- > begin;) {
         uint32_t look = s->look[i];
-        if (s->count[look] >= LEAST && (best == UR_NONE || s->count[look] < s->count[best]) && reads_param(s, i))
-            best = look;
+        s->next[i] = s->count[look]++ ? s->slot[look] : UR_NONE;
+        s->slot[look] = i;
     }
-    return best;
+}
+
+static int compare(const void *a, const void *b)
+{
+    const uint64_t *x = (const uint64_t *)a, *y = (const uint64_t *)b;
+    return *x < *y ? -1 : *x > *y;
+}
+
+/* Lists in `hash` the part's looks that occur often enough, those that read a parameter before the others, the rare
+ * before the frequent. */
+static size_t list_candidates(search *s, uint32_t begin, uint32_t end)
+{
+    size_t n = 0;
+    for (uint32_t i = begin; i < end; i++) {
+        uint32_t look = s->look[i], count = s->count[look];
+        if (s->slot[look] == i && count >= LEAST)
+            s->hash[n++] = (uint64_t)!reads_param(s, i) << 63 | (uint64_t)count << 32 | look;
+    }
+    qsort(s->hash, n, sizeof *s->hash, compare);
+    return n;
 }
 
 /* The distance that most places of a look have to the next one (the majority vote of Boyer and Moore), and the first
  * place that has it. */
-static uint32_t period_of(const search *s, uint32_t begin, uint32_t end, uint32_t look, uint32_t *at)
+static uint32_t period_of(const search *s, uint32_t look, uint32_t *at)
 {
-    uint32_t period = 0, votes = 0, last = UR_NONE;
-    for (uint32_t i = begin; i < end; i++) {
-        if (s->look[i] != look)
-            continue;
-        uint32_t gap = last == UR_NONE ? 0 : i - last;
-        last = i;
-        if (gap && votes == 0)
+    uint32_t period = 0, votes = 0;
+    for (uint32_t i = s->slot[look]; s->next[i] != UR_NONE; i = s->next[i]) {
+        uint32_t gap = s->next[i] - i;
+        if (votes == 0)
             period = gap;
-        if (gap && gap == period)
-            votes++;
-        else if (gap)
-            votes--;
+        votes += gap == period ? 1 : UINT32_MAX;
     }
-    last = UR_NONE;
-    for (uint32_t i = begin; i < end; i++) {
-        if (s->look[i] != look)
-            continue;
-        if (last != UR_NONE && i - last == period) {
-            *at = last;
+    for (uint32_t i = s->slot[look]; s->next[i] != UR_NONE; i = s->next[i])
+        if (s->next[i] - i == period) {
+            *at = i;
             return period;
         }
-        last = i;
-    }
     return 0;
+}
+
+/* Is the row long enough for a loop? One that reads no parameter may repeat by chance: it has to be much of a part of so
+ * many statements. */
+static bool is_worth(const row *w, bool param, uint32_t part)
+{
+    uint32_t length = w->end - w->begin;
+    if (param)
+        return length >= (LEAST - 1) * w->period;
+    return length >= LEAST_ALONE * w->period && length >= LENGTH_ALONE && length >= part / SHARE_ALONE;
 }
 
 static bool find_row(search *s, uint32_t begin, uint32_t end, row *found)
 {
-    for (uint32_t i = begin; i < end; i++)
-        s->count[s->look[i]] = 0;
-    for (uint32_t i = begin; i < end; i++)
-        s->count[s->look[i]]++;
-    for (;;) {
-        uint32_t look = rarest(s, begin, end), at = 0;
-        if (look == UR_NONE || s->effort < 4 * (uint64_t)(end - begin))
-            return false;
-        s->effort -= 4 * (uint64_t)(end - begin);
-        uint32_t P = period_of(s, begin, end, look, &at), low = at, high = at;
+    if (s->effort < 4 * (uint64_t)(end - begin))
+        return false;
+    s->effort -= 4 * (uint64_t)(end - begin);
+    thread_places(s, begin, end);
+    size_t candidates = list_candidates(s, begin, end);
+    for (size_t k = 0; k < candidates; k++) {
+        bool param = s->hash[k] >> 63 == 0;
+        uint32_t look = (uint32_t)s->hash[k], at = 0, P = period_of(s, look, &at), low = at, high = at;
         while (P && low > begin && s->look[low - 1] == s->look[low - 1 + P])
             low--;
         while (P && high + P < end && s->look[high] == s->look[high + P])
             high++;
-        if (P && high - low >= (LEAST - 2) * P) {
-            *found = (row){.begin = low, .end = high + P, .period = P};
+        uint64_t effort = 2 * (uint64_t)s->count[look] + high - low;
+        *found = (row){.begin = low, .end = high + P, .period = P};
+        if (P && is_worth(found, param, end - begin))
             return true;
-        }
-        s->count[look] = 0; /* not this one */
+        if (s->effort < effort)
+            return false;
+        s->effort -= effort;
     }
+    return false;
 }
 
 /* Does a step begin with this node? It reads nothing of the steps before, `x` say. */
@@ -340,33 +367,22 @@ static bool roll_runs(search *s)
     return roll_run(s);
 }
 
-/* The longest run of code without steps, as far as it is worth a search. */
-static size_t longest_run(const ur__roller *r)
-{
-    size_t longest = 0, now = 0;
-    for (size_t v = 0; v < r->nodes; v++) {
-        const ur__node *n = &r->tape->node[v];
-        now = !ur__is_code(n) ? now : n->step ? 0 : now + 1;
-        longest = now > longest ? now : longest;
-    }
-    return longest < SHORTEST ? 0 : longest;
-}
-
 bool ur__roll_periods(ur__roller *r)
 {
-    size_t n = longest_run(r), slots = 64;
-    if (!n)
+    size_t n = r->longest, slots = 64;
+    if (n < SHORTEST)
         return true;
     while (slots < 2 * n)
         slots *= 2;
-    size_t words = 3 * n + r->nodes + slots, bytes = n * sizeof(uint64_t) + words * sizeof(uint32_t);
+    size_t words = 4 * n + r->nodes + slots, bytes = n * sizeof(uint64_t) + words * sizeof(uint32_t);
     uint64_t *block = (uint64_t *)ur__take(r->tape, bytes);
     if (!block)
         return false;
     search s = {.r = r, .hash = block, .list = (uint32_t *)(block + n), .effort = EFFORT * (uint64_t)r->nodes};
     s.look = s.list + n;
     s.count = s.look + n;
-    s.slot = s.count + n;
+    s.next = s.count + n;
+    s.slot = s.next + n;
     s.where = s.slot + slots;
     bool good = roll_runs(&s);
     ur__give(r->tape, block, bytes);

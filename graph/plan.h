@@ -271,8 +271,18 @@ void *ur__reference_value(const ur_plan *plan, uint32_t node);
 
 /* Is it select(mask, a, b) with an input of one row as mask? */
 bool ur__is_masked(const ur_plan *plan, const ur__statement *s);
-/* The value itself where it has another name. */
-ur__ref ur__resolve(const ur_plan *plan, ur__ref r);
+/* The value itself where it has another name. Once the aliases are known, each stands for a value that is computed: the
+ * way is one step long. */
+static inline ur__ref ur__resolve(const ur_plan *plan, ur__ref r)
+{
+    while (plan->line[r.line].alias) {
+        const ur__ref *source = &plan->line[r.line].source;
+        r.first = source->first + source->stride * r.first;
+        r.stride *= source->stride;
+        r.line = source->line;
+    }
+    return r;
+}
 const ur__statement *ur__statement_of(const ur_plan *plan, const ur__phase *phase, uint32_t line);
 /* Is the batch so narrow that the lanes of products go along the features? */
 static inline bool ur__is_narrow(const ur_plan *plan)
@@ -315,6 +325,12 @@ static inline bool ur__is_zero(const ur_plan *plan, uint32_t line)
 static inline ur_shape ur__line_shape(const ur_plan *plan, uint32_t line)
 {
     return ur__shape(plan->tape, plan->program.line[line].node);
+}
+/* Have the values of two lines equal sizes? Mostly they are one shape of the tape's. */
+static inline bool ur__same_shape(const ur_plan *plan, uint32_t a, uint32_t b)
+{
+    return ur__node_of(plan, a)->shape == ur__node_of(plan, b)->shape ||
+           ur_shape_equal(ur__line_shape(plan, a), ur__line_shape(plan, b));
 }
 
 #endif

@@ -156,7 +156,7 @@ static uint32_t reach_of(const ur__roller *r, const ur__node *n)
 static bool cut(ur__roller *r)
 {
     const ur_tape *tape = r->tape;
-    size_t mark = 0;
+    size_t mark = 0, row = 0;
     bool open = false;
     for (uint32_t v = 0; v < r->nodes; v++) {
         const ur__node *n = &tape->node[v];
@@ -164,8 +164,11 @@ static bool cut(ur__roller *r)
             open = false;
         if (!ur__is_code(n))
             continue;
+        row = n->step ? 0 : row + 1;
+        r->longest = row > r->longest ? row : r->longest;
         if (!n->step) {
-            r->reach[v] = reach_of(r, n);
+            if (r->segments && (r->reach[v] = reach_of(r, n)) != 0)
+                r->leads_back = true;
             open = false;
             continue;
         }
@@ -210,12 +213,52 @@ static uint64_t look(const ur__roller *r, uint32_t v)
     return o ? mix(h, 1u + (uint64_t)line) : h;
 }
 
-/* Fills in `now`, counting, and the hash; `reach` is how far back the segment leads through code outside the steps. */
-static uint32_t look_at(chain *c, ur__segment *s)
+static bool same_kind(const ur_tape *tape, uint32_t a, uint32_t b)
+{
+    const ur__node *n = &tape->node[a], *m = &tape->node[b];
+    return n->op == m->op && n->shape == m->shape && n->scope == m->scope &&
+           (n->inputs == m->inputs || n->op == &ur_op_sum_of) && same_attrs(tape, n, m);
+}
+
+/* Node v of segment s and node w as far into the segment p: do they look alike, with operands that do? */
+static bool looks_like(const ur__roller *r, const ur__segment *s, const ur__segment *p, uint32_t v, uint32_t w)
+{
+    const ur_tape *tape = r->tape;
+    const ur__node *n = &tape->node[v], *m = &tape->node[w];
+    uint32_t a = r->origin[v], b = r->origin[w];
+    if (n->op != m->op || n->shape != m->shape || n->scope != m->scope || n->inputs != m->inputs ||
+        (n->attr != m->attr && !same_attrs(tape, n, m)) ||
+        (a && b ? r->program->place[a].line != r->program->place[b].line : a != b))
+        return false;
+    for (uint32_t k = 0; k < n->inputs; k++) {
+        uint32_t x = ur__operand_of(tape, n, k), y = ur__operand_of(tape, m, k);
+        bool local = x >= s->begin;
+        if (local != (y >= p->begin) || (local && x - v != y - w) ||
+            (!local && x != y && (tape->node[x].op == &ur_op_param || tape->node[y].op == &ur_op_param)))
+            return false;
+    }
+    return true;
+}
+
+/* Does segment s look like p, the one before it? Then so do their hashes. */
+static bool is_like(const ur__roller *r, ur__segment *s, const ur__segment *p)
+{
+    uint32_t length = s->end - s->begin;
+    if (length != s->nodes || length != p->nodes || length != p->end - p->begin)
+        return false;
+    for (uint32_t i = 0; i < length; i++)
+        if (!looks_like(r, s, p, s->begin + i, p->begin + i))
+            return false;
+    s->hash = p->hash;
+    return s->like = true;
+}
+
+/* Fills in `now`, counting, and the hash. */
+static void look_at(const chain *c, ur__segment *s)
 {
     const ur__roller *r = c->r;
     const ur_tape *tape = r->tape;
-    uint32_t rank = 0, reach = 0;
+    uint32_t rank = 0;
     uint64_t h = s->nodes;
     for (uint32_t v = s->begin; v < s->end; v++) {
         const ur__node *n = &tape->node[v];
@@ -227,21 +270,24 @@ static uint32_t look_at(chain *c, ur__segment *s)
         uint64_t operands = n->op == &ur_op_sum_of ? 0 : n->inputs;
         for (uint32_t k = 0; k < n->inputs; k++) {
             uint32_t u = ur__operand_of(tape, n, k);
-            reach = r->reach[u] > reach ? r->reach[u] : reach;
             bool param = tape->node[u].op == &ur_op_param, local = !param && u >= s->begin;
             operands = operands * 31 + (param ? UINT64_C(0x100000000) + u : local ? c->now[u - s->begin] : 0);
         }
         h = mix(h, operands);
     }
     s->hash = h;
-    return reach;
 }
 
-static bool same_kind(const ur_tape *tape, uint32_t a, uint32_t b)
+/* How far back the segment leads through code outside the steps. */
+static uint32_t reach_back(const ur__roller *r, const ur__segment *s)
 {
-    const ur__node *n = &tape->node[a], *m = &tape->node[b];
-    return n->op == m->op && n->shape == m->shape && n->scope == m->scope &&
-           (n->inputs == m->inputs || n->op == &ur_op_sum_of) && same_attrs(tape, n, m);
+    uint32_t reach = 0;
+    for (uint32_t v = s->begin; v < s->end && r->leads_back; v++)
+        for (uint32_t k = 0; k < r->tape->node[v].inputs; k++) {
+            uint32_t own = r->reach[ur__operand_of(r->tape, &r->tape->node[v], k)];
+            reach = own > reach ? own : reach;
+        }
+    return reach;
 }
 
 /* Do a and b, nodes of segments `distance` apart, belong to nodes on one line as far apart? */
@@ -393,6 +439,44 @@ static bool place_segment(const chain *c, uint32_t g)
     return true;
 }
 
+/* Gives the lines of the slots a value in each of the segments begin..end-1: those that reach up to them, or new ones. */
+static bool extend_all(const chain *c, uint32_t begin, uint32_t end)
+{
+    ur__roller *r = c->r;
+    bool up = begin > c->body;
+    for (uint32_t q = 0; q < c->slots; q++) {
+        uint32_t last = r->segment[end - 1].begin + q, *own = up ? &c->slot[q].up : &c->slot[q].down;
+        ur__line *line = &r->program->line[*own];
+        if (up ? line->begin + line->values == begin : line->begin == end) {
+            line->begin = up ? line->begin : begin;
+            line->values += end - begin;
+        } else {
+            *own = new_line(c, up ? r->segment[begin].begin + q : last, begin, q);
+            if (*own == UR_NONE)
+                return false;
+            r->program->line[*own].values = end - begin;
+        }
+        if (last > r->track[*own].last)
+            r->track[*own].last = last;
+    }
+    return true;
+}
+
+/* Gives the nodes of segments begin..end-1 their lines: they are all like one that looks like the body, without
+ * leaves. */
+static bool place_row(const chain *c, uint32_t begin, uint32_t end)
+{
+    if (!extend_all(c, begin, end))
+        return false;
+    bool up = begin > c->body;
+    for (uint32_t g = begin; g < end; g++) {
+        ur__position *place = &c->r->program->place[c->r->segment[g].begin];
+        for (uint32_t q = 0; q < c->slots; q++)
+            place[q] = (ur__position){.line = up ? c->slot[q].up : c->slot[q].down, .value = g};
+    }
+    return true;
+}
+
 /* The body's own lines. */
 static bool begin_loop(chain *c, uint32_t body)
 {
@@ -424,16 +508,44 @@ static bool fits(const chain *c, uint32_t g)
     return s[g].hash == s[c->body].hash ? copy(c, g) : align(c, g);
 }
 
-/* Lets the loop grow over the chain's segments begin..end-1. */
-static bool grow(const chain *c, uint32_t begin, uint32_t end)
+/* Does segment g of the loop look like the body? */
+static bool is_copy(const chain *c, uint32_t g)
+{
+    return c->r->segment[g].hash == c->r->segment[c->body].hash;
+}
+
+/* Lets the loop grow up to the segment `end`. Of a row of segments that are like one another one is compared with the
+ * body. */
+static bool grow_up(const chain *c, uint32_t end)
 {
     ur__found *f = &c->r->found[c->loop];
-    for (; f->end < end && fits(c, f->end); f->end++)
-        if (!place_segment(c, f->end))
+    while (f->end < end) {
+        uint32_t next = f->end;
+        while (next < end && is_copy(c, f->end - 1) && c->r->segment[next].like)
+            next++;
+        if (next == f->end && !fits(c, next))
+            break;
+        if (next == f->end ? !place_segment(c, next++) : !place_row(c, f->end, next))
             return false;
-    for (; f->begin > begin && fits(c, f->begin - 1); f->begin--)
-        if (!place_segment(c, f->begin - 1))
+        f->end = next;
+    }
+    return true;
+}
+
+/* The same down to the segment `begin`. */
+static bool grow_down(const chain *c, uint32_t begin)
+{
+    ur__found *f = &c->r->found[c->loop];
+    while (f->begin > begin) {
+        uint32_t next = f->begin;
+        while (next > begin && is_copy(c, f->begin) && c->r->segment[next].like)
+            next--;
+        if (next == f->begin && !fits(c, next - 1))
+            break;
+        if (next == f->begin ? !place_segment(c, --next) : !place_row(c, next, f->begin))
             return false;
+        f->begin = next;
+    }
     return true;
 }
 
@@ -480,7 +592,7 @@ static bool roll_part(chain *c, uint32_t begin, uint32_t end)
     ur__roller *r = c->r;
     while (end - begin >= LEAST) {
         size_t lines = r->program->lines;
-        if (!begin_loop(c, choose_body(r, begin, end)) || !grow(c, begin, end))
+        if (!begin_loop(c, choose_body(r, begin, end)) || !grow_up(c, end) || !grow_down(c, begin))
             return false;
         ur__found f = r->found[c->loop];
         if (f.end - f.begin < LEAST)
@@ -501,10 +613,13 @@ static bool divide(chain *c, uint32_t begin, uint32_t end)
     ur__roller *r = c->r;
     uint32_t first = begin;
     for (uint32_t g = begin; g < end; g++) {
-        uint32_t reach = look_at(c, &r->segment[g]);
+        ur__segment *s = &r->segment[g];
+        uint32_t reach = reach_back(r, s);
+        if (g == first || !is_like(r, s, s - 1))
+            look_at(c, s);
         if (g == first || reach <= r->segment[first].begin)
             continue;
-        explain(r, &r->segment[g], "it reads what code outside of the steps makes of a step before");
+        explain(r, s, "it reads what code outside of the steps makes of a step before");
         if (!roll_part(c, first, g))
             return false;
         first = g--;
@@ -590,7 +705,7 @@ bool ur__roll(ur_tape *tape, size_t roots, const uint32_t *root, ur__program *pr
     bool good = take_tables(&r) && place_leaves(&r) && cut(&r);
     if (good)
         find_origins(&r);
-    good = good && ur__roll_steps(&r, 0) && ur__roll_periods(&r) && ur__order(&r, roots, root);
+    good = good && ur__roll_steps(&r, 0) && ur__roll_periods(&r) && ur__find_regular(&r) && ur__order(&r, roots, root);
     give_tables(&r);
     if (!good)
         ur__program_free(tape, program);

@@ -10,6 +10,9 @@ typedef struct ur__segment {
     int32_t step;
     uint32_t nodes; /* without leaves */
     bool marked;    /* false: the steps are counted by period.c */
+    bool like;      /* it looks like the segment before it, and neither has leaves among its nodes */
+    bool regular; /* it is its loop's next iteration as the last one was the next: on the same lines, the operands too,
+                       and these as many values further */
     uint64_t hash;
 } ur__segment;
 
@@ -40,6 +43,8 @@ typedef struct ur__roller {
     ur__found *found;
     ur__track *track; /* of the program's lines */
     size_t segments, founds, segment_room, found_room, track_room;
+    size_t longest;  /* row of code without steps */
+    bool leads_back; /* some node has a reach */
 } ur__roller;
 
 /* The line of a node of straight code that has its place in the order: what its loop's number is is known at the end. */
@@ -68,6 +73,8 @@ bool ur__roll_chain(ur__roller *r, uint32_t begin, uint32_t end);
 bool ur__roll_steps(ur__roller *r, uint32_t begin);
 /* Finds what repeats in code without steps. */
 bool ur__roll_periods(ur__roller *r);
+/* Finds the regular segments of all loops. */
+bool ur__find_regular(ur__roller *r);
 /* Removes what no root needs, orders loops and straight code, and describes them. */
 bool ur__order(ur__roller *r, size_t roots, const uint32_t *root);
 

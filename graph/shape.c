@@ -12,9 +12,10 @@ size_t ur_shape_count(ur_shape shape)
 {
     if (shape.rank < 0 || shape.rank > UR_RANK)
         return 0;
+    const uint64_t half = UINT64_C(1) << 20; /* two such numbers need no division */
     int64_t count = 1;
     for (int i = 0; i < shape.rank; i++) {
-        if (shape.size[i] < 1 || shape.size[i] > most_elements / count)
+        if (shape.size[i] < 1 || ((uint64_t)(shape.size[i] | count) >= half && shape.size[i] > most_elements / count))
             return 0;
         count *= shape.size[i];
     }
@@ -28,7 +29,8 @@ static int64_t size_at(ur_shape shape, int i)
 
 bool ur_shape_equal(ur_shape a, ur_shape b)
 {
-    for (int i = 0; i < UR_RANK; i++)
+    int last = a.rank > b.rank ? a.rank : b.rank;
+    for (int i = 0; i < UR_RANK && i < last; i++)
         if (size_at(a, i) != size_at(b, i))
             return false;
     return true;

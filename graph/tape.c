@@ -19,15 +19,14 @@ void ur__give(ur_tape *tape, void *block, size_t bytes)
     ur__free(&tape->allocator, block, bytes);
 }
 
-bool ur__room(ur_tape *tape, void *array_pointer, size_t *room, size_t count, size_t element_bytes)
+bool ur__more_room(ur_tape *tape, void *array_pointer, size_t *room, size_t count, size_t element_bytes)
 {
-    if (count < *room)
-        return true;
     void *array;
     memcpy(&array, array_pointer, sizeof array);
-    size_t more = *room ? 2 * *room : 64;
-    while (more <= count)
-        more *= 2;
+    const size_t many = 16384; /* elements: from there on by a half, for what is not filled counts */
+    size_t more = *room < many ? 2 * *room : *room + *room / 2;
+    more = more < 64 ? 64 : more;
+    more = more <= count ? count + 1 : more;
     size_t bytes = ur__times(more, element_bytes);
     void *grown = bytes > SIZE_MAX / 2 ? NULL : ur__resize(&tape->allocator, array, *room * element_bytes, bytes);
     if (!grown)
@@ -65,6 +64,7 @@ void ur_tape_clear(ur_tape *tape)
     tape->nodes = tape->ins = tape->attrs = tape->shapes = tape->leaves = tape->scopes = 0;
     tape->symbols = tape->params = tape->keeps = tape->states = tape->theta_count = 0;
     tape->consts = tape->marks = 0;
+    memset(tape->ruling, 0, sizeof tape->ruling);
     tape->scope_now = 0;
     tape->step_now = 0;
     tape->error.text[0] = 0;
@@ -169,11 +169,6 @@ ur_var ur__poison(ur_tape *tape, const char *format, ...)
     return (ur_var){.tape = tape, .index = UR_NONE, .generation = tape ? tape->generation : 0};
 }
 
-ur_var ur__var(ur_tape *tape, uint32_t index)
-{
-    return (ur_var){.tape = tape, .index = index, .generation = tape->generation};
-}
-
 bool ur__valid(ur_tape *tape, ur_var v, const char *what)
 {
     if (!tape || tape->error.text[0])
@@ -190,45 +185,65 @@ bool ur__valid(ur_tape *tape, ur_var v, const char *what)
 
 /* ---- recording */
 
-ur_shape ur__shape(const ur_tape *tape, uint32_t node)
+static bool is_shape(const ur_shape *a, const ur_shape *b)
 {
-    return tape->shape[tape->node[node].shape];
+    int64_t differ = a->rank ^ b->rank;
+    for (int i = 0; i < UR_RANK; i++)
+        differ |= a->size[i] ^ b->size[i];
+    return differ == 0;
 }
 
 /* The table's index of a shape; ranks count too, since a parameter's rank goes into files. */
 static uint32_t shape_index(ur_tape *tape, ur_shape shape)
 {
-    for (int i = shape.rank; i < UR_RANK; i++)
-        shape.size[i] = 1;
-    for (size_t i = tape->shapes; i-- > 0;)
-        if (tape->shape[i].rank == shape.rank && ur_shape_equal(tape->shape[i], shape))
-            return (uint32_t)i;
+    uint64_t hash = (uint64_t)shape.rank;
+    for (int i = 0; i < UR_RANK; i++) {
+        shape.size[i] = i < shape.rank ? shape.size[i] : 1;
+        hash = (hash ^ (uint64_t)shape.size[i]) * UINT64_C(0x9e3779b97f4a7c15);
+    }
+    uint32_t *slot = &tape->shape_slot[hash >> 32 & (UR__SLOTS - 1)];
+    if (*slot < tape->shapes && is_shape(&tape->shape[*slot], &shape))
+        return *slot;
+    size_t i = tape->shapes;
+    while (i > 0 && !is_shape(&tape->shape[i - 1], &shape))
+        i--;
+    if (i > 0)
+        return *slot = (uint32_t)i - 1;
     if (!ur__room(tape, &tape->shape, &tape->shape_room, tape->shapes, sizeof shape))
         return UR_NONE;
     tape->shape[tape->shapes] = shape;
-    return (uint32_t)tape->shapes++;
+    return *slot = (uint32_t)tape->shapes++;
 }
 
-static bool append_attr(ur_tape *tape, size_t count, const double *attr, uint32_t *first)
+/* The constants of a node. Those that another node had shortly before are the same, whatever its operation. */
+static bool place_attr(ur_tape *tape, const ur_op *op, const double *attr, uint32_t *first)
 {
-    *first = (uint32_t)tape->attrs;
+    size_t count = (size_t)op->attrs, bytes = count * sizeof *attr;
+    uint64_t hash = count;
     for (size_t i = 0; i < count; i++) {
-        if (!ur__room(tape, &tape->attr, &tape->attr_room, tape->attrs, sizeof *attr))
-            return false;
-        tape->attr[tape->attrs++] = attr[i];
+        uint64_t bits;
+        memcpy(&bits, attr + i, sizeof bits);
+        hash = (hash ^ bits) * UINT64_C(0x9e3779b97f4a7c15);
+        hash ^= hash >> 32;
     }
+    uint32_t *slot = &tape->attr_slot[hash & (UR__SLOTS - 1)];
+    *first = *slot;
+    if (*slot + count <= tape->attrs && memcmp(tape->attr + *slot, attr, bytes) == 0)
+        return true;
+    if (!ur__room(tape, &tape->attr, &tape->attr_room, tape->attrs + count - 1, sizeof *attr))
+        return false;
+    *first = *slot = (uint32_t)tape->attrs;
+    memcpy(tape->attr + tape->attrs, attr, bytes);
+    tape->attrs += count;
     return true;
 }
 
-static ur_var append(ur_tape *tape, const ur_op *op, size_t inputs, const ur_var *in, uint32_t shape,
-                     const double *attr)
+static ur_var append(ur_tape *tape, const ur_op *op, size_t inputs, const ur_var *in, uint32_t shape, uint32_t attr)
 {
-    uint32_t first = 0;
     if (tape->nodes >= UR_NONE - 1 || inputs > UR_NONE / 2 - tape->ins)
         return ur__poison(tape, "%s: the tape is full, %zu nodes", op->name, tape->nodes);
     if (shape == UR_NONE || !ur__room(tape, &tape->node, &tape->node_room, tape->nodes, sizeof *tape->node) ||
-        (inputs && !ur__room(tape, &tape->in, &tape->in_room, tape->ins + inputs - 1, sizeof *tape->in)) ||
-        (op->attrs > 0 && !append_attr(tape, (size_t)op->attrs, attr, &first)))
+        (inputs && !ur__room(tape, &tape->in, &tape->in_room, tape->ins + inputs - 1, sizeof *tape->in)))
         return ur__poison(tape, NULL);
     for (size_t i = 0; i < inputs; i++)
         tape->in[tape->ins + i] = in[i].index;
@@ -236,7 +251,7 @@ static ur_var append(ur_tape *tape, const ur_op *op, size_t inputs, const ur_var
                                          .in = (uint32_t)tape->ins,
                                          .inputs = (uint32_t)inputs & 0x7fffffffu,
                                          .shape = shape,
-                                         .attr = first,
+                                         .attr = attr,
                                          .scope = tape->scope_now,
                                          .step = tape->step_now};
     tape->ins += inputs;
@@ -254,9 +269,10 @@ bool ur__possible(ur_tape *tape, const char *what, ur_shape shape)
 
 ur_var ur__append(ur_tape *tape, const ur_op *op, size_t inputs, const ur_var *in, ur_shape shape, const double *attr)
 {
-    if (!ur__possible(tape, op->name, shape))
+    uint32_t first = 0;
+    if (!ur__possible(tape, op->name, shape) || (op->attrs > 0 && !place_attr(tape, op, attr, &first)))
         return ur__poison(tape, NULL);
-    return append(tape, op, inputs, in, shape_index(tape, shape), attr);
+    return append(tape, op, inputs, in, shape_index(tape, shape), first);
 }
 
 bool ur_refuse(ur_shaping *s, const char *format, ...)
@@ -282,6 +298,7 @@ static ur_var refused(ur_tape *tape, const ur_op *op, size_t inputs, const ur_va
 
 enum { FEW = 8 };
 
+/* Asks the operation for the result's shape. */
 static ur_var record_shaped(ur_tape *tape, const ur_op *op, size_t inputs, const ur_var *in, const double *attr)
 {
     ur_shape few[FEW], *shapes = few;
@@ -298,6 +315,30 @@ static ur_var record_shaped(ur_tape *tape, const ur_op *op, size_t inputs, const
     if (!fits)
         return refused(tape, op, inputs, in, s.why.text[0] ? s.why.text : "its shape rule refuses without a reason");
     return ur__append(tape, op, inputs, in, s.out, attr);
+}
+
+/* The same, unless the operation was asked the same before. */
+static ur_var record_ruled(ur_tape *tape, const ur_op *op, size_t inputs, const ur_var *in, uint32_t first)
+{
+    const double *attr = op->attrs > 0 ? tape->attr + first : NULL;
+    if (inputs > UR__SHAPED)
+        return record_shaped(tape, op, inputs, in, attr);
+    ur__ruling r = {.op = op, .attr = first};
+    uint64_t hash = (uint64_t)(uintptr_t)op + first;
+    for (size_t k = 0; k < inputs; k++) {
+        r.in[k] = tape->node[in[k].index].shape;
+        hash = (hash ^ r.in[k]) * UINT64_C(0x9e3779b97f4a7c15);
+    }
+    ur__ruling *known = &tape->ruling[hash >> 32 & (UR__RULINGS - 1)];
+    bool same = known->op == op && known->attr == first && memcmp(known->in, r.in, sizeof r.in) == 0;
+    if (same)
+        return append(tape, op, inputs, in, known->out, first);
+    ur_var v = record_shaped(tape, op, inputs, in, attr);
+    if (v.index != UR_NONE) {
+        r.out = tape->node[v.index].shape;
+        *known = r;
+    }
+    return v;
 }
 
 /* Is the descriptor complete, as a user's may not be? */
@@ -326,18 +367,20 @@ ur_var ur_record(const ur_op *op, size_t inputs, const ur_var *in, const double 
     if (tape && !tape->error.text[0] && !defined(tape, op, attr))
         return ur__poison(tape, NULL);
     for (size_t k = 0; k < inputs; k++)
-        if (!ur__valid(tape, in[k], op->name))
+        if (!ur__usable(tape, in[k]) && !ur__valid(tape, in[k], op->name))
             return ur__poison(tape, NULL);
     if (!inputs || (op->inputs != UR_ANY_INPUTS && (size_t)op->inputs != inputs))
         return ur__poison(tape, "%s: takes %d input%s, not %zu", op->name, op->inputs, op->inputs == 1 ? "" : "s",
                           inputs);
-    uint32_t shape = tape->node[in[0].index].shape;
-    if (op->kind == UR_MAP) { /* the common case: nothing is broadcast */
+    uint32_t shape = tape->node[in[0].index].shape, first = 0;
+    if (op->attrs > 0 && !place_attr(tape, op, attr, &first))
+        return ur__poison(tape, NULL);
+    if (op->kind == UR_MAP || op == &ur_op_sum_of) { /* the common case: nothing is broadcast */
         size_t k = 1;
         while (k < inputs && tape->node[in[k].index].shape == shape)
             k++;
         if (k == inputs)
-            return append(tape, op, inputs, in, shape, attr);
+            return append(tape, op, inputs, in, shape, first);
     }
-    return record_shaped(tape, op, inputs, in, attr);
+    return record_ruled(tape, op, inputs, in, first);
 }

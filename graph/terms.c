@@ -6,39 +6,24 @@
 
 /* ---- operands */
 
-ur__ref ur__input_of(const ur__maker *m, const ur__statement *s, uint32_t k)
-{
-    return ur__resolve(m->plan, m->plan->program.ref[s->ref + k]);
-}
-
-ur__ref ur__this(const ur__maker *m, uint32_t line)
-{
-    return (ur__ref){
-        .line = line, .first = (int32_t)(m->phase->begin - m->plan->program.line[line].begin), .stride = 1, .count = 1};
-}
-
-bool ur__is_here(const ur__maker *m, ur__ref r)
-{
-    const ur__program *p = &m->plan->program;
-    uint32_t at = m->statement[r.line];
-    return at >= m->phase->statement && at < m->phase->statement + m->phase->statements &&
-           p->statement[at].line == r.line && r.count == 1 &&
-           (uint32_t)r.first + p->line[r.line].begin == m->phase->begin &&
-           (r.stride == 1 || m->phase->end - m->phase->begin == 1) && m->plan->line[r.line].time == m->time;
-}
-
 bool ur__spread_of(const ur_plan *plan, ur__ref r, uint32_t line, uint8_t *spread)
 {
     const ur__line_plan *from = &plan->line[r.line], *to = &plan->line[line];
-    ur_shape in = ur__line_shape(plan, r.line), out = ur__line_shape(plan, line);
+    const ur__node *node = ur__node_of(plan, r.line);
+    const ur_shape *shape = &plan->tape->shape[node->shape];
+    bool ends = to->class == UR__BATCH && shape->rank > 1 && shape->size[shape->rank - 1] == plan->batch;
+    if (node->shape == ur__node_of(plan, line)->shape && r.count <= 1 && (ends || to->class != UR__BATCH)) {
+        *spread = node->op == &ur_op_const ? UR__ELEMENT : UR__FULL; /* mostly */
+        return true;
+    }
+    ur_shape in = *shape, out = ur__line_shape(plan, line);
     size_t count = ur_shape_count(in);
-    bool wide = to->class == UR__BATCH && in.rank > 1 && in.size[in.rank - 1] == plan->batch &&
-                (from->class == UR__BATCH || in.rank == out.rank);
+    bool wide = ends && (from->class == UR__BATCH || in.rank == out.rank);
     ur_shape column = out;
     column.size[out.rank > 0 ? out.rank - 1 : 0] = 1;
     if (r.count > 1)
         return false;
-    bool constant = ur__node_of(plan, r.line)->op == &ur_op_const;
+    bool constant = node->op == &ur_op_const;
     bool full = count == ur_shape_count(out) && (to->class != UR__BATCH || wide); /* nothing is broadcast */
     if (constant || (count == 1 && !wide && !full))
         *spread = UR__ELEMENT;

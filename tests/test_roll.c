@@ -512,6 +512,52 @@ static size roll_tape(const char *what, ur_tape *tape, roots *all, int64_t steps
     return s;
 }
 
+/* A plain loop that reads no parameter, c <- tanh(c x + y): numbers that all steps share, or numbers of each step's own,
+ * beside code that does not repeat. */
+START_TEST(loops_without_parameters)
+{
+    enum { T = 300 };
+    bool shared = _i & 1, beside = _i & 2;
+    ur_tape *tape = new_tape(UR_F64);
+    ur_var x[T], y[T], c = ur_input(tape, "c", UR_SCALAR), first = c;
+    ck_assert(ur_inputs(tape, "x", UR_SCALAR, T, x) && ur_inputs(tape, "y", UR_SCALAR, T, y));
+    for (int i = 0; i < 20 && beside; i++)
+        c = i % 7 == i % 11 ? ur_tanh(c) : i % 5 ? ur_add(c, first) : ur_exp(c);
+    for (int t = 0; t < T; t++)
+        c = ur_tanh(ur_add(ur_mul(c, x[shared ? 0 : t]), y[shared ? 0 : t]));
+    roots all = {0};
+    ur_var wrt[] = {x[0], y[0], x[1], first}, gradient[4];
+    ck_assert(ur_grad(c, 4, wrt, gradient));
+    add_root(&all, c);
+    for (int k = 0; k < 4; k++)
+        add_root(&all, gradient[k]);
+    fill_leaves(tape, 362436069u);
+    ur__program program;
+    assert_rolls("no parameters", tape, all.count, all.root, &program);
+    small(size_of(&program, T), 2, 4, beside ? 110 : 8);
+    ur__program_free(tape, &program);
+    ur_tape_free(tape);
+}
+END_TEST
+
+/* A short loop that reads no parameter stays straight code. */
+START_TEST(chance_is_no_loop)
+{
+    enum { T = 15 };
+    ur_tape *tape = new_tape(UR_F64);
+    ur_var x = ur_input(tape, "x", UR_SCALAR), c = x;
+    for (int t = 0; t < T; t++)
+        c = ur_tanh(ur_add(ur_mul(c, x), x));
+    roots all = {0};
+    add_root(&all, c);
+    ur__program program;
+    assert_rolls("chance", tape, all.count, all.root, &program);
+    small(size_of(&program, T), 0, 0, 3 * (size_t)T);
+    ur__program_free(tape, &program);
+    ur_tape_free(tape);
+}
+END_TEST
+
 START_TEST(loops_by_hand)
 {
     loop_options o = {.marked = _i & 1, .one_by_one = _i & 2, .delay = _i & 4, .every = _i & 8, .inside = _i & 16};
@@ -842,6 +888,8 @@ int main(void)
     tcase_add_loop_test(all, normalised_layers, 0, 4);
     tcase_add_loop_test(all, chunks, 0, 4);
     tcase_add_loop_test(all, truncated_gradients, 0, 2 * CELLS);
+    tcase_add_loop_test(all, loops_without_parameters, 0, 4);
+    tcase_add_test(all, chance_is_no_loop);
     tcase_add_loop_test(all, loops_by_hand, 0, 32);
     tcase_add_loop_test(all, second_order, 0, 8);
     tcase_add_loop_test(all, any_wrt, 0, 8);

@@ -1220,6 +1220,30 @@ START_TEST(every_byte_is_given_back)
 }
 END_TEST
 
+/* Steps that name and scale a value alike share the name and the constant: a step takes its node of 32 bytes, the operand,
+ * a mark, a symbol of 32 and its places in two indices. A step with names of its own takes a copy of each. */
+START_TEST(steps_share_names_and_constants)
+{
+    enum { STEPS = 8000, MOST = 140 };
+    bool shared = _i == 0;
+    ur_tape *tape = ur_tape_new(&(ur_tape_options){.dtype = UR_F64});
+    ur_var a = ur_input(tape, "a", UR_SCALAR), x = a;
+    char name[24] = "x";
+    for (int t = 1; t <= STEPS; t++) {
+        if (!shared)
+            snprintf(name, sizeof name, "x%d", t);
+        ur_step(tape, t);
+        x = ur_name(ur_scale(x, shared ? 0.5 : t), name);
+    }
+    assert_good(tape);
+    double each = (double)ur_tape_bytes(tape) / STEPS;
+    ck_assert_msg(shared == (each < MOST), "%g bytes a step", each);
+    ck_assert_str_eq(name, shared ? "x" : "x8000");
+    ck_assert_uint_eq(ur_find(tape, name, STEPS).index, x.index);
+    ur_tape_free(tape);
+}
+END_TEST
+
 /* Plans every gradient and behind them the loss. */
 static ur_plan *plan_gradients(const ur_net *net, ur_plan_options options)
 {
@@ -1678,6 +1702,7 @@ int main(void)
     tcase_add_test(cases, a_root_may_come_twice);
     tcase_add_test(cases, kept_values_are_the_roots);
     tcase_add_test(cases, every_byte_is_given_back);
+    tcase_add_loop_test(cases, steps_share_names_and_constants, 0, 2);
     tcase_add_test(cases, a_run_allocates_nothing);
     tcase_add_test(cases, every_allocation_fails_once);
     tcase_add_test(cases, tapes_in_threads);
