@@ -156,8 +156,8 @@ typedef struct ur__kernels {
     /* C[m,n] = op(A) op(B), op(A) being [m,k]; A and B are stored transposed where the flags say so. */
     void (*matmul)(size_t m, size_t n, size_t k, const void *a, bool a_transposed, const void *b, bool b_transposed,
                    void *c);
-    void (*add_to)(size_t n, void *y, const void *a);     /* y += a */
-    void (*sum_to)(size_t n, void *y, const void *a);     /* *y += sum of a */
+    void (*add_to)(size_t n, void *y, const void *a); /* y += a */
+    void (*sum_to)(size_t n, void *y, const void *a); /* *y += sum of a */
     /* y[j] = the sum over i of a[i,j], a being dense [rows,n]; `add`: added to what y holds. */
     void (*sum_rows)(size_t rows, size_t n, void *y, const void *a, bool add);
     void (*fill)(size_t n, void *y, const void *element); /* y = *element, n times */

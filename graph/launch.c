@@ -226,12 +226,23 @@ static ptrdiff_t step_of(const ur__worker *w, const ur__ref *r)
 }
 
 /* The columns that count in each step of a part: none behind the end. */
-static void count_columns(const ur__worker *w, const ur__contraction_part *part, uint32_t *columns)
+static void count_columns(const ur__worker *w, const ur__contraction_part *part, uint32_t begin, uint32_t end,
+                          uint32_t *columns)
 {
     const ur__program *p = &w->plan->program;
     const ur__loop *loop = &p->loop[part->loop];
-    for (uint32_t i = 0; i < part->n; i++)
-        columns[i] = (uint32_t)ur__active_columns(w, loop, part->begin + i);
+    for (uint32_t i = begin; i < end; i++)
+        columns[i - begin] = (uint32_t)ur__active_columns(w, loop, part->begin + i);
+}
+
+/* The iterations of a part, counted from its first, that are in the segment at hand; false if none are. */
+static bool part_in_segment(const ur__worker *w, const ur__contraction_part *part, uint32_t *begin, uint32_t *end)
+{
+    ur__iterations_of(w, part->loop, begin, end);
+    *begin = *begin > part->begin ? *begin - part->begin : 0;
+    *end = *end > part->begin ? *end - part->begin : 0;
+    *end = *end < part->n ? *end : part->n;
+    return *begin < *end;
 }
 
 static void run_contraction(const ur__worker *w, const ur__launch *l)
@@ -246,39 +257,41 @@ static void run_contraction(const ur__worker *w, const ur__launch *l)
     ptrdiff_t *steps = (ptrdiff_t *)(void *)(b + (size_t)l->outputs * l->count);
     size_t *rows = (size_t *)(void *)(steps + (size_t)l->outputs * l->count);
     ur__stretch *stretch = (ur__stretch *)(void *)(rows + (size_t)l->outputs * l->count);
-    ur__contraction c = {.rows = l->rows,
-                         .m = l->m,
-                         .n = w->columns,
-                         .matrices = l->outputs,
-                         .stretches = l->count,
-                         .stretch = stretch,
-                         .out = out};
+    ur__contraction c = {
+        .rows = l->rows, .m = l->m, .n = w->columns, .matrices = l->outputs, .stretch = stretch, .out = out};
     for (uint32_t k = 0; k < l->outputs; k++)
         out[k] = results + k * lined;
     uint32_t *columns = (uint32_t *)(void *)(stretch + l->count);
     for (uint32_t q = 0; q < l->count; q++) {
         const ur__contraction_part *part = &plan->part[l->first + q];
         const ur__argument *x = &plan->argument[part->operand];
-        stretch[q] = (ur__stretch){.steps = part->n, .b = b, .b_step = steps, .b_stride = rows};
+        ur__worker at = *w; /* at the part's first step in the segment */
+        uint32_t end;
+        if (!part_in_segment(w, part, &at.i, &end))
+            continue;
+        ur__stretch *s = &stretch[c.stretches++];
+        *s = (ur__stretch){.steps = end - at.i, .b = b, .b_step = steps, .b_stride = rows};
         if (plan->ends) {
-            stretch[q].columns = columns;
-            count_columns(w, part, columns);
-            columns += part->n;
+            s->columns = columns;
+            count_columns(w, part, at.i, end, columns);
+            columns += s->steps;
         }
         if (!l->ones) {
-            ur__view a = ur__view_of(w, &x->ref, true);
-            stretch[q].a = a.at;
-            stretch[q].a_step = part->n > 1 ? step_of(w, &x->ref) : 0;
-            stretch[q].a_stride = a.row;
+            ur__view a = ur__view_of(&at, &x->ref, true);
+            s->a = a.at;
+            s->a_step = s->steps > 1 ? step_of(&at, &x->ref) : 0;
+            s->a_stride = a.row;
             x++;
         }
         for (uint32_t k = 0; k < l->outputs; k++, x++, b++, steps++, rows++) {
-            ur__view v = ur__view_of(w, &x->ref, true);
+            ur__view v = ur__view_of(&at, &x->ref, true);
             *b = v.at;
-            *steps = part->n > 1 ? step_of(w, &x->ref) : 0;
+            *steps = s->steps > 1 ? step_of(&at, &x->ref) : 0;
             *rows = v.row;
         }
     }
+    if (!c.stretches)
+        return;
     uintptr_t room = (uintptr_t)columns;
     plan->kernels->contract(&c, (char *)columns + (UR__LINE - room % UR__LINE) % UR__LINE);
     for (uint32_t k = 0; k < l->outputs; k++) {

@@ -236,7 +236,21 @@ static void place_over(ur_plan *plan, uint32_t l)
     line->home = UR__IN_BLOCK;
     line->slots = plan->program.line[l].values;
     line->slot_bytes = line->over.stride * under->slot_bytes;
+    line->window = under->window;
+    line->window_bytes = under->window_bytes;
     line->offset = under->offset + (size_t)(line->over.first * under->slot_bytes);
+}
+
+/* Slots for the steps of one segment, and for those of its neighbours that it reads. */
+static void place_window(ur_plan *plan, uint32_t l, size_t bytes)
+{
+    const ur__line *own = &plan->program.line[l];
+    ur__line_plan *line = &plan->line[l];
+    int64_t tau = ur__tau(plan, own->loop, own->begin);
+    line->window = place(&plan->block_bytes, ur__times(bytes, plan->length + 2 * plan->halo));
+    line->window_bytes = bytes;
+    line->slot_bytes = (ptrdiff_t)(plan->program.loop[own->loop].direction * plan->direction) * (ptrdiff_t)bytes;
+    line->offset = line->window + (size_t)(tau + (int64_t)plan->halo) * bytes;
 }
 
 static void place_line(ur_plan *plan, uint32_t l)
@@ -260,7 +274,10 @@ static void place_line(ur_plan *plan, uint32_t l)
         line->slots = (line->carried && !line->overwritten) || line->class == UR__REDUCED ? values : 1;
         line->slot_bytes = (ptrdiff_t)bytes;
         line->home = block ? UR__IN_BLOCK : UR__IN_PLAN;
-        line->offset = place(block ? &plan->block_bytes : &plan->memory_bytes, ur__times(bytes, line->slots));
+        if (line->windowed && plan->segments > 1)
+            place_window(plan, l, bytes);
+        else
+            line->offset = place(block ? &plan->block_bytes : &plan->memory_bytes, ur__times(bytes, line->slots));
     }
 }
 
@@ -325,6 +342,17 @@ static void place_lines(ur_plan *plan)
     plan->block_bytes = round_up(plan->block_bytes, UR__LINE);
 }
 
+/* Room for what goes from one segment into the next. */
+static void place_checkpoints(ur_plan *plan)
+{
+    plan->checkpoint_bytes = 0;
+    for (uint32_t l = 0; l < plan->program.lines && plan->segments > 1; l++)
+        if (plan->line[l].restored)
+            plan->checkpoint_bytes += ur__restored_bytes(plan, &plan->line[l]);
+    plan->checkpoint = place(&plan->block_bytes, ur__times(plan->checkpoint_bytes + sizeof(size_t),
+                                                           plan->segments > 1 ? plan->checkpoints : 0));
+}
+
 /* Lines of the block lie where they like, the others where they lie for the plan itself. */
 static bool layout_alive(ur_plan *alive, const ur_plan *plan)
 {
@@ -342,7 +370,10 @@ static bool layout_alive(ur_plan *alive, const ur_plan *plan)
         if (!is_temporary(alive, l) && alive->line[l].home == UR__HOMELESS)
             place_line(alive, l);
     alive->block_bytes = round_up(alive->block_bytes, UR__LINE);
-    return place_temporaries(alive);
+    if (!place_temporaries(alive))
+        return false;
+    place_checkpoints(alive);
+    return true;
 }
 
 /* What either plan reads from the plan's memory lies there for both. */
@@ -375,6 +406,7 @@ static void reset(ur_plan *plan)
         plan->line[l].offset = 0;
         plan->line[l].slots = 0;
         plan->line[l].slot_bytes = 0;
+        plan->line[l].window_bytes = 0;
     }
     for (size_t i = 0; i < plan->exports; i++)
         plan->export[i].direct = false;
@@ -407,6 +439,7 @@ bool ur__layout(ur_plan *plan, size_t blocks)
     place_lines(plan);
     if (!place_temporaries(plan))
         return false;
+    place_checkpoints(plan);
     place_parts(plan, plan);
     place_masks(plan);
     place_tiles(plan, plan);

@@ -167,7 +167,8 @@ static bool need_operands(ur_plan *plan, const reading *a)
         const ur__ref *r = operand(a, k);
         int64_t by = 0;
         bool same = later_by(plan, a->loop, a->phase, r, &by) && by <= 0;
-        bool needs = (computes && !(masked && k < 2)) || !same;
+        bool mixes = line->class == UR__ONCE && plan->line[r->line].class == UR__BATCH; /* reads every column */
+        bool needs = (computes && !(masked && k < 2)) || !same || mixes;
         changed |= needs && !plan->line[r->line].needed;
         plan->line[r->line].needed |= needs;
     }

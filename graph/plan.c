@@ -129,7 +129,7 @@ static bool compile_alive(ur_plan *plan)
                              .export = plan->export,
                              .exports = plan->exports,
                              .roots = plan->roots};
-    return compile(plan->alive) && ur__share(plan->alive);
+    return compile(plan->alive) && ur__share(plan->alive) && ur__segments(plan->alive);
 }
 
 /* ---- memory */
@@ -327,11 +327,27 @@ static bool build_reference(ur_plan *plan, const ur_plan_options *o)
     return fits(plan, plan->allocation_bytes + ur__reference_bytes(plan), o ? o->memory : 0) && take_memory(plan);
 }
 
-/* Lays out so many blocks, 0: as many as suit the cache, and counts the bytes for one worker: the blocks, which the order
- * of sums depends on, may not depend on the threads. */
-static bool lay_out(ur_plan *plan, size_t blocks)
+/* How the work is cut: the batch into blocks, 0: as many as suit the cache; the steps into segments of so many, 0: one
+ * segment, with room for so many checkpoints. */
+typedef struct cut {
+    size_t blocks, length, checkpoints;
+} cut;
+
+static void cut_steps(ur_plan *plan, const cut *c)
 {
-    if (!ur__layout(plan, blocks))
+    plan->segments = c->length ? (plan->sweep + c->length - 1) / c->length : 1;
+    plan->length = c->length;
+    plan->checkpoints = c->checkpoints;
+}
+
+/* Lays everything out and counts the bytes for one worker: the blocks, which the order of sums depends on, may not depend
+ * on the threads. */
+static bool lay_out(ur_plan *plan, const cut *c)
+{
+    cut_steps(plan, c);
+    if (plan->alive)
+        cut_steps(plan->alive, c);
+    if (!ur__layout(plan, c->blocks))
         return false;
     place_states(plan);
     measure_scratch(plan);
@@ -345,20 +361,62 @@ static bool lay_out(ur_plan *plan, size_t blocks)
     return true;
 }
 
-/* The widest layout that takes no more memory than allowed, 0: any. Every block has sums of its own, so that the least
- * memory is not always that of the narrowest blocks. What could be tried next, to compute values again in place of
- * saving them and to save them at some steps only, belongs here, before the refusal. Then as many workers as there is
- * memory for. */
+/* The search for a layout that takes no more memory than allowed. */
+typedef struct search {
+    ur_plan *plan;
+    size_t memory; /* 0: any */
+    size_t least;  /* bytes of what was tried */
+    cut best;      /* that takes them */
+    bool found, good;
+} search;
+
+/* False when the search is over. */
+static bool try(search *s, const cut *c)
+{
+    s->good = lay_out(s->plan, c);
+    if (!s->good)
+        return false;
+    s->found = !s->memory || s->plan->allocation_bytes <= s->memory;
+    if (s->plan->allocation_bytes < s->least) {
+        s->least = s->plan->allocation_bytes;
+        s->best = *c;
+    }
+    return !s->found;
+}
+
+/* Segments of half the steps, a quarter, ..., with a checkpoint for each: every step runs forward twice. Then with fewer
+ * checkpoints, from which several segments are run again and again. */
+static void try_segments(search *s)
+{
+    const ur_plan *plan = s->plan, *alive = plan->alive ? plan->alive : plan;
+    size_t halo = plan->halo > alive->halo ? plan->halo : alive->halo, most_checkpoints = SIZE_MAX;
+    cut c = {.blocks = s->best.blocks};
+    if (!plan->sweep || !alive->sweep)
+        return;
+    for (size_t part = 1; most_checkpoints > 1; part *= 4) {
+        most_checkpoints = 0;
+        for (c.length = (plan->sweep + 1) / 2; c.length > halo; c.length /= 2) {
+            size_t segments = (plan->sweep + c.length - 1) / c.length;
+            c.checkpoints = segments > 2 * part ? (segments - 2) / part : 1;
+            most_checkpoints = c.checkpoints;
+            if (!try(s, &c))
+                return;
+        }
+    }
+}
+
+/* The layout that costs the least time in so much memory, 0: any: first with narrower blocks, then with steps in segments.
+ * Every block has sums of its own, so that the least memory is not always that of the narrowest blocks. Then as many
+ * workers as there is memory for. */
 static bool lay_out_within(ur_plan *plan, size_t memory)
 {
-    size_t least = SIZE_MAX, blocks = 0;
-    do {
-        if (!lay_out(plan, blocks))
-            return false;
-        least = plan->allocation_bytes < least ? plan->allocation_bytes : least;
-        blocks = ur__more_blocks(plan);
-    } while (memory && plan->allocation_bytes > memory && blocks);
-    if (!fits(plan, least, memory))
+    search s = {.plan = plan, .memory = memory, .least = SIZE_MAX};
+    cut c = {0};
+    while (try(&s, &c) && (c.blocks = ur__more_blocks(plan)) > 0)
+        ;
+    if (s.good && !s.found)
+        try_segments(&s);
+    if (!s.good || (!s.found && !fits(plan, s.least, memory)))
         return false;
     choose_workers(plan);
     for (add_bytes(plan); memory && plan->allocation_bytes > memory; add_bytes(plan))
@@ -375,7 +433,7 @@ static bool build(ur_plan *plan, const ur_plan_options *o)
     if (!roll(plan))
         return false;
     find_exports(plan);
-    if (!compile(plan) || !ur__lengths(plan) || !ur__share(plan) || !compile_alive(plan) ||
+    if (!compile(plan) || !ur__lengths(plan) || !ur__share(plan) || !ur__segments(plan) || !compile_alive(plan) ||
         !lay_out_within(plan, o ? o->memory : 0))
         return false;
     ur__drop_packings(plan);
@@ -427,6 +485,7 @@ static void free_launches(ur_plan *plan)
     ur__give(tape, plan->packing, plan->packing_room * sizeof *plan->packing);
     ur__give(tape, plan->part, plan->part_room * sizeof *plan->part);
     ur__give(tape, plan->attr, plan->attr_room * sizeof *plan->attr);
+    ur__give(tape, plan->stage, plan->stage ? plan->program.loops : 0);
 }
 
 void ur_plan_free(ur_plan *plan)

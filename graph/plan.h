@@ -8,6 +8,7 @@
  *     group.c     statements -> launches, with terms.c, product.c, pointwise.c and contraction.c
  *     lengths.c   what is left of a step when all sequences of a block have ended
  *     share.c     which values may lie where others lay
+ *     segment.c   whether the steps may run in segments, so that less is saved at once
  *     layout.c    where the values of a line lie
  *     work.c      what a run costs, as an estimate
  *     address.c   where the arguments of launches lie, from that
@@ -64,6 +65,8 @@ typedef struct ur__line_plan {
     bool wide;        /* its rows are as long as the batch: a block reads its own columns */
     bool deferred;    /* a sum over the batch that only the sum `reader` adds up, over all its iterations */
     bool contracted;  /* a sum over the batch that waits for the end of the block */
+    bool windowed;    /* where steps run in segments, only those of one are saved ... */
+    bool restored;    /* ... and this much is kept for running a segment again: what its first steps read */
     bool overwritten; /* each value lies where the one before it lay */
     bool covered;     /* another line lies over it */
     ur__ref over;     /* value k lies where value first + stride k of this line lay; UR_NONE's line: it has slots */
@@ -74,9 +77,10 @@ typedef struct ur__line_plan {
     size_t rows;    /* elements of a value for one column; without the batch: all elements */
     size_t row;     /* elements between two rows in memory; with the batch in a block: as many as it has columns */
     size_t higher;  /* of a line that is stacked with others: their rows above it */
-    uint32_t slots; /* value k lies in slot k mod slots */
-    size_t offset;  /* of slot 0 */
+    uint32_t slots; /* values that lie apart: all or one */
+    size_t offset;  /* of value 0; of a windowed line, if its segment were the first */
     ptrdiff_t slot_bytes;
+    size_t window, window_bytes; /* of a windowed line: where its slots begin, and the bytes of one */
     size_t full; /* of a mask: where its flags are, one for each value: all columns of the block are alive */
     size_t part; /* of the sums of a block: where this line's are, UR__NOWHERE: it has none */
     size_t tile; /* where a tile of its one element is, UR__NOWHERE: it has none */
@@ -177,6 +181,10 @@ typedef struct ur__carry {
     size_t offset;
 } ur__carry;
 
+/* The order of a block's loops where its steps run in segments: straight code before, the sweeps forward and back, which
+ * take turns, straight code that is done when the sweep forward is through, and when all is. */
+typedef enum ur__stage { UR__FIRST, UR__FORWARD, UR__BETWEEN, UR__BACK, UR__LAST } ur__stage;
+
 /* Where the caller finds a node. */
 typedef struct ur__export {
     uint32_t node, line, value;
@@ -224,6 +232,14 @@ struct ur_plan {
     size_t launch_room, argument_room, instruction_room, term_room, packing_room, part_room, attr_room;
     size_t packed_elements, packed_bytes; /* bytes: those of the plan for living columns too */
 
+    uint8_t *stage; /* of each loop */
+    int64_t first_step, direction;
+    size_t sweep;                                     /* steps; 0: they cannot run in segments */
+    size_t segments;                                  /* 1: all steps at once */
+    size_t length;                                    /* steps of a segment; the last may have fewer */
+    size_t halo;                                      /* steps of the neighbouring segments that a segment reads */
+    size_t checkpoints, checkpoint, checkpoint_bytes; /* how many there is room for; where in a block; of one */
+
     ur_pool *pool;
     size_t workers; /* that a run wakes, the caller among them */
 
@@ -244,6 +260,19 @@ void ur__fold(ur_plan *plan);
 bool ur__group(ur_plan *plan);
 bool ur__lengths(ur_plan *plan);
 bool ur__share(ur_plan *plan);
+/* Finds out whether the steps may run in segments: plan->sweep is their number then, else 0. */
+bool ur__segments(ur_plan *plan);
+/* The bytes that a checkpoint keeps of a line. */
+static inline size_t ur__restored_bytes(const ur_plan *plan, const ur__line_plan *line)
+{
+    return line->windowed ? plan->halo * line->window_bytes : (size_t)line->slot_bytes;
+}
+/* The step of an iteration, counted from 0 in the order of the sweep forward. */
+int64_t ur__tau(const ur_plan *plan, uint32_t loop, int64_t iteration);
+/* Does launch l write its operand number k? */
+bool ur__writes(const ur_plan *plan, const ur__launch *l, uint32_t k);
+/* Is the line saved in the block for other iterations or loops, and only for them? */
+bool ur__is_saved(const ur_plan *plan, uint32_t line);
 /* Gives the packed matrices their places, now that the width of a block is known. */
 void ur__place_packed(ur_plan *plan);
 /* Forgets what is packed twice, when the layout is final. */

@@ -22,6 +22,7 @@ ur__view ur__view_of(const ur__worker *w, const ur__ref *r, bool batch)
     char *at = line->home == UR__IN_LEAF    ? leaf_at(plan, &plan->program.line[r->line], value)
                : line->home == UR__IN_BLOCK ? w->home[UR__IN_BLOCK] + line->offset + slot
                                             : plan->memory + line->offset + slot;
+    at -= w->passed * line->window_bytes;
     if (line->class == UR__BATCH && line->home == UR__IN_BLOCK) /* rows are as long as the block is wide */
         return (ur__view){at + line->higher * w->all * ur__element_bytes(plan), w->all};
     if (batch && line->wide && line->home != UR__IN_BLOCK)
@@ -40,7 +41,7 @@ void ur__bind(const ur__worker *w, const ur__launch *l)
         *c = (ur__cursor){.step = a->step, .row = a->own_rows ? w->all : a->row};
         if (!a->known)
             continue;
-        c->at = w->home[a->home] + a->offset;
+        c->at = w->home[a->home] + a->offset - (ptrdiff_t)(w->passed * plan->line[a->ref.line].window_bytes);
         if (a->own_rows)
             c->at += a->higher * w->all * e;
         else if (a->cut && l->batch && a->spread != UR__COLUMN)
@@ -94,45 +95,216 @@ static void bind_launches(ur__worker *w, uint32_t first, uint32_t count)
 static void run_one(const ur__worker *w, uint32_t number)
 {
     const ur__launch *l = &w->plan->launch[number];
+    if (l->kind == UR__ADD_UP && w->advancing)
+        return;
     if (l->kind == UR__POINTWISE && w->walk[number - w->launch].bound != w->columns)
         ur__bind_tiles(w, l);
     ur__run_launch(w, l);
 }
 
-static void run_phase(ur__worker *w, const ur__loop *loop, uint32_t f, const ur__span *span)
+/* Iterations begin..end-1 of a loop, as far as they are in phase f. */
+static void run_phase(ur__worker *w, const ur__loop *loop, uint32_t f, const ur__span *span, uint32_t begin,
+                      uint32_t end)
 {
     const ur__phase *phase = &w->plan->program.phase[f];
-    const uint32_t iterations = phase->end - phase->begin;
-    if (iterations > 1)
+    begin = begin < phase->begin ? 0 : begin - phase->begin;
+    end = (end < phase->end ? end : phase->end) - phase->begin;
+    const bool again = end - begin > 1;
+    if (again)
         bind_launches(w, span->first, span->count);
-    for (w->i = 0; w->i < iterations; w->i++) {
+    for (w->i = begin; w->i < end; w->i++) {
         size_t active = ur__active_columns(w, loop, phase->begin + w->i);
         if (active < w->all)
             run_rest(w, f, active);
         w->columns = active;
         for (uint32_t k = span->first; k < span->first + span->count && active > 0; k++) {
-            if (iterations == 1)
+            if (!again)
                 bind_launches(w, k, 1);
             run_one(w, k);
         }
     }
     w->columns = w->all;
+    w->i = 0;
+}
+
+static void run_loop(ur__worker *w, ur__time time, uint32_t l, uint32_t begin, uint32_t end)
+{
+    static const ur__loop straight = {0};
+    const ur_plan *plan = w->plan;
+    const ur__program *p = &plan->program;
+    for (uint32_t f = p->loop[l].phase; f < p->loop[l].phase + p->loop[l].phases; f++) {
+        const ur__span *span = &plan->span[time * p->phases + f];
+        if (span->count && begin < p->phase[f].end && end > p->phase[f].begin)
+            run_phase(w, time == UR__WITHIN ? &p->loop[l] : &straight, f, span, begin, end);
+    }
 }
 
 /* Runs the launches of one time; only those within the blocks know of columns that have ended. */
 static void run_loops(ur__worker *w, ur__time time)
 {
-    static const ur__loop straight = {0};
-    const ur_plan *plan = w->plan;
-    const ur__program *p = &plan->program;
-    for (size_t l = 0; l < p->loops; l++)
-        for (uint32_t f = p->loop[l].phase; f < p->loop[l].phase + p->loop[l].phases; f++) {
-            const ur__span *span = &plan->span[time * p->phases + f];
-            if (span->count)
-                run_phase(w, time == UR__WITHIN ? &p->loop[l] : &straight, f, span);
-        }
-    w->i = 0;
+    for (uint32_t l = 0; l < w->plan->program.loops; l++)
+        run_loop(w, time, l, 0, w->plan->program.loop[l].iterations);
 }
+
+/* ---- steps in segments */
+
+void ur__iterations_of(const ur__worker *w, uint32_t l, uint32_t *begin, uint32_t *end)
+{
+    const ur_plan *plan = w->plan;
+    const ur__loop *loop = &plan->program.loop[l];
+    int64_t first = 0, last = loop->iterations;
+    if (plan->segments > 1 && loop->iterations > 1) {
+        int64_t tau = ur__tau(plan, l, 0), low = (int64_t)w->passed, high = low + (int64_t)plan->length;
+        first = plan->stage[l] == UR__FORWARD ? low - tau : tau - high + 1;
+        last = plan->stage[l] == UR__FORWARD ? high - tau : tau - low + 1;
+    }
+    *begin = (uint32_t)(first < 0 ? 0 : first);
+    *end = (uint32_t)(last < 0 ? 0 : last > loop->iterations ? loop->iterations : last);
+}
+
+static void run_stage(ur__worker *w, ur__stage stage)
+{
+    for (uint32_t l = 0, begin, end; l < w->plan->program.loops; l++) {
+        ur__iterations_of(w, l, &begin, &end);
+        if (w->plan->stage[l] == stage && begin < end)
+            run_loop(w, UR__WITHIN, l, begin, end);
+    }
+}
+
+/* The contractions over what loops of several iterations made in the segment, or over what straight code made. */
+static void finish(const ur__worker *w, bool rolled)
+{
+    const ur_plan *plan = w->plan;
+    for (uint32_t k = plan->finish.first; k < plan->finish.first + plan->finish.count; k++) {
+        const ur__launch *l = &plan->launch[k];
+        bool own = l->count && plan->program.loop[plan->part[l->first].loop].iterations > 1;
+        if (plan->segments == 1 || own == rolled)
+            ur__run_launch(w, l);
+    }
+}
+
+/* Slot `slot` of a window. */
+static char *window_at(const ur__worker *w, const ur__line_plan *line, size_t slot)
+{
+    return w->home[UR__IN_BLOCK] + line->window + slot * line->window_bytes;
+}
+
+/* The sweep forward goes on with the next segment: the last steps of this one are those before it. */
+static void enter_next(ur__worker *w)
+{
+    const ur_plan *plan = w->plan;
+    for (uint32_t l = 0; l < plan->program.lines; l++) {
+        const ur__line_plan *line = &plan->line[l];
+        if (line->restored && line->windowed)
+            memmove(window_at(w, line, 0), window_at(w, line, plan->length), plan->halo * line->window_bytes);
+    }
+    w->passed += plan->length;
+}
+
+/* The sweep back goes on with the segment before: the first steps of this one are those behind it. */
+static void enter_before(ur__worker *w)
+{
+    const ur_plan *plan = w->plan;
+    for (uint32_t l = 0; l < plan->program.lines; l++) {
+        const ur__line_plan *line = &plan->line[l];
+        if (line->windowed && plan->stage[plan->program.line[l].loop] == UR__BACK)
+            memmove(window_at(w, line, plan->halo + plan->length), window_at(w, line, plan->halo),
+                    plan->halo * line->window_bytes);
+    }
+    w->passed -= plan->length;
+}
+
+/* The segments at whose beginnings the checkpoints are; the checkpoints follow. */
+static size_t *held_by(const ur__worker *w)
+{
+    return (size_t *)(void *)(w->home[UR__IN_BLOCK] + w->plan->checkpoint);
+}
+
+/* Copies what the segment at hand begins with to a checkpoint, or from there. */
+static void copy_checkpoint(const ur__worker *w, size_t number, bool save)
+{
+    const ur_plan *plan = w->plan;
+    char *kept = (char *)(held_by(w) + plan->checkpoints) + number * plan->checkpoint_bytes;
+    for (uint32_t l = 0; l < plan->program.lines; l++) {
+        const ur__line_plan *line = &plan->line[l];
+        if (!line->restored)
+            continue;
+        char *own = w->home[UR__IN_BLOCK] + (line->windowed ? line->window : line->offset);
+        size_t bytes = ur__restored_bytes(plan, line);
+        memcpy(save ? kept : own, save ? own : kept, bytes);
+        kept += bytes;
+    }
+}
+
+/* C(c + r, c): of so many segments each is run forward at most r times, with c checkpoints; n if that is less. */
+static size_t reach(size_t c, size_t r, size_t n)
+{
+    size_t product = 1;
+    for (size_t i = 1; i <= c && product < n; i++)
+        product = product * (r + i) / i;
+    return product < n ? product : n;
+}
+
+/* How many segments to go forward before the next checkpoint, with n still to be run back and c checkpoints free
+ * (Griewank and Walther 2000, revolve). */
+static size_t stride_of(size_t n, size_t c)
+{
+    size_t r = 1;
+    if (c + 1 >= n)
+        return 1;
+    while (reach(c, r, n) < n)
+        r++;
+    size_t rest = reach(c - 1, r, n); /* what the other checkpoints can do */
+    return n > rest ? n - rest : 1;
+}
+
+/* From the checkpoint nearest before it to the beginning of a segment; returns how many checkpoints are held now. */
+static size_t go_to(ur__worker *w, size_t segment, size_t count)
+{
+    const ur_plan *plan = w->plan;
+    size_t *held = held_by(w);
+    while (count && held[count - 1] > segment)
+        count--;
+    size_t at = count ? held[count - 1] : 0;
+    w->passed = at * plan->length;
+    if (count)
+        copy_checkpoint(w, count - 1, false);
+    w->advancing = true;
+    while (at < segment) {
+        size_t free = plan->checkpoints - count, next = free ? at + stride_of(segment + 1 - at, free) : segment;
+        for (; at < next; at++) {
+            run_stage(w, UR__FORWARD);
+            enter_next(w);
+        }
+        if (free && at < segment) {
+            copy_checkpoint(w, count, true);
+            held[count++] = at;
+        }
+    }
+    w->advancing = false;
+    return count;
+}
+
+static void run_segments(ur__worker *w)
+{
+    const ur_plan *plan = w->plan;
+    size_t count = 0;
+    run_stage(w, UR__FIRST);
+    for (size_t s = plan->segments; s-- > 0;) {
+        if (s + 1 < plan->segments)
+            enter_before(w);
+        count = go_to(w, s, count);
+        run_stage(w, UR__FORWARD);
+        if (s + 1 == plan->segments)
+            run_stage(w, UR__BETWEEN);
+        run_stage(w, UR__BACK);
+        finish(w, true);
+    }
+    run_stage(w, UR__LAST);
+    finish(w, false);
+}
+
+/* ---- what the caller reads */
 
 /* Copies exports that are computed at this time and lie elsewhere. */
 static void copy_exports(const ur__worker *w, bool within)
@@ -225,9 +397,12 @@ static void run_block(const ur_plan *plan, size_t number, size_t block)
     memset(plan->sums + block * plan->parts_bytes, 0, plan->parts_bytes);
     if (find_full(&w) && plan->alive)
         w = block_of(plan->alive, number, block);
-    run_loops(&w, UR__WITHIN);
-    for (uint32_t k = 0; k < w.plan->finish.count; k++)
-        ur__run_launch(&w, &w.plan->launch[w.plan->finish.first + k]);
+    if (w.plan->segments > 1) {
+        run_segments(&w);
+    } else {
+        run_loops(&w, UR__WITHIN);
+        finish(&w, true);
+    }
     copy_exports(&w, true);
 }
 

@@ -19,7 +19,7 @@ static const ur__span *span_of(const ur_plan *plan, uint32_t phase)
     return &plan->span[UR__WITHIN * plan->program.phases + phase];
 }
 
-static bool writes(const ur_plan *plan, const ur__launch *l, uint32_t k)
+bool ur__writes(const ur_plan *plan, const ur__launch *l, uint32_t k)
 {
     if (l->kind == UR__POINTWISE)
         return plan->argument[l->operand + k].written;
@@ -31,7 +31,7 @@ static writing find_writing(const ur_plan *plan, uint32_t phase, uint32_t line)
     const ur__span *span = span_of(plan, phase);
     for (const ur__launch *l = plan->launch + span->first; l < plan->launch + span->first + span->count; l++)
         for (uint32_t k = 0; k < l->operands; k++)
-            if (plan->argument[l->operand + k].ref.line == line && writes(plan, l, k))
+            if (plan->argument[l->operand + k].ref.line == line && ur__writes(plan, l, k))
                 return (writing){l, k};
     return (writing){NULL, 0};
 }
@@ -94,8 +94,7 @@ static void find_last(const ur_plan *plan, uint32_t *last)
             last[plan->argument[plan->launch[k].operand + i].ref.line] = ALWAYS;
 }
 
-/* Does the line lie in the block, with a slot of its own for each value? */
-static bool is_saved(const ur_plan *plan, uint32_t l)
+bool ur__is_saved(const ur_plan *plan, uint32_t l)
 {
     const ur__line_plan *line = &plan->line[l];
     return line->stored && line->carried && !line->root && !line->alias && line->class == UR__BATCH &&
@@ -122,7 +121,7 @@ static bool each_reading(reading r, bool (*visit)(const reading *r, void *user),
             r.launch = &r.plan->launch[k];
             for (r.operand = 0; r.operand < r.launch->operands; r.operand++) {
                 r.ref = &r.plan->argument[r.launch->operand + r.operand].ref;
-                if (r.ref->line == r.line && !writes(r.plan, r.launch, r.operand) && !visit(&r, user))
+                if (r.ref->line == r.line && !ur__writes(r.plan, r.launch, r.operand) && !visit(&r, user))
                     return false;
             }
         }
@@ -148,7 +147,7 @@ static void find_overwritten(ur_plan *plan, const uint32_t *last)
     const ur__program *p = &plan->program;
     for (uint32_t l = 0; l < p->lines; l++)
         plan->line[l].overwritten =
-            is_saved(plan, l) && last[l] == p->line[l].loop + 1 &&
+            ur__is_saved(plan, l) && last[l] == p->line[l].loop + 1 &&
             each_reading((reading){.plan = plan, .line = l, .loop = p->line[l].loop}, is_recent, NULL);
 }
 
@@ -200,10 +199,10 @@ static void find_over(ur_plan *plan, const uint32_t *last)
     for (uint32_t l = 0; l < p->lines; l++) {
         pair own;
         bool found = false;
-        for (uint32_t under = 0; under < p->lines && is_saved(plan, l) && !plan->line[l].overwritten && !found;
+        for (uint32_t under = 0; under < p->lines && ur__is_saved(plan, l) && !plan->line[l].overwritten && !found;
              under++) {
             if (last[under] != p->line[l].loop + 1 || p->line[under].loop >= p->line[l].loop ||
-                !is_saved(plan, under) || plan->line[under].overwritten || plan->line[under].covered ||
+                !ur__is_saved(plan, under) || plan->line[under].overwritten || plan->line[under].covered ||
                 !may_lie_over(plan, l, under, &own))
                 continue;
             plan->line[under].covered = found = true;

@@ -42,6 +42,8 @@ typedef struct ur__worker {
     size_t block, first, columns; /* the block's number, its first column and how many it has */
     size_t all;                   /* columns, also behind the end of their sequences */
     uint32_t i;                   /* the iteration of the phase */
+    size_t passed;                /* steps of the segments before the one at hand */
+    bool advancing;               /* over a segment that runs again later: sums over the batch wait for that */
     char *full, *scratch, *tiles;
     char **at;          /* addresses of a launch's operands and buffers */
     char *home[5];      /* by ur__home: what the arguments' offsets count from */
@@ -90,6 +92,9 @@ static inline void ur__copy_rows(size_t rows, size_t bytes, char *to, size_t to_
     for (size_t r = 0; r < rows; r++)
         memcpy(to + r * to_row, from + r * from_row, bytes);
 }
+
+/* The iterations of a loop that belong to the steps of the segment at hand: all where there are no segments. */
+void ur__iterations_of(const ur__worker *w, uint32_t loop, uint32_t *begin, uint32_t *end);
 
 /* The number of rows of a value in memory; `columns`: of them, those of the block if it reads its own ones. */
 static inline size_t ur__rows_in(const ur__worker *w, uint32_t line, bool own, size_t *columns)

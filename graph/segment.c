@@ -1,0 +1,233 @@
+/* segment.c - which plans may run their steps in segments, so that less is saved at once.
+ *
+ * A plan whose loops are a sweep over time and a sweep back can save the values of one segment of steps only. The sweep
+ * forward keeps what goes from one segment into the next, a checkpoint; on the way back a segment is swept forward once
+ * more from its checkpoint and then back (Griewank 1992). So it may be where no loop of the way forward reads what a
+ * later step makes, and none of the loops reads straight code that comes of them. A line that is read in any other way,
+ * by the caller or at steps far away, keeps a slot for each of its values.
+ *
+ * Steps are counted from the first one in the order of the sweep forward, tau = 0, 1, ... */
+#include "plan.h"
+
+/* A value may be read so many steps away from its own; further away, its line is saved whole. */
+enum { FARTHEST = 8 };
+
+static bool is_rolled(const ur_plan *plan, uint32_t loop)
+{
+    return loop != UR_NONE && plan->program.loop[loop].iterations > 1;
+}
+
+int64_t ur__tau(const ur_plan *plan, uint32_t loop, int64_t iteration)
+{
+    const ur__loop *l = &plan->program.loop[loop];
+    return (l->step + l->direction * iteration - plan->first_step) * plan->direction;
+}
+
+/* ---- what is read */
+
+typedef struct reading {
+    uint32_t loop;
+    const ur__phase *phase; /* or the iterations of a contraction's part */
+    const ur__ref *ref;
+    bool written, at_end; /* by the loop; when the loops of a segment are through */
+} reading;
+
+typedef bool visitor(ur_plan *plan, const reading *r);
+
+/* Calls for each operand of every launch within the blocks; false as soon as a call is. */
+static bool each_reading(ur_plan *plan, visitor *visit)
+{
+    const ur__program *p = &plan->program;
+    for (uint32_t l = 0; l < p->loops; l++)
+        for (uint32_t f = p->loop[l].phase; f < p->loop[l].phase + p->loop[l].phases; f++) {
+            const ur__span *span = &plan->span[UR__WITHIN * p->phases + f];
+            for (uint32_t i = span->first; i < span->first + span->count; i++)
+                for (uint32_t k = 0; k < plan->launch[i].operands; k++) {
+                    reading r = {.loop = l,
+                                 .phase = &p->phase[f],
+                                 .ref = &plan->argument[plan->launch[i].operand + k].ref,
+                                 .written = ur__writes(plan, &plan->launch[i], k)};
+                    if (!visit(plan, &r))
+                        return false;
+                }
+        }
+    for (uint32_t i = plan->finish.first; i < plan->finish.first + plan->finish.count; i++) {
+        const ur__launch *launch = &plan->launch[i];
+        for (uint32_t q = launch->first; q < launch->first + launch->count; q++) {
+            const ur__contraction_part *part = &plan->part[q];
+            ur__phase phase = {.begin = part->begin, .end = part->begin + part->n};
+            for (uint32_t k = 0; k < launch->outputs + !launch->ones; k++) {
+                reading r = {
+                    .loop = part->loop, .phase = &phase, .ref = &plan->argument[part->operand + k].ref, .at_end = true};
+                if (!visit(plan, &r))
+                    return false;
+            }
+        }
+    }
+    return true;
+}
+
+/* ---- the stages of loops */
+
+/* Loops of many iterations go forward, then back. */
+static bool find_sweeps(ur_plan *plan)
+{
+    const ur__program *p = &plan->program;
+    int64_t last = INT64_MIN;
+    bool back = false;
+    plan->direction = 0;
+    for (uint32_t l = 0; l < p->loops; l++) {
+        const ur__loop *loop = &p->loop[l];
+        if (!is_rolled(plan, l))
+            continue;
+        int64_t begin = loop->step, end = begin + (int64_t)loop->direction * (loop->iterations - 1);
+        if (!plan->direction) {
+            plan->direction = loop->direction;
+            plan->first_step = begin;
+        }
+        if (loop->direction == 0 || (back && loop->direction == plan->direction))
+            return false;
+        back = loop->direction != plan->direction;
+        plan->stage[l] = back ? UR__BACK : UR__FORWARD;
+        int64_t low = back ? end : begin, high = back ? begin : end; /* in the order of the sweep forward */
+        plan->first_step = (low - plan->first_step) * plan->direction < 0 ? low : plan->first_step;
+        last = last == INT64_MIN || (high - last) * plan->direction > 0 ? high : last;
+    }
+    plan->sweep = back ? (size_t)((last - plan->first_step) * plan->direction + 1) : 0;
+    return back;
+}
+
+/* Straight code is done first if it reads nothing of loops, else when the sweep is through that is before it. */
+static bool place_straight(ur_plan *plan, const reading *r)
+{
+    uint32_t from = plan->program.line[r->ref->line].loop;
+    if (from == UR_NONE || from == r->loop || is_rolled(plan, r->loop) || r->at_end)
+        return true;
+    uint8_t earliest = plan->stage[from] == UR__FORWARD ? UR__BETWEEN
+                       : plan->stage[from] == UR__BACK  ? UR__LAST
+                                                        : plan->stage[from];
+    plan->stage[r->loop] = plan->stage[r->loop] < earliest ? earliest : plan->stage[r->loop];
+    return true;
+}
+
+/* Does the loop find what it reads, when the stages run in their order? */
+static bool is_in_order(ur_plan *plan, const reading *r)
+{
+    const ur__line *line = &plan->program.line[r->ref->line];
+    if (line->loop == UR_NONE || line->loop == r->loop)
+        return true;
+    return plan->stage[line->loop] <= plan->stage[r->loop] || r->at_end;
+}
+
+/* ---- the lines */
+
+/* How many steps later than its reader a value is, in a phase's first or last iteration. */
+static int64_t later_by(const ur_plan *plan, const reading *r, int64_t iteration)
+{
+    const ur__line *line = &plan->program.line[r->ref->line];
+    int64_t value = r->ref->first + r->ref->stride * iteration;
+    return ur__tau(plan, line->loop, line->begin + value) - ur__tau(plan, r->loop, r->phase->begin + iteration);
+}
+
+/* Straight code finds the last values between the sweeps, and the first ones when all is through. */
+static bool is_near_end(ur_plan *plan, const reading *r)
+{
+    const ur__line *line = &plan->program.line[r->ref->line];
+    int64_t tau = ur__tau(plan, line->loop, line->begin + (int64_t)r->ref->first);
+    int64_t far = plan->stage[r->loop] == UR__BETWEEN ? (int64_t)plan->sweep - 1 - tau : tau;
+    if (r->ref->count > 1 || r->at_end || far > FARTHEST || plan->stage[r->loop] < UR__BETWEEN)
+        return false;
+    plan->halo = plan->halo < (size_t)far ? (size_t)far : plan->halo;
+    return true;
+}
+
+/* A loop forward may read nothing of later steps. Lines that are read far away are saved whole; what is read of the step
+ * before goes from one segment into the next. */
+static bool look_at(ur_plan *plan, const reading *r)
+{
+    const ur__line *from = &plan->program.line[r->ref->line];
+    ur__line_plan *line = &plan->line[r->ref->line];
+    if (!is_rolled(plan, from->loop) || r->written)
+        return true;
+    if (!is_rolled(plan, r->loop) || r->ref->count > 1) {
+        line->windowed = line->windowed && is_near_end(plan, r);
+        return true;
+    }
+    bool back = plan->stage[from->loop] == UR__BACK, reader_back = plan->stage[r->loop] == UR__BACK || r->at_end;
+    int64_t a = later_by(plan, r, 0), b = later_by(plan, r, r->phase->end - r->phase->begin - (int64_t)1);
+    int64_t low = a < b ? a : b, high = a < b ? b : a;
+    if (!reader_back && high > 0)
+        return false;
+    if (back ? low < 0 || high > FARTHEST : high > 0 || low < -FARTHEST) {
+        line->windowed = false;
+        return true;
+    }
+    int64_t far = back ? high : -low;
+    plan->halo = plan->halo < (size_t)far ? (size_t)far : plan->halo;
+    line->restored |= !back && far > 0;
+    return true;
+}
+
+static void find_windows(ur_plan *plan)
+{
+    const ur__program *p = &plan->program;
+    for (uint32_t l = 0; l < p->lines; l++) {
+        ur__line_plan *line = &plan->line[l];
+        line->windowed = ur__is_saved(plan, l) && !line->overwritten && is_rolled(plan, p->line[l].loop);
+        line->restored = line->overwritten && plan->stage[p->line[l].loop] == UR__FORWARD;
+    }
+}
+
+/* Lines that lie over each other are windows together. */
+static void match_windows(ur_plan *plan)
+{
+    const ur__program *p = &plan->program;
+    for (bool changed = true; changed;) {
+        changed = false;
+        for (uint32_t l = 0; l < p->lines; l++) {
+            ur__line_plan *line = &plan->line[l];
+            ur__line_plan *under = line->over.line != UR_NONE ? &plan->line[line->over.line] : line;
+            changed |= line->windowed != under->windowed;
+            line->windowed = under->windowed = line->windowed && under->windowed;
+        }
+    }
+    for (uint32_t l = 0; l < p->lines; l++)
+        plan->line[l].restored = plan->line[l].restored && (plan->line[l].windowed || plan->line[l].overwritten);
+}
+
+/* Remainders read the step before too. */
+static void look_at_remainders(ur_plan *plan)
+{
+    for (size_t k = 0; plan->ends && k < plan->remainders; k++) {
+        const ur__remainder *r = &plan->remainder[k];
+        if (r->from.line == UR_NONE)
+            continue;
+        plan->halo = plan->halo ? plan->halo : 1;
+        uint32_t loop = plan->program.line[r->from.line].loop;
+        if (is_rolled(plan, loop) && plan->stage[loop] == UR__FORWARD)
+            plan->line[r->from.line].restored = true;
+    }
+}
+
+bool ur__segments(ur_plan *plan)
+{
+    const ur__program *p = &plan->program;
+    plan->stage = (uint8_t *)ur__take(plan->tape, p->loops);
+    if (!plan->stage)
+        return false;
+    for (size_t l = 0; l < p->loops; l++)
+        plan->stage[l] = UR__FIRST;
+    plan->segments = 1;
+    plan->halo = 0;
+    if (!find_sweeps(plan)) {
+        plan->sweep = 0;
+        return true;
+    }
+    each_reading(plan, place_straight);
+    find_windows(plan);
+    if (!each_reading(plan, is_in_order) || !each_reading(plan, look_at))
+        plan->sweep = 0;
+    look_at_remainders(plan);
+    match_windows(plan);
+    return true;
+}
