@@ -187,12 +187,27 @@ static void measure_cursors(ur_plan *plan)
     plan->cursor_bytes = (plan->cursor_bytes + UR__LINE - 1) / UR__LINE * UR__LINE;
 }
 
+/* Does a launch add its operands where they lie? Then it needs no room, however many steps of a loop it adds. */
+static bool adds_in_place(const ur_plan *plan, const ur__launch *l)
+{
+    if (l->kind != UR__STATEMENT || l->batch || ur__node_of(plan, l->line)->op != &ur_op_sum_of)
+        return l->kind == UR__COLLECT;
+    for (uint32_t k = 0; k < l->operands; k++) {
+        uint32_t line = plan->argument[l->operand + k].ref.line;
+        if (plan->line[line].class == UR__BATCH || !ur__same_shape(plan, line, l->line))
+            return false;
+    }
+    return true;
+}
+
 /* What the launches need beside the lines: addresses and shapes of operands, tiles, dense copies. */
 static void measure_scratch(ur_plan *plan)
 {
     size_t e = ur_dtype_bytes(plan->tape->dtype), bytes = 0, records = 0;
     for (size_t i = 0; i < plan->launches; i++) {
         const ur__launch *l = &plan->launch[i];
+        if (adds_in_place(plan, l))
+            continue;
         size_t operands, elements = count_operands(plan, l, &operands);
         if (l->kind == UR__POINTWISE) {
             most(&bytes, (l->operands + l->buffers) * UR__TILE * e);
