@@ -236,13 +236,6 @@ static void choose_workers(ur_plan *plan)
     plan->workers = plan->workers ? plan->workers : 1;
 }
 
-/* A worker's pages lie nearest to the thread that writes them first. */
-static void clear_own(void *arg, int number)
-{
-    const ur_plan *plan = (const ur_plan *)arg;
-    memset(plan->block + (size_t)number * plan->worker_bytes, 0, plan->worker_bytes);
-}
-
 static size_t packed_bytes(const ur_plan *plan)
 {
     return (plan->packed_elements * ur_dtype_bytes(plan->tape->dtype) + UR__LINE - 1) / UR__LINE * UR__LINE;
@@ -263,7 +256,8 @@ static void add_bytes(ur_plan *plan)
     plan->allocation_bytes = all > SIZE_MAX / 4 ? SIZE_MAX : plan->shared_bytes + all + PAIR;
 }
 
-/* One allocation for all; its parts begin on cache lines. */
+/* One allocation for all; its parts begin on cache lines. Sums and what a worker has are written in a run before they are
+ * read there, and lie nearest to the thread that writes them first: they are not cleared. */
 static bool take_memory(ur_plan *plan)
 {
     plan->allocation = (char *)ur__take(plan->tape, plan->allocation_bytes);
@@ -277,8 +271,8 @@ static bool take_memory(ur_plan *plan)
     plan->tiles = plan->full + plan->full_bytes;
     plan->cursors = plan->tiles + plan->tile_bytes;
     plan->scratch = plan->cursors + plan->cursor_bytes;
-    memset(plan->memory, 0, plan->shared_bytes);
-    ur__pool_work(plan->pool, (int)plan->workers, clear_own, plan);
+    memset(plan->memory, 0, plan->memory_bytes);
+    memset(plan->packed, 0, plan->packed_bytes);
     if (plan->alive) {
         plan->alive->memory = plan->memory;
         plan->alive->sums = plan->sums;
