@@ -216,12 +216,14 @@ static void run_tile(const run *r, size_t row, size_t n)
     const ur_plan *plan = r->w->plan;
     const ur__instruction *in = &plan->instruction[r->l->first + (r->alive ? r->l->count : 0)];
     const ur__instruction *end = in + (r->alive ? r->l->alive : r->l->count);
+    ur__map_kernel *const *map = plan->kernels->map;
+    const double *attr = plan->attr;
     char *const *at = r->w->at;
     for (; in < end; in++)
         if (in->kernel == UR__REDUCE)
             sum_rows(plan, n < r->walk->columns ? n : r->walk->columns, n, row == 0, at[in->y], at[in->a]);
         else
-            plan->kernels->map[in->kernel](n, at[in->y], at[in->a], at[in->b], at[in->c], plan->attr + in->attr);
+            map[in->kernel](n, at[in->y], at[in->a], at[in->b], at[in->c], attr + in->attr);
 }
 
 /* Are all columns at hand alive by this mask? */
@@ -231,32 +233,36 @@ static bool is_full(const ur__worker *w, const ur__ref *r)
     return w->full[w->plan->line[r->line].full + (size_t)value] != 0;
 }
 
-void ur__run_tiles(const ur__worker *w, const ur__launch *l)
+static void run_tile_by_tile(run *r)
 {
     enum { FEW = 64 };
-    const ur_plan *plan = w->plan;
     ur__view few[FEW];
+    r->view = r->l->operands <= FEW ? few : (ur__view *)(void *)(r->w->at + r->w->plan->most_operands);
+    begin(r);
+    for (size_t row = 0; row < r->walk->rows; row += r->walk->group) {
+        size_t rows = r->walk->rows - row < r->walk->group ? r->walk->rows - row : r->walk->group;
+        for (size_t c = 0, n = rows * r->walk->columns, tile; c < n; c += tile) {
+            tile = n - c < UR__TILE ? n - c : UR__TILE;
+            aim(r, row, c, tile);
+            run_tile(r, row, tile);
+        }
+    }
+}
+
+void ur__run_tiles(const ur__worker *w, const ur__launch *l)
+{
     run r = {.w = w,
              .l = l,
-             .argument = &plan->argument[l->operand],
+             .argument = &w->plan->argument[l->operand],
              .cursor = &w->cursor[l->operand - w->bound],
              .walk = walk_of(w, l),
-             .view = l->operands <= FEW ? few : (ur__view *)(void *)(w->at + plan->most_operands),
              .alive = l->alive > 0};
     for (uint32_t i = 0; i < l->operands && r.alive; i++)
         r.alive = !r.argument[i].mask || is_full(w, &r.argument[i].ref);
-    if (r.walk->in_place) {
-        aim_in_place(&r);
-        run_tile(&r, 0, r.walk->rows * r.walk->columns);
+    if (!r.walk->in_place) {
+        run_tile_by_tile(&r);
         return;
     }
-    begin(&r);
-    for (size_t row = 0; row < r.walk->rows; row += r.walk->group) {
-        size_t rows = r.walk->rows - row < r.walk->group ? r.walk->rows - row : r.walk->group;
-        for (size_t c = 0, n = rows * r.walk->columns, tile; c < n; c += tile) {
-            tile = n - c < UR__TILE ? n - c : UR__TILE;
-            aim(&r, row, c, tile);
-            run_tile(&r, row, tile);
-        }
-    }
+    aim_in_place(&r);
+    run_tile(&r, 0, r.walk->rows * r.walk->columns);
 }
