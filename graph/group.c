@@ -148,8 +148,8 @@ static void mark_read(ur__maker *m, ur__ref r, uint32_t at, bool map)
         return; /* an operand of one element */
     bool here = ur__is_here(m, r);
     uint32_t from = m->statement[r.line];
-    bool together = map && here && m->sort[from] == UR__MAP && m->level[from] == m->level[at] &&
-                    go_together(m, from, at) && line->class == UR__BATCH;
+    bool together =
+        map && here && m->sort[from] == UR__MAP && m->level[from] == m->level[at] && go_together(m, from, at);
     line->stored |= !together;
     line->carried |= !here;
 }
@@ -159,10 +159,11 @@ static void mark_reads(ur__maker *m, uint32_t at)
     const ur__statement *s = &m->plan->program.statement[at];
     ur__line_plan *line = &m->plan->line[s->line];
     ur__ref bias;
-    line->stored |= line->root || m->sort[at] != UR__MAP || line->class != UR__BATCH;
+    line->stored |= line->root || m->sort[at] != UR__MAP;
     line->carried |= line->root;
     if (m->sort[at] == UR__MIXED || m->sort[at] == UR__SUM_PRODUCT || (ur__is_sum(m, s) && m->sort[at] == UR__MAP)) {
-        ur__list_terms(m, s, &bias);
+        if (ur__list_terms(m, s, &bias))
+            mark_read(m, bias, at, false);
         for (size_t k = 0; k < m->products; k++) {
             mark_read(m, m->product[k].a, at, false);
             mark_read(m, m->product[k].x, at, false);

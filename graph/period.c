@@ -311,19 +311,19 @@ static bool roll_adjoints(search *s)
 {
     ur__roller *r = s->r;
     uint32_t first = (uint32_t)r->segments, last = UR_NONE;
-    for (uint32_t i = 0; i < s->length; i++) {
-        uint32_t v = s->list[i], own = segment_of(r, v);
-        if (r->origin[v] && own != last) {
-            last = own;
-            if (own == UR_NONE && !roll_new(r, &first))
-                return false;
-            if (own != UR_NONE && !add_segment(r, (ur__segment){.begin = v, .step = (int32_t)own, .marked = false}))
-                return false;
-        }
-        if (last == UR_NONE)
-            continue;
-        r->segment[r->segments - 1].end = v + 1;
-        r->segment[r->segments - 1].nodes++;
+    for (uint32_t i = 0, end; i < s->length; i = end) {
+        uint32_t v = s->list[i], own = r->origin[v] ? segment_of(r, v) : last;
+        for (end = i + 1; end < s->length; end++)
+            if (r->origin[s->list[end]] && segment_of(r, s->list[end]) != own)
+                break;
+        last = own;
+        if (own == UR_NONE ? !roll_new(r, &first)
+                           : !add_segment(r, (ur__segment){.begin = v,
+                                                           .end = s->list[end - 1] + 1,
+                                                           .step = (int32_t)own,
+                                                           .nodes = end - i,
+                                                           .marked = false}))
+            return false;
     }
     return roll_new(r, &first);
 }

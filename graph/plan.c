@@ -187,12 +187,27 @@ static void measure_cursors(ur_plan *plan)
     plan->cursor_bytes = (plan->cursor_bytes + UR__LINE - 1) / UR__LINE * UR__LINE;
 }
 
+/* Does a launch add its operands where they lie? Then it needs no room, however many steps of a loop it adds. */
+static bool adds_in_place(const ur_plan *plan, const ur__launch *l)
+{
+    if (l->kind != UR__STATEMENT || l->batch || ur__node_of(plan, l->line)->op != &ur_op_sum_of)
+        return l->kind == UR__COLLECT;
+    for (uint32_t k = 0; k < l->operands; k++) {
+        uint32_t line = plan->argument[l->operand + k].ref.line;
+        if (plan->line[line].class == UR__BATCH || !ur__same_shape(plan, line, l->line))
+            return false;
+    }
+    return true;
+}
+
 /* What the launches need beside the lines: addresses and shapes of operands, tiles, dense copies. */
 static void measure_scratch(ur_plan *plan)
 {
     size_t e = ur_dtype_bytes(plan->tape->dtype), bytes = 0, records = 0;
     for (size_t i = 0; i < plan->launches; i++) {
         const ur__launch *l = &plan->launch[i];
+        if (adds_in_place(plan, l))
+            continue;
         size_t operands, elements = count_operands(plan, l, &operands);
         if (l->kind == UR__POINTWISE) {
             most(&bytes, (l->operands + l->buffers) * UR__TILE * e);
@@ -221,13 +236,6 @@ static void choose_workers(ur_plan *plan)
     plan->workers = plan->workers ? plan->workers : 1;
 }
 
-/* A worker's pages lie nearest to the thread that writes them first. */
-static void clear_own(void *arg, int number)
-{
-    const ur_plan *plan = (const ur_plan *)arg;
-    memset(plan->block + (size_t)number * plan->worker_bytes, 0, plan->worker_bytes);
-}
-
 static size_t packed_bytes(const ur_plan *plan)
 {
     return (plan->packed_elements * ur_dtype_bytes(plan->tape->dtype) + UR__LINE - 1) / UR__LINE * UR__LINE;
@@ -248,7 +256,8 @@ static void add_bytes(ur_plan *plan)
     plan->allocation_bytes = all > SIZE_MAX / 4 ? SIZE_MAX : plan->shared_bytes + all + PAIR;
 }
 
-/* One allocation for all; its parts begin on cache lines. */
+/* One allocation for all; its parts begin on cache lines. Sums and what a worker has are written in a run before they are
+ * read there, and lie nearest to the thread that writes them first: they are not cleared. */
 static bool take_memory(ur_plan *plan)
 {
     plan->allocation = (char *)ur__take(plan->tape, plan->allocation_bytes);
@@ -262,8 +271,8 @@ static bool take_memory(ur_plan *plan)
     plan->tiles = plan->full + plan->full_bytes;
     plan->cursors = plan->tiles + plan->tile_bytes;
     plan->scratch = plan->cursors + plan->cursor_bytes;
-    memset(plan->memory, 0, plan->shared_bytes);
-    ur__pool_work(plan->pool, (int)plan->workers, clear_own, plan);
+    memset(plan->memory, 0, plan->memory_bytes);
+    memset(plan->packed, 0, plan->packed_bytes);
     if (plan->alive) {
         plan->alive->memory = plan->memory;
         plan->alive->sums = plan->sums;

@@ -110,6 +110,8 @@ static bool match_product(ur__maker *m, const ur__statement *s, ur__ref a, ur__r
     return true;
 }
 
+static form match(ur__maker *m, const ur__statement *s);
+
 /* a b + (1 - a) c, the two products being read here only. */
 static bool match_blend(ur__maker *m, const ur__statement *first, const ur__statement *second, form *f)
 {
@@ -137,6 +139,8 @@ static bool match_sum(ur__maker *m, const ur__statement *s, form *f)
             products[k] = product;
     }
     f->sum = true;
+    if (n == 1 && products[0])
+        *f = match(m, products[0]);
     return n == 2 && products[0] && products[1] &&
            (match_blend(m, products[0], products[1], f) || match_blend(m, products[1], products[0], f));
 }

@@ -32,6 +32,22 @@ static uint8_t move_of(const ur__argument *a, const ur__walk *k, bool gathers)
     }
 }
 
+/* Does a launch read and write its operands where they lie, all elements in one tile? Then its cursors say everything:
+ * also that of an operand that stays, whose tile is written here. */
+static bool is_in_place(const ur__worker *w, const ur__launch *l, ur__cursor *c, const ur__walk *k)
+{
+    const ur_plan *plan = w->plan;
+    bool in_place = k->columns <= UR__TILE && k->rows <= k->group;
+    for (uint32_t i = 0; i < l->operands; i++) {
+        if (c[i].move == UR__STAYS) {
+            c[i].at = w->tiles + plan->line[plan->argument[l->operand + i].ref.line].tile;
+            c[i].step = 0;
+        }
+        in_place = in_place && c[i].at && c[i].move <= UR__IN_ROW;
+    }
+    return in_place;
+}
+
 /* Where all rows follow each other without gaps, they are one long row; where they can be made to, several of them are a
  * tile. */
 void ur__bind_tiles(const ur__worker *w, const ur__launch *l)
@@ -54,6 +70,7 @@ void ur__bind_tiles(const ur__worker *w, const ur__launch *l)
         k.columns *= k.rows;
         k.rows = k.group = 1;
     }
+    k.in_place = is_in_place(w, l, c, &k);
     *walk_of(w, l) = k;
 }
 
@@ -96,15 +113,14 @@ typedef struct run {
  * same in every tile is written now. */
 static void begin(const run *r)
 {
-    const ur_plan *plan = r->w->plan;
-    size_t e = ur__element_bytes(plan), bytes = UR__TILE * e, columns = r->walk->columns, group = r->walk->group;
+    size_t e = ur__element_bytes(r->w->plan), bytes = UR__TILE * e, columns = r->walk->columns, group = r->walk->group;
     char *own = r->w->scratch, **at = r->w->at;
     for (uint32_t i = 0; i < r->l->operands; i++) {
         const ur__argument *a = &r->argument[i];
         if (r->alive && a->mask)
             continue;
         if (r->cursor[i].move == UR__STAYS) {
-            at[i] = r->w->tiles + plan->line[a->ref.line].tile;
+            at[i] = r->cursor[i].at;
             continue;
         }
         if (a->spread != UR__ELEMENT)
@@ -120,6 +136,18 @@ static void begin(const run *r)
     }
     for (uint32_t i = 0; i < r->l->buffers; i++, own += bytes)
         at[r->l->operands + i] = own;
+}
+
+/* What `begin` and `aim` come to where a program is in place. */
+static void aim_in_place(const run *r)
+{
+    const size_t bytes = UR__TILE * ur__element_bytes(r->w->plan);
+    const ptrdiff_t i = r->w->i;
+    char *own = r->w->scratch, **at = r->w->at;
+    for (const ur__cursor *c = r->cursor, *end = c + r->l->operands; c < end; c++)
+        *at++ = c->at + i * c->step;
+    for (uint32_t k = 0; k < r->l->buffers; k++, own += bytes)
+        *at++ = own;
 }
 
 /* Elements first..first+n-1 of [rows, columns], whose rows lie apart. Those of a block of one cache line are copied
@@ -188,12 +216,14 @@ static void run_tile(const run *r, size_t row, size_t n)
     const ur_plan *plan = r->w->plan;
     const ur__instruction *in = &plan->instruction[r->l->first + (r->alive ? r->l->count : 0)];
     const ur__instruction *end = in + (r->alive ? r->l->alive : r->l->count);
+    ur__map_kernel *const *map = plan->kernels->map;
+    const double *attr = plan->attr;
     char *const *at = r->w->at;
     for (; in < end; in++)
         if (in->kernel == UR__REDUCE)
             sum_rows(plan, n < r->walk->columns ? n : r->walk->columns, n, row == 0, at[in->y], at[in->a]);
         else
-            plan->kernels->map[in->kernel](n, at[in->y], at[in->a], at[in->b], at[in->c], plan->attr + in->attr);
+            map[in->kernel](n, at[in->y], at[in->a], at[in->b], at[in->c], attr + in->attr);
 }
 
 /* Are all columns at hand alive by this mask? */
@@ -203,27 +233,36 @@ static bool is_full(const ur__worker *w, const ur__ref *r)
     return w->full[w->plan->line[r->line].full + (size_t)value] != 0;
 }
 
-void ur__run_tiles(const ur__worker *w, const ur__launch *l)
+static void run_tile_by_tile(run *r)
 {
     enum { FEW = 64 };
-    const ur_plan *plan = w->plan;
     ur__view few[FEW];
+    r->view = r->l->operands <= FEW ? few : (ur__view *)(void *)(r->w->at + r->w->plan->most_operands);
+    begin(r);
+    for (size_t row = 0; row < r->walk->rows; row += r->walk->group) {
+        size_t rows = r->walk->rows - row < r->walk->group ? r->walk->rows - row : r->walk->group;
+        for (size_t c = 0, n = rows * r->walk->columns, tile; c < n; c += tile) {
+            tile = n - c < UR__TILE ? n - c : UR__TILE;
+            aim(r, row, c, tile);
+            run_tile(r, row, tile);
+        }
+    }
+}
+
+void ur__run_tiles(const ur__worker *w, const ur__launch *l)
+{
     run r = {.w = w,
              .l = l,
-             .argument = &plan->argument[l->operand],
+             .argument = &w->plan->argument[l->operand],
              .cursor = &w->cursor[l->operand - w->bound],
              .walk = walk_of(w, l),
-             .view = l->operands <= FEW ? few : (ur__view *)(void *)(w->at + plan->most_operands),
              .alive = l->alive > 0};
     for (uint32_t i = 0; i < l->operands && r.alive; i++)
         r.alive = !r.argument[i].mask || is_full(w, &r.argument[i].ref);
-    begin(&r);
-    for (size_t row = 0; row < r.walk->rows; row += r.walk->group) {
-        size_t rows = r.walk->rows - row < r.walk->group ? r.walk->rows - row : r.walk->group;
-        for (size_t c = 0, n = rows * r.walk->columns, tile; c < n; c += tile) {
-            tile = n - c < UR__TILE ? n - c : UR__TILE;
-            aim(&r, row, c, tile);
-            run_tile(&r, row, tile);
-        }
+    if (!r.walk->in_place) {
+        run_tile_by_tile(&r);
+        return;
     }
+    aim_in_place(&r);
+    run_tile(&r, 0, r.walk->rows * r.walk->columns);
 }

@@ -35,6 +35,7 @@ typedef struct ur__cursor {
 typedef struct ur__walk {
     size_t bound; /* to so many columns; 0: not yet */
     size_t rows, columns, group;
+    bool in_place; /* one tile, and no operand has one of its own: iterations differ by addresses only */
 } ur__walk;
 
 typedef struct ur__worker {
