@@ -5,9 +5,10 @@
  *
  *     adj(v) = sum over consumers u of v:  adj(u) * du/dv,
  *
- * one node `sum_of` with the last consumer first, even of one, or what their operation makes of them. The rules record tape operations, so the derivative has
- * a derivative. Adjoint nodes take the step and scope of the node they belong to: a loop over time differentiates into
- * a loop over time, and a parameter's gradient is one sum over t. Broadcasting is undone here, never in a rule.
+ * one node `sum_of` with the last consumer first, even of one; contributions that are one operation's own may be joined
+ * in another way, which it says. The rules record tape operations, so the derivative has a derivative. Adjoint nodes take
+ * the step and scope of the node they belong to: a loop over time differentiates into a loop over time, and a parameter's
+ * gradient is one sum over t. Broadcasting is undone here, never in a rule.
  *
  * Only nodes between wrt and y get an adjoint. An adjoint is complete once it is there, because every consumer that
  * leads to y lies between too; a later call for the same y adds those that are missing. */
