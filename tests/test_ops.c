@@ -1276,6 +1276,26 @@ START_TEST(large_shapes)
 }
 END_TEST
 
+/* An operand that is repeated along the middle or the last dimension, in rows that are no part of a tile. */
+START_TEST(large_broadcasts)
+{
+    static const ur_shape part[] = {UR_SIZES(5, 1, 24), UR_SIZES(1, 1, 24), UR_SIZES(5, 40, 1), UR_SIZES(1, 40, 24),
+                                    UR_SIZES(5, 1, 1)};
+    const ur_op *op = op_at(_i);
+    problem p;
+    if (op->kind != UR_MAP || op->inputs < 2)
+        return;
+    problem_of(op, 0, &p);
+    for (size_t i = 0; i < sizeof part / sizeof *part; i++)
+        for (int repeated = 0; repeated < p.inputs; repeated++) {
+            for (int k = 0; k < p.inputs; k++)
+                p.shape[k] = k == repeated ? part[i] : UR_SHAPE(5, 40, 24);
+            check_large(&p, UR_F64);
+            check_large(&p, UR_F32);
+        }
+}
+END_TEST
+
 /* ---- elementwise operations of one value over the range of f32 */
 
 static bool alike(double got, double want)
@@ -1714,6 +1734,7 @@ int main(void)
     tcase_add_test(tests, masks);
     tcase_add_loop_test(tests, slices, 0, (int)(sizeof cuts / sizeof *cuts));
     tcase_add_loop_test(tests, large_shapes, 0, ops);
+    tcase_add_loop_test(tests, large_broadcasts, 0, ops);
     tcase_add_loop_test(tests, range, 0, ops);
     tcase_add_loop_test(tests, far_from_zero, 0, 4);
     tcase_add_loop_test(tests, replay, 0, ops);
