@@ -70,23 +70,31 @@ static bool map_keeps(const question *q)
     return ends_with(q->out, q->plan->batch);
 }
 
-/* Does the shape rule carry another number of columns through? */
+/* Does the shape rule carry another number of columns through? A reference may stand for many operands. */
 static bool rule_keeps(const question *q)
 {
-    enum { FEW = 8 };
-    ur_shape shapes[FEW];
-    if (q->s->refs > FEW || !ends_with(q->out, q->plan->batch))
+    const ur__ref *ref = &q->plan->program.ref[q->s->ref];
+    if (!ends_with(q->out, q->plan->batch))
+        return false;
+    size_t operands = 0, n = 0;
+    for (uint32_t k = 0; k < q->s->refs; k++)
+        operands += ref[k].count ? ref[k].count : 1;
+    ur_shape *shapes = (ur_shape *)ur__take(q->plan->tape, operands * sizeof *shapes);
+    if (!shapes)
         return false;
     for (uint32_t k = 0; k < q->s->refs; k++) {
-        const ur__ref *r = &q->plan->program.ref[q->s->ref + k];
-        shapes[k] = ur__line_shape(q->plan, r->line);
-        if (has_batch(q->plan, r))
-            shapes[k].size[shapes[k].rank - 1]++;
+        ur_shape in = ur__line_shape(q->plan, ref[k].line);
+        if (has_batch(q->plan, &ref[k]))
+            in.size[in.rank - 1]++;
+        for (uint32_t i = 0; i < ref[k].count || i == 0; i++)
+            shapes[n++] = in;
     }
-    ur_shaping s = {.inputs = (int)q->s->refs, .in = shapes, .attr = q->attr};
+    ur_shaping s = {.inputs = (int)n, .in = shapes, .attr = q->attr};
     ur_shape expected = q->out;
     expected.size[expected.rank - 1]++;
-    return q->op->shape(&s) && ur_shape_equal(s.out, expected);
+    bool same = q->op->shape(&s) && ur_shape_equal(s.out, expected);
+    ur__give(q->plan->tape, shapes, operands * sizeof *shapes);
+    return same;
 }
 
 static bool keeps(const question *q)
@@ -252,7 +260,7 @@ static bool classify_all(ur_plan *plan)
     for (size_t l = 0; l < p->lines; l++)
         if (plan->line[l].class == UR__BATCH)
             plan->line[l].rows /= (size_t)plan->batch;
-    return true;
+    return !plan->tape->error.text[0]; /* there was memory for every shape rule */
 }
 
 bool ur__columns(ur_plan *plan)

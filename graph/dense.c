@@ -62,52 +62,83 @@ enum { OPERANDS = 3 };
 typedef struct rows {
     size_t n, dims, size[UR_RANK];
     size_t stride[OPERANDS][UR_RANK]; /* of each outer dimension, in elements */
-    size_t inner[OPERANDS];           /* 0: the operand is one element for the whole row */
+    size_t period[OPERANDS];          /* 0: the row lies in memory; otherwise it is as many elements over and over */
 } rows;
 
-/* Merges the dimensions that all operands run through alike, and splits off the innermost. */
+/* Makes the innermost dimension the row. Where it is short, one with the dimension before it, if every operand then lies
+ * in memory or is its short row over and over. */
+static void split_row(rows *r, uint32_t inputs)
+{
+    size_t last = r->dims - 1;
+    r->n = r->size[last];
+    for (uint32_t k = 0; k < inputs; k++)
+        r->period[k] = r->stride[k][last] ? 0 : 1;
+    r->dims = last;
+    bool join = last > 0 && r->n <= UR__TILE / 2;
+    for (uint32_t k = 0; k < inputs && join; k++)
+        join = r->period[k] == 0 && (r->stride[k][last - 1] == 0 || r->stride[k][last - 1] == r->n);
+    if (!join)
+        return;
+    for (uint32_t k = 0; k < inputs; k++)
+        r->period[k] = r->stride[k][last - 1] ? 0 : r->n;
+    r->n *= r->size[last - 1];
+    r->dims = last - 1;
+}
+
+/* Merges the dimensions that all operands run through alike, and splits off the row. */
 static rows rows_of(const ur__dense *d)
 {
-    rows r = {0};
+    rows r = {.n = 1};
     ur_shape out = d->shape[d->inputs];
-    size_t stride[OPERANDS][UR_RANK], dims = 0;
+    size_t stride[OPERANDS][UR_RANK];
     for (uint32_t k = 0; k < d->inputs; k++)
         ur__strides(d->shape[k], out, stride[k]);
     for (int i = 0; i < UR_RANK; i++) {
         size_t n = i < out.rank ? (size_t)out.size[i] : 1;
-        bool merge = dims > 0;
+        bool merge = r.dims > 0;
         for (uint32_t k = 0; k < d->inputs && merge; k++)
-            merge = r.stride[k][dims - 1] == stride[k][i] * n;
+            merge = r.stride[k][r.dims - 1] == stride[k][i] * n;
         if (n == 1)
             continue;
         if (!merge)
-            r.size[dims++] = 1;
-        r.size[dims - 1] *= n;
+            r.size[r.dims++] = 1;
+        r.size[r.dims - 1] *= n;
         for (uint32_t k = 0; k < d->inputs; k++)
-            r.stride[k][dims - 1] = stride[k][i];
+            r.stride[k][r.dims - 1] = stride[k][i];
     }
-    r.dims = dims ? dims - 1 : 0;
-    r.n = dims ? r.size[dims - 1] : 1;
-    for (uint32_t k = 0; k < d->inputs; k++)
-        r.inner[k] = dims ? r.stride[k][dims - 1] : 1;
+    if (r.dims)
+        split_row(&r, d->inputs);
     return r;
 }
 
-/* One row, tile by tile; an operand of one element is spread over a tile. */
+/* n elements: `period` of them from x over and over. */
+static void spread(const ur__dense *d, size_t n, size_t period, char *to, const char *x)
+{
+    size_t e = ur_dtype_bytes(d->dtype);
+    if (period == 1)
+        d->kernels->fill(n, to, x);
+    for (size_t i = 0; period > 1 && i < n; i += period)
+        memcpy(to + i * e, x, period * e);
+}
+
+/* One row, tile by tile: of as many elements as make whole periods. What is over and over is spread over a tile. */
 static void map_row(const ur__dense *d, const rows *r, char *y, const char *const in[OPERANDS])
 {
-    double spread[OPERANDS][UR__TILE];
+    double tiles[OPERANDS][UR__TILE];
     const void *a[OPERANDS] = {NULL};
-    size_t first = r->n < UR__TILE ? r->n : UR__TILE, e = ur_dtype_bytes(d->dtype);
+    size_t e = ur_dtype_bytes(d->dtype), tile = UR__TILE;
     for (uint32_t k = 0; k < d->inputs; k++)
-        if (!r->inner[k] && r->n > 1) {
-            d->kernels->fill(first, spread[k], in[k]);
-            a[k] = spread[k];
+        tile = r->period[k] > 1 ? UR__TILE / r->period[k] * r->period[k] : tile;
+    tile = r->n < tile ? r->n : tile;
+    for (uint32_t k = 0; k < d->inputs; k++)
+        if (r->period[k]) {
+            spread(d, tile, r->period[k], (char *)tiles[k], in[k]);
+            a[k] = tiles[k];
         }
-    for (size_t i = 0; i < r->n; i += UR__TILE) {
-        size_t n = r->n - i < UR__TILE ? r->n - i : UR__TILE;
+    for (size_t i = 0; i < r->n; i += tile) {
+        size_t n = r->n - i < tile ? r->n - i : tile;
         for (uint32_t k = 0; k < d->inputs; k++)
-            if (a[k] != spread[k])
+            if (!r->period[k])
                 a[k] = in[k] + i * e;
         d->kernels->map[d->op->kernel](n, y + i * e, a[0], a[1], a[2], d->attr);
     }

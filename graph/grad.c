@@ -5,9 +5,10 @@
  *
  *     adj(v) = sum over consumers u of v:  adj(u) * du/dv,
  *
- * one node `sum_of` with the last consumer first, even of one. The rules record tape operations, so the derivative has
- * a derivative. Adjoint nodes take the step and scope of the node they belong to: a loop over time differentiates into
- * a loop over time, and a parameter's gradient is one sum over t. Broadcasting is undone here, never in a rule.
+ * one node `sum_of` with the last consumer first, even of one; contributions that are one operation's own may be joined
+ * in another way, which it says. The rules record tape operations, so the derivative has a derivative. Adjoint nodes take
+ * the step and scope of the node they belong to: a loop over time differentiates into a loop over time, and a parameter's
+ * gradient is one sum over t. Broadcasting is undone here, never in a rule.
  *
  * Only nodes between wrt and y get an adjoint. An adjoint is complete once it is there, because every consumer that
  * leads to y lies between too; a later call for the same y adds those that are missing. */
@@ -83,6 +84,17 @@ static bool contribute(walk *w, uint32_t v, uint32_t value)
     return true;
 }
 
+/* The contributions as their operation joins them, if it is the same for all and can; otherwise their sum. */
+static ur_var total(const ur_tape *tape, size_t n, const ur_var *terms)
+{
+    const ur_op *op = tape->node[terms[0].index].op;
+    bool one = n > 1 && op->join;
+    for (size_t i = 1; i < n && one; i++)
+        one = tape->node[terms[i].index].op == op;
+    ur_var joined = one ? op->join(n, terms) : UR_ZERO;
+    return joined.tape ? joined : ur_total(n, terms);
+}
+
 /* adj(v) as one sum of its contributions in the order in which they came; 0 when there are none. */
 static uint32_t gather(const walk *w, uint32_t v)
 {
@@ -97,7 +109,7 @@ static uint32_t gather(const walk *w, uint32_t v)
     size_t i = n;
     for (uint32_t c = w->last[v]; c && i > 0; c = w->list[c].before)
         terms[--i] = ur__var(w->tape, w->list[c].value);
-    ur_var sum = ur_total(n, terms);
+    ur_var sum = total(w->tape, n, terms);
     if (terms != few)
         ur__give(w->tape, terms, n * sizeof *terms);
     return sum.index == UR_NONE ? 0 : sum.index;

@@ -371,6 +371,9 @@ struct ur_op {
     /* The contribution of y to the adjoint of input k, in operations of the tape, in the shape of y or of the input
      * (a broadcast is undone by the caller). UR_ZERO: none. NULL: the operation has no derivative, ur_grad says so. */
     ur_var (*derive)(const ur_adjoint *a, int k);
+    /* The sum of n > 1 values of this operation, recorded in a cheaper way than as a sum; UR_ZERO: there is none. ur_grad
+     * asks for it where all that a value's consumers contribute is of this operation. NULL: it is always a sum. */
+    ur_var (*join)(size_t n, const ur_var *terms);
     const char *onnx; /* operator of the ONNX standard, or NULL */
     ur_sample samples[UR_SAMPLES];
 };

@@ -66,6 +66,7 @@ typedef enum ur__kernel {
     UR__TRANSPOSE,
     UR__CONCAT,
     UR__SLICE,
+    UR__PAD,
     UR__MEAN,
     UR__MAX_OVER,
     UR__NORM,

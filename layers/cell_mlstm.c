@@ -153,11 +153,10 @@ static ur_var step(ur_tape *tape, const ur_net_options *o, ur_var x, ur_var *sta
 
 /* ---- several steps at once */
 
-/* A step beside its gates: ln phi' and ln kappa' [heads,B], s [heads,B], v with a 1 below; at last C' q with n' . q
- * below, [e+1,heads,B]. */
+/* A step beside its gates: ln phi' and ln kappa' [heads,B], s [heads,B]; at last C' q [e,heads,B], n' . q [1,heads,B]. */
 typedef struct position {
     gates gate;
-    ur_var log_phi, log_kappa, s, v, y;
+    ur_var log_phi, log_kappa, s, y, z;
 } position;
 
 static void record_position(ur_tape *tape, const ur_net_options *o, ur_var x, ur_var alive, ur_var *s, position *p)
@@ -165,51 +164,50 @@ static void record_position(ur_tape *tape, const ur_net_options *o, ur_var x, ur
     if (!record_gates(tape, o, x, &p->gate))
         return;
     const gates *g = &p->gate;
-    ur_var one = ur_const(tape, UR_SHAPE(1, o->heads, g->batch), 1);
     ur_var kappa_net = ur_select(alive, g->kappa_net, ur_const(tape, UR_SCALAR, -1e30));
     ur_var carried = ur_add(ur_select(alive, g->log_phi, ur_const(tape, UR_SCALAR, 0)), *s);
     p->s = *s = stabiliser(carried, kappa_net);
     p->log_phi = ur_sub(carried, p->s);
     p->log_kappa = ur_sub(kappa_net, p->s);
-    p->v = ur_concat(2, (ur_var[]){g->v, one}, 0);
 }
 
-/* The values at `offset` in `count` positions, one behind another along the first axis. By halves, as `part`. */
-static ur_var join(const position *p, int64_t count, size_t offset)
+/* The values at `offset` in `count` positions, one behind another along the first axis; `room` is for as many. */
+static ur_var join(const position *p, int64_t count, size_t offset, ur_var *room)
 {
-    if (count == 1)
-        return *(const ur_var *)(const void *)((const char *)p + offset);
-    int64_t half = count / 2;
-    return ur_concat(2, (ur_var[]){join(p, half, offset), join(p + half, count - half, offset)}, 0);
+    for (int64_t i = 0; i < count; i++)
+        room[i] = *(const ur_var *)(const void *)((const char *)&p[i] + offset);
+    return ur_concat((size_t)count, room, 0);
 }
 
-/* y of the positions from a [count * rows,heads,B]. By halves, so that the gradients are put together in log count
- * rounds. */
-static void part(ur_var a, int64_t rows, int64_t count, position *p)
+/* The same of v, each with a 1 below. */
+static ur_var join_with_one(const ur_net_options *o, const position *p, int64_t count, ur_var *room)
 {
-    int64_t half = count / 2;
-    if (count == 1) {
-        p->y = a;
-        return;
+    ur_var one = ur_const(p->gate.v.tape, UR_SHAPE(1, o->heads, p->gate.batch), 1);
+    for (int64_t i = 0; i < count; i++) {
+        room[2 * i] = p[i].gate.v;
+        room[2 * i + 1] = one;
     }
-    part(ur_slice(a, 0, 0, half * rows), rows, half, p);
-    part(ur_slice(a, 0, half * rows, (count - half) * rows), rows, count - half, p + half);
+    return ur_concat((size_t)(2 * count), room, 0);
 }
 
-/* L steps after the memory [e+1,e,heads,B], C' with n' below; returns what it is behind them. */
-static ur_var chunk(const ur_net_options *o, position *p, int64_t L, ur_var memory)
+/* L steps after the memory [e+1,e,heads,B], C' with n' below; returns what it is behind them. `room` is for 2 L values. */
+static ur_var chunk(const ur_net_options *o, position *p, int64_t L, ur_var memory, ur_var *room)
 {
     int64_t e = head_size(o), heads = o->heads, B = p->gate.batch;
     ur_shape rows = UR_SHAPE(L, e, heads, B), each = UR_SHAPE(L, 1, heads, B), gate = UR_SHAPE(L, heads, B);
-    ur_var q = ur_reshape(join(p, L, offsetof(position, gate.q)), rows);
-    ur_var k = ur_reshape(join(p, L, offsetof(position, gate.k)), rows);
-    ur_var v = ur_reshape(join(p, L, offsetof(position, v)), UR_SHAPE(L, e + 1, heads, B));
-    ur_var F = ur_cumsum(ur_reshape(join(p, L, offsetof(position, log_phi)), gate), 0, false);
-    ur_var log_kappa = ur_reshape(join(p, L, offsetof(position, log_kappa)), gate);
+    ur_var q = ur_reshape(join(p, L, offsetof(position, gate.q), room), rows);
+    ur_var k = ur_reshape(join(p, L, offsetof(position, gate.k), room), rows);
+    ur_var v = ur_reshape(join_with_one(o, p, L, room), UR_SHAPE(L, e + 1, heads, B));
+    ur_var F = ur_cumsum(ur_reshape(join(p, L, offsetof(position, log_phi), room), gate), 0, false);
+    ur_var log_kappa = ur_reshape(join(p, L, offsetof(position, log_kappa), room), gate);
     ur_var P = ur_decay(ur_bmm(q, false, k, true), F, log_kappa);
     ur_var old = ur_mul(ur_reshape(ur_exp(F), each), ur_bmm(q, false, memory, true));
     ur_var y = ur_add(old, ur_bmm(P, false, v, false));
-    part(ur_reshape(y, UR_SHAPE(L * (e + 1), heads, B)), e + 1, L, p);
+    ur_var all = ur_reshape(y, UR_SHAPE(L * (e + 1), heads, B));
+    for (int64_t i = 0; i < L; i++) {
+        p[i].y = ur_slice(all, 0, i * (e + 1), e);
+        p[i].z = ur_slice(all, 0, i * (e + 1) + e, 1);
+    }
     ur_var last = ur_slice(F, 0, L - 1, 1), weight = ur_exp(ur_add(ur_sub(last, F), log_kappa));
     ur_var written = ur_bmm(v, true, ur_mul(ur_reshape(weight, each), k), false);
     return ur_add(ur_mul(ur_reshape(ur_exp(last), UR_SHAPE(1, 1, heads, B)), memory), written);
@@ -220,12 +218,13 @@ static void chunks(ur_tape *tape, const ur_net_options *o, const ur_steps *w, ur
 {
     int64_t T = w->count, e = head_size(o), heads = o->heads;
     position *p = (position *)ur_tape_memory(tape, (size_t)T * sizeof *p);
+    ur_var *room = (ur_var *)ur_tape_memory(tape, (size_t)(T < o->chunk ? T : o->chunk) * 2 * sizeof *room);
     for (int64_t i = 0; i < T && p; i++) {
         int64_t t = w->backward ? T - i : i + 1;
         ur_step(tape, t);
         record_position(tape, o, w->x[t - 1], w->alive[t - 1], &state[2], &p[i]);
     }
-    if (!p || ur_tape_error(tape))
+    if (!p || !room || ur_tape_error(tape))
         return;
     int64_t B = p->gate.batch;
     ur_step(tape, 0);
@@ -235,12 +234,12 @@ static void chunks(ur_tape *tape, const ur_net_options *o, const ur_steps *w, ur
         ur_step(tape, i / o->chunk + 1);
         if (o->bptt && i && i % o->bptt == 0)
             memory = ur_detach(memory);
-        memory = chunk(o, &p[i], L, memory);
+        memory = chunk(o, &p[i], L, memory, room);
     }
     for (int64_t i = 0; i < T; i++) {
         int64_t t = w->backward ? T - i : i + 1;
         ur_step(tape, t);
-        w->h[t - 1] = output(o, &p[i].gate, p[i].s, ur_slice(p[i].y, 0, 0, e), ur_slice(p[i].y, 0, e, 1));
+        w->h[t - 1] = output(o, &p[i].gate, p[i].s, p[i].y, p[i].z);
     }
     ur_step(tape, 0);
     state[0] = ur_slice(memory, 0, 0, e);

@@ -27,26 +27,11 @@ static void run(const ur_call *c)
     }
 }
 
-/* Zeros of a's shape but for its size along the axis. */
-static ur_var zeros(ur_var a, int axis, int64_t size)
-{
-    ur_shape shape = ur__shape_of(a);
-    shape.size[axis] = size;
-    return ur_const(a.tape, shape, 0);
-}
-
 static ur_var derive(const ur_adjoint *a, int k)
 {
     int axis = (int)a->attr[0];
     int64_t before = (int64_t)a->attr[1], after = ur__size(ur__shape_of(a->in[k]), axis) - before - (int64_t)a->attr[2];
-    ur_var parts[3];
-    size_t n = 0;
-    if (before > 0)
-        parts[n++] = zeros(a->in[k], axis, before);
-    parts[n++] = a->g;
-    if (after > 0)
-        parts[n++] = zeros(a->in[k], axis, after);
-    return ur_concat(n, parts, axis);
+    return ur_pad(a->g, axis, before, after);
 }
 
 const ur_op ur_op_slice = {

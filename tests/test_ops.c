@@ -258,6 +258,20 @@ static void form_slice(int inputs, const array *const *in, const double *attr, a
     }
 }
 
+static void form_pad(int inputs, const array *const *in, const double *attr, array *y)
+{
+    (void)inputs;
+    int axis = (int)attr[0];
+    *y = (array){.size = {in[0]->size[0], in[0]->size[1], in[0]->size[2], in[0]->size[3]}};
+    y->size[axis] += (int64_t)(attr[1] + attr[2]);
+    for (size_t q = 0; q < count(in[0]->size); q++) {
+        int64_t index[UR_RANK];
+        split(q, in[0]->size, index);
+        index[axis] += (int64_t)attr[1];
+        y->at[join(index, y->size)] = in[0]->at[q];
+    }
+}
+
 static void form_transpose(int inputs, const array *const *in, const double *attr, array *y)
 {
     (void)inputs;
@@ -476,6 +490,7 @@ static const struct form {
     {"decay", .whole = form_decay},
     {"concat", .whole = form_concat},
     {"slice", .whole = form_slice},
+    {"pad", .whole = form_pad},
     {"reshape", .whole = form_reshape},
     {"transpose", .whole = form_transpose},
     {"layer_norm", .whole = form_layer_norm},
@@ -1261,6 +1276,26 @@ START_TEST(large_shapes)
 }
 END_TEST
 
+/* An operand that is repeated along the middle or the last dimension, in rows that are no part of a tile. */
+START_TEST(large_broadcasts)
+{
+    static const ur_shape part[] = {UR_SIZES(5, 1, 24), UR_SIZES(1, 1, 24), UR_SIZES(5, 40, 1), UR_SIZES(1, 40, 24),
+                                    UR_SIZES(5, 1, 1)};
+    const ur_op *op = op_at(_i);
+    problem p;
+    if (op->kind != UR_MAP || op->inputs < 2)
+        return;
+    problem_of(op, 0, &p);
+    for (size_t i = 0; i < sizeof part / sizeof *part; i++)
+        for (int repeated = 0; repeated < p.inputs; repeated++) {
+            for (int k = 0; k < p.inputs; k++)
+                p.shape[k] = k == repeated ? part[i] : UR_SHAPE(5, 40, 24);
+            check_large(&p, UR_F64);
+            check_large(&p, UR_F32);
+        }
+}
+END_TEST
+
 /* ---- elementwise operations of one value over the range of f32 */
 
 static bool alike(double got, double want)
@@ -1462,6 +1497,9 @@ static const refusal refusals[] = {
     {"slice", 1, {UR_SIZES(4, 3)}, {0, 3, 2}},
     {"slice", 1, {UR_SIZES(4, 3)}, {1, -1, 2}},
     {"slice", 1, {UR_SIZES(4, 3)}, {2, 0, 1}},
+    {"pad", 1, {UR_SIZES(4, 3)}, {2, 0, 1}},
+    {"pad", 1, {UR_SIZES(4, 3)}, {0, -1, 2}},
+    {"pad", 1, {UR_SIZES(4, 3)}, {1, 1e17, 2}},
     {"reshape", 1, {UR_SIZES(4, 3)}, {2, 5, 2}},
     {"transpose", 1, {UR_SIZES(4, 3)}, {0, 4}},
     {"transpose", 1, {UR_SIZES(4, 3)}, {-1, 0}},
@@ -1579,6 +1617,82 @@ START_TEST(any_rank)
 }
 END_TEST
 
+/* ---- several slices of one value */
+
+enum { SIDE = 6, MOST_SLICES = 4 };
+
+/* w = sum over the slices i of (i + 1) sum(sin(slice i)) of x [6,6]; `joined`: they lie side by side from end to end. */
+static const struct cut {
+    int axis, slices;
+    int64_t first[MOST_SLICES], count[MOST_SLICES];
+    bool joined;
+} cuts[] = {
+    {0, 2, {0, 4}, {4, 2}, true},
+    {1, 2, {0, 4}, {4, 2}, true},
+    {0, 4, {3, 0, 5, 1}, {2, 1, 1, 2}, true},
+    {1, 4, {3, 0, 5, 1}, {2, 1, 1, 2}, true},
+    {0, 1, {0}, {6}, false},
+    {0, 2, {0, 3}, {4, 3}, false},       /* overlap */
+    {0, 3, {0, 3, 0}, {3, 3, 3}, false}, /* one part twice */
+    {0, 2, {0, 0}, {6, 6}, false},       /* the whole twice */
+    {1, 2, {0, 4}, {3, 2}, false},       /* a hole */
+    {1, 2, {1, 4}, {3, 2}, false},       /* none from the begin on */
+    {1, 2, {0, 4}, {4, 1}, false},       /* none up to the end */
+    {0, 4, {0, 4, 3, 5}, {4, 2, 3, 1}, false},
+};
+
+/* d w/dx, or with `r` d sum(r dw/dx)/dx. */
+static double cut_slope(const struct cut *c, size_t q, double x, const double *r)
+{
+    double slope = 0;
+    for (int i = 0; i < c->slices; i++) {
+        int64_t at = (int64_t)(c->axis ? q % SIDE : q / SIDE);
+        if (at >= c->first[i] && at < c->first[i] + c->count[i])
+            slope += (i + 1) * (r ? -sin(x) * r[q] : cos(x));
+    }
+    return slope;
+}
+
+static void check_cut(const struct cut *c, bool reference)
+{
+    enum { ALL = SIDE * SIDE };
+    double at[ALL], r_at[ALL], found[ALL];
+    ur_tape *tape = new_tape(UR_F64);
+    ur_var x = ur_input(tape, "x", UR_SHAPE(SIDE, SIDE)), r = ur_input(tape, "r", UR_SHAPE(SIDE, SIDE));
+    ur_var terms[MOST_SLICES], d[2];
+    for (int i = 0; i < c->slices; i++)
+        terms[i] = ur_scale(ur_sum(ur_sin(ur_slice(x, c->axis, c->first[i], c->count[i]))), i + 1);
+    for (size_t q = 0; q < ALL; q++) {
+        at[q] = ur_random(1, "x", q);
+        r_at[q] = ur_random(1, "r", q);
+    }
+    ur_write(x, ALL, at);
+    ur_write(r, ALL, r_at);
+    ur_grad(ur_total((size_t)c->slices, terms), 1, &x, &d[0]);
+    ur_grad(ur_sum(ur_mul(r, d[0])), 1, &x, &d[1]);
+    ur_plan *plan = ur_plan_new(tape, &(ur_plan_options){.reference = reference, .roots = 2, .root = d});
+    ck_assert(ur_plan_run(plan));
+    for (int order = 0; order < 2; order++) {
+        ur_node node;
+        ur_look(d[order], &node);
+        ck_assert_str_eq(node.op->name, c->joined ? "concat" : "sum_of");
+        ck_assert_uint_eq(node.inputs, (uint32_t)c->slices);
+        ck_assert(ur_read(plan, d[order], ALL, found));
+        for (size_t q = 0; q < ALL; q++)
+            ck_assert_double_eq_tol(found[q], cut_slope(c, q, at[q], order ? r_at : NULL), 1e-14);
+    }
+    ur_plan_free(plan);
+    ur_tape_free(tape);
+}
+
+/* The adjoint of a value that slices tile is one concat, of any other the sum of what is between zeros. */
+START_TEST(slices)
+{
+    check_cut(&cuts[_i], false);
+    check_cut(&cuts[_i], true);
+}
+END_TEST
+
 /* ---- formulas */
 
 START_TEST(formula)
@@ -1618,7 +1732,9 @@ int main(void)
     tcase_add_test(tests, largest_elements_share);
     tcase_add_test(tests, indices_that_are_no_rows);
     tcase_add_test(tests, masks);
+    tcase_add_loop_test(tests, slices, 0, (int)(sizeof cuts / sizeof *cuts));
     tcase_add_loop_test(tests, large_shapes, 0, ops);
+    tcase_add_loop_test(tests, large_broadcasts, 0, ops);
     tcase_add_loop_test(tests, range, 0, ops);
     tcase_add_loop_test(tests, far_from_zero, 0, 4);
     tcase_add_loop_test(tests, replay, 0, ops);

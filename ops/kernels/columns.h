@@ -260,6 +260,20 @@ static void dense_slice(const ur__dense_call *c)
         memcpy((real *)c->out + o * run, (const real *)c->in[0] + o * all + first, run * sizeof(real));
 }
 
+static void dense_pad(const ur__dense_call *c)
+{
+    const int axis = (int)c->attr[0];
+    const size_t inner = elements_from(c->out_shape, axis + 1), run = elements_from(c->shape[0], axis);
+    const size_t before = (size_t)c->attr[1] * inner, after = (size_t)c->attr[2] * inner;
+    const size_t outer = elements_from(c->shape[0], 0) / run;
+    real *y = (real *)c->out;
+    for (size_t o = 0; o < outer; o++, y += before + run + after) {
+        memset(y, 0, before * sizeof *y);
+        memcpy(y + before, (const real *)c->in[0] + o * run, run * sizeof *y);
+        memset(y + before + run, 0, after * sizeof *y);
+    }
+}
+
 /* ---- along an axis */
 
 /* Rows of `inner` elements, of which `count` lie one behind the other along the axis, `outer` times. */

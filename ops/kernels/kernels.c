@@ -253,6 +253,7 @@ const ur__kernels UR_TABLE = {
             [UR__TRANSPOSE - UR__DENSE] = dense_transpose,
             [UR__CONCAT - UR__DENSE] = dense_concat,
             [UR__SLICE - UR__DENSE] = dense_slice,
+            [UR__PAD - UR__DENSE] = dense_pad,
             [UR__MEAN - UR__DENSE] = dense_mean,
             [UR__MAX_OVER - UR__DENSE] = dense_max_over,
             [UR__NORM - UR__DENSE] = dense_norm,
