@@ -150,8 +150,8 @@ typedef struct ur__kernels {
     void (*product)(size_t panel, size_t m, size_t n, size_t terms, const ur__term *term, const void *bias, bool add,
                     void *c, size_t c_stride);
     /* The same for few columns. pack_narrow writes rows first..first+m-1 of `all` rows; there is room for all k. */
-    void (*pack_narrow)(size_t all, size_t first, size_t m, size_t k, const void *a, size_t a_stride,
-                        bool a_transposed, void *packed);
+    void (*pack_narrow)(size_t all, size_t first, size_t m, size_t k, const void *a, size_t a_stride, bool a_transposed,
+                        void *packed);
     void (*product_narrow)(size_t m, size_t n, size_t terms, const ur__term *term, const void *bias, bool add, void *c,
                            size_t c_stride);
     /* `room` is contraction_room(c) bytes, 64-byte aligned; it does for fewer columns too. */
@@ -160,8 +160,8 @@ typedef struct ur__kernels {
     /* C[m,n] = op(A) op(B), op(A) being [m,k]; A and B are stored transposed where the flags say so. */
     void (*matmul)(size_t m, size_t n, size_t k, const void *a, bool a_transposed, const void *b, bool b_transposed,
                    void *c);
-    void (*add_to)(size_t n, void *y, const void *a);     /* y += a */
-    void (*sum_to)(size_t n, void *y, const void *a);     /* *y += sum of a */
+    void (*add_to)(size_t n, void *y, const void *a); /* y += a */
+    void (*sum_to)(size_t n, void *y, const void *a); /* *y += sum of a */
     /* y[j] = the sum over i of a[i,j], a being dense [rows,n]; `add`: added to what y holds. */
     void (*sum_rows)(size_t rows, size_t n, void *y, const void *a, bool add);
     void (*fill)(size_t n, void *y, const void *element); /* y = *element, n times */

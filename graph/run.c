@@ -250,11 +250,12 @@ static void run_share(void *arg, int number)
         run_block(plan, k, b);
 }
 
-static void pack(const ur_plan *plan)
+static void pack(const ur_plan *plan, bool has_run)
 {
     ur__worker w = worker_of(plan, 0);
     for (size_t i = 0; i < plan->packings; i++)
-        ur__run_packing(&w, &plan->packing[i]);
+        if (!has_run || !plan->packing[i].fixed)
+            ur__run_packing(&w, &plan->packing[i]);
 }
 
 /* Numbers below the smallest normal one are 0 during a run, unless the plan keeps them: gradients that vanish would make
@@ -290,9 +291,9 @@ void ur__run(ur_plan *plan)
     unsigned was = set_flush(plan);
     ur__worker w = worker_of(plan, 0);
     run_loops(&w, UR__BEFORE);
-    pack(plan);
+    pack(plan, plan->has_run);
     if (plan->alive)
-        pack(plan->alive);
+        pack(plan->alive, plan->has_run);
     ur__pool_work(plan->pool, (int)plan->workers, run_share, plan);
     if (plan->blocks == 1 &&
         plan->alive) { /* what was computed once within the block is where the plan that ran has it */
