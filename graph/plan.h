@@ -191,7 +191,7 @@ struct ur_plan {
     bool finite, has_run, one_block, subnormals, fixed;
     struct ur__reference *reference; /* instead of most that follows */
     struct ur_plan *alive;           /* for blocks without a masked column: program and exports are this plan's */
-    bool assumes_alive;
+    bool assumes_alive, ran_alive;   /* ran_alive: of one block, it was the other one that ran */
     bool given_roots;
     ur__program program;
     ur__line_plan *line;
