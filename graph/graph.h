@@ -202,6 +202,8 @@ typedef struct ur_plan_options {
     bool finite;        /* ur_plan_run fails at the first NaN or infinity and names its node, step and column */
     bool subnormals;    /* numbers below the smallest normal one are kept; otherwise a run takes them for 0 where the
                            processor can, for they are slow. The reference keeps them */
+    bool fixed;         /* the parameters have at every run the values of the first one: their matrices are made ready
+                           once, which a network that runs step by step gains by. Other values need a new plan */
     size_t roots;       /* what to compute: these ... (0: every kept value) and the declared states */
     const ur_var *root; /* ... laid one behind another in this order (ur_plan_roots): gradients make one flat vector,
                            the values of a unit at t = 1..T one array [T, units, B] */

@@ -101,11 +101,12 @@ typedef void ur__dense_kernel(const ur__dense_call *c);
 #define UR__LAYER_NORM_EPSILON 1e-5
 
 /* One term A X of a product, A [m,k]. X has k rows, x_stride elements apart. `a` is what `pack` wrote for A; for
- * `product_narrow` it is the matrix as it lies, element (i,q) at a[i a_stride + q], or a[q a_stride + i] transposed. */
+ * `product_narrow` it is what `pack_narrow` wrote, or the matrix as it lies, element (i,q) at a[i a_stride + q], or
+ * a[q a_stride + i] transposed. */
 typedef struct ur__term {
     const void *a, *x;
     size_t k, x_stride, a_stride;
-    bool a_transposed;
+    bool a_packed, a_transposed;
 } ur__term;
 
 /* Steps of a contraction whose operands lie at constant distances: at step s A is at a + s a_step, matrix B_g at
@@ -149,6 +150,9 @@ typedef struct ur__kernels {
      * whatever the blocks are. */
     void (*product)(size_t panel, size_t m, size_t n, size_t terms, const ur__term *term, const void *bias, bool add,
                     void *c, size_t c_stride);
+    /* The same for few columns. pack_narrow writes rows first..first+m-1 of `all` rows; there is room for all k. */
+    void (*pack_narrow)(size_t all, size_t first, size_t m, size_t k, const void *a, size_t a_stride, bool a_transposed,
+                        void *packed);
     void (*product_narrow)(size_t m, size_t n, size_t terms, const ur__term *term, const void *bias, bool add, void *c,
                            size_t c_stride);
     /* `room` is contraction_room(c) bytes, 64-byte aligned; it does for fewer columns too. */

@@ -20,7 +20,7 @@ static void run_product(const ur__worker *w, const ur__launch *l)
         for (; n < MOST && k + n < l->count; n++) {
             const ur__product_term *t = &plan->term[l->first + k + n];
             ur__view x = ur__argument_view(w, l, t->x);
-            ur__view a = {plan->packed + t->packed * e, l->rows};
+            ur__view a = {plan->packed + t->packed * e, 0};
             if (l->in_place)
                 a = ur__view_of(w, &t->a, false);
             terms[n] = (ur__term){.a = a.at,
@@ -28,7 +28,8 @@ static void run_product(const ur__worker *w, const ur__launch *l)
                                   .k = t->k,
                                   .x_stride = x.row,
                                   .a_stride = a.row,
-                                  .a_transposed = !l->in_place || t->transposed};
+                                  .a_packed = !l->in_place,
+                                  .a_transposed = l->in_place && t->transposed};
         }
         if (narrow)
             plan->kernels->product_narrow(l->rows, w->columns, n, terms, add ? NULL : bias, add, y.at, y.row);
@@ -43,7 +44,10 @@ void ur__run_packing(const ur__worker *w, const ur__packing *p)
     const ur_plan *plan = w->plan;
     size_t e = ur__element_bytes(plan);
     ur__view a = ur__view_of(w, &p->a, false);
-    if (p->k)
+    if (p->k && ur__is_narrow(plan))
+        plan->kernels->pack_narrow(p->panel, p->first, p->m, p->k, a.at, a.row, p->transposed,
+                                   plan->packed + p->packed * e);
+    else if (p->k)
         plan->kernels->pack(p->panel, p->first, p->m, p->k, a.at, a.row, p->transposed, plan->packed + p->packed * e);
     else
         memcpy(plan->packed + (p->packed + p->first) * e, a.at, p->m * e);

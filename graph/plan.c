@@ -125,6 +125,7 @@ static bool compile_alive(ur_plan *plan)
     *plan->alive = (ur_plan){.tape = plan->tape,
                              .kernels = plan->kernels,
                              .assumes_alive = true,
+                             .fixed = plan->fixed,
                              .program = plan->program,
                              .export = plan->export,
                              .exports = plan->exports,
@@ -474,6 +475,7 @@ ur_plan *ur_plan_new(ur_tape *tape, const ur_plan_options *options)
                       .nodes = tape->nodes,
                       .finite = options && options->finite,
                       .subnormals = options && options->subnormals,
+                      .fixed = options && options->fixed,
                       .pool = options ? options->pool : NULL,
                       .workers = 1};
     if (build(plan, options))

@@ -130,7 +130,7 @@ typedef struct ur__product_term {
 /* Elements to be packed before the blocks: rows first.. of a packed matrix, or of a bias (k = 0). */
 typedef struct ur__packing {
     ur__ref a;
-    bool transposed;
+    bool transposed, fixed; /* fixed: what was packed in the first run stays */
     uint32_t panel, term;
     size_t first, m, k, packed;
 } ur__packing;
@@ -196,10 +196,10 @@ struct ur_plan {
     ur_tape *tape;
     uint32_t generation;
     const ur__kernels *kernels;
-    bool finite, has_run, one_block, subnormals;
+    bool finite, has_run, one_block, subnormals, fixed;
     struct ur__reference *reference; /* instead of most that follows */
     struct ur_plan *alive;           /* for blocks without a masked column: program and exports are this plan's */
-    bool assumes_alive;
+    bool assumes_alive, ran_alive;   /* ran_alive: of one block, it was the other one that ran */
     bool given_roots;
     ur__program program;
     ur__line_plan *line;

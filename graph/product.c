@@ -3,8 +3,8 @@
  *     [W_1 W_2 ...]^T x + [U_1 U_2 ...]^T h + [b_1; b_2; ...]
  *
  * Their matrices are packed once a run; launches with the same matrices share them. Products with few columns, whose lanes
- * go along the features, read a packed matrix as one panel, or read all where it lies if the loop is too short to pay for
- * packing: a network that runs one step at a time. */
+ * go along the features, read all where it lies if the loop is too short to pay for packing, unless the parameters are
+ * fixed: their matrices are packed for all runs. */
 #include "group.h"
 
 /* ---- products */
@@ -12,7 +12,8 @@
 static bool reads_in_place(const ur_plan *plan, uint32_t line)
 {
     enum { WORTH_PACKING = 8 }; /* iterations */
-    return ur__is_narrow(plan) && plan->program.loop[plan->program.line[line].loop].iterations < WORTH_PACKING;
+    return ur__is_narrow(plan) && !plan->fixed &&
+           plan->program.loop[plan->program.line[line].loop].iterations < WORTH_PACKING;
 }
 
 /* Are the X of the products at hand those of the launch? */
@@ -164,6 +165,7 @@ static void place_packed(ur_plan *plan, ur__launch *l)
     for (uint32_t k = 0; k < l->packings && !known; k++) {
         ur__packing *p = &plan->packing[l->packing + k];
         p->panel = l->panel;
+        p->fixed = plan->fixed && ur__node_of(plan, p->a.line)->op == &ur_op_param;
         p->packed = p->k ? plan->term[l->first + p->term].packed : l->bias;
     }
     l->packed = known == NULL;

@@ -391,12 +391,14 @@ static ur__worker block_of(const ur_plan *plan, size_t number, size_t block)
     return w;
 }
 
-static void run_block(const ur_plan *plan, size_t number, size_t block)
+static void run_block(ur_plan *plan, size_t number, size_t block)
 {
     ur__worker w = block_of(plan, number, block);
     memset(plan->sums + block * plan->parts_bytes, 0, plan->parts_bytes);
     if (find_full(&w) && plan->alive)
         w = block_of(plan->alive, number, block);
+    if (plan->blocks == 1)
+        plan->ran_alive = w.plan != plan;
     if (w.plan->segments > 1) {
         run_segments(&w);
     } else {
@@ -408,6 +410,8 @@ static void run_block(const ur_plan *plan, size_t number, size_t block)
 
 static void fill_tiles(const ur_plan *plan, size_t number)
 {
+    if (plan->tile_bytes == 0)
+        return;
     ur__worker w = worker_of(plan, number);
     ur__fill_tiles(&w);
 }
@@ -416,7 +420,7 @@ static void fill_tiles(const ur_plan *plan, size_t number)
  * sums and to their blocks' columns of what the caller reads. */
 static void run_share(void *arg, int number)
 {
-    const ur_plan *plan = (const ur_plan *)arg;
+    ur_plan *plan = (ur_plan *)arg;
     size_t k = (size_t)number;
     fill_tiles(plan, k);
     if (plan->alive)
@@ -425,11 +429,12 @@ static void run_share(void *arg, int number)
         run_block(plan, k, b);
 }
 
-static void pack(const ur_plan *plan)
+static void pack(const ur_plan *plan, bool has_run)
 {
     ur__worker w = worker_of(plan, 0);
     for (size_t i = 0; i < plan->packings; i++)
-        ur__run_packing(&w, &plan->packing[i]);
+        if (!has_run || !plan->packing[i].fixed)
+            ur__run_packing(&w, &plan->packing[i]);
 }
 
 /* Numbers below the smallest normal one are 0 during a run, unless the plan keeps them: gradients that vanish would make
@@ -465,15 +470,12 @@ void ur__run(ur_plan *plan)
     unsigned was = set_flush(plan);
     ur__worker w = worker_of(plan, 0);
     run_loops(&w, UR__BEFORE);
-    pack(plan);
+    pack(plan, plan->has_run);
     if (plan->alive)
-        pack(plan->alive);
+        pack(plan->alive, plan->has_run);
     ur__pool_work(plan->pool, (int)plan->workers, run_share, plan);
-    if (plan->blocks == 1 &&
-        plan->alive) { /* what was computed once within the block is where the plan that ran has it */
-        ur__worker only = block_of(plan, 0, 0);
-        w = worker_of(find_full(&only) ? plan->alive : plan, 0);
-    }
+    if (plan->ran_alive) /* what was computed once within the block is where the plan that ran has it */
+        w = worker_of(plan->alive, 0);
     run_loops(&w, UR__AFTER);
     copy_exports(&w, false);
     restore_flush(was);

@@ -132,27 +132,33 @@ typedef struct product_run {
     char what[128];
 } product_run;
 
-static void add_term(table t, product_run *p, size_t index, bool narrow)
+typedef enum product_form { WIDE, NARROW, NARROW_PACKED } product_form;
+
+static void add_term(table t, product_run *p, size_t index, product_form form)
 {
     const product_case *q = p->q;
     const bool transposed = q->transposed[index];
     size_t k = q->k[index], rows = transposed ? k : q->m, width = transposed ? q->m : k, a_stride = width + q->gap;
     array a = matrix_of(t.dtype, rows, width, a_stride), x = matrix_of(t.dtype, k, q->n, p->stride);
     array packed = array_of(t.dtype, t.kernels->packed_elements(p->panel, q->m, k), 0);
-    if (!narrow) { /* in two parts, as stacked matrices are */
-        size_t first = q->m / 3, skip = transposed ? first : first * a_stride;
+    size_t first = q->m / 3, skip = transposed ? first : first * a_stride; /* in two parts, as stacked matrices are */
+    if (form == WIDE) {
         t.kernels->pack(p->panel, 0, first, k, a.data, a_stride, transposed, packed.data);
         t.kernels->pack(p->panel, first, q->m - first, k, at(a, skip), a_stride, transposed, packed.data);
+    } else if (form == NARROW_PACKED) {
+        t.kernels->pack_narrow(q->m, 0, first, k, a.data, a_stride, transposed, packed.data);
+        t.kernels->pack_narrow(q->m, first, q->m - first, k, at(a, skip), a_stride, transposed, packed.data);
     }
     p->depth += k;
     p->a[index] = a;
     p->x[index] = x;
     p->packed[index] = packed;
-    p->term[index] = (ur__term){.a = narrow ? a.data : packed.data,
+    p->term[index] = (ur__term){.a = form == NARROW ? a.data : packed.data,
                                 .x = x.data,
                                 .k = k,
                                 .x_stride = p->stride,
                                 .a_stride = a_stride,
+                                .a_packed = form == NARROW_PACKED,
                                 .a_transposed = transposed};
 }
 
@@ -204,28 +210,28 @@ static void assert_same_by_halves(table t, const product_run *p, const void *sta
     free(again.data);
 }
 
-static void one_product(table t, const product_case *q, bool narrow)
+static void one_product(table t, const product_case *q, product_form form)
 {
-    product_run p = {.q = q, .stride = q->n + q->gap, .panel = narrow ? 1 : t.kernels->panel(q->m, q->n)};
-    snprintf(p.what, sizeof p.what, "%s [%zu,%zu] of %zu terms, k %zu", narrow ? "narrow product" : "product", q->m,
-             q->n, q->terms, q->k[0]);
+    product_run p = {.q = q, .stride = q->n + q->gap, .panel = form ? 1 : t.kernels->panel(q->m, q->n)};
+    static const char *const names[] = {"product", "narrow product", "packed narrow product"};
+    snprintf(p.what, sizeof p.what, "%s [%zu,%zu] of %zu terms, k %zu", names[form], q->m, q->n, q->terms, q->k[0]);
     p.bias = matrix_of(t.dtype, 1, q->m, q->m);
     p.c = array_of(t.dtype, q->m * p.stride + 64, guard);
     p.before = array_of(t.dtype, q->m * p.stride, 0);
     for (size_t k = 0; k < q->terms; k++)
-        add_term(t, &p, k, narrow);
+        add_term(t, &p, k, form);
     for (size_t i = 0; i < q->m; i++)
         for (size_t j = 0; j < q->n; j++) {
             put(p.c, i * p.stride + j, q->add ? random_value() : NAN);
             put(p.before, i * p.stride + j, get(p.c, i * p.stride + j));
         }
     const void *start = q->bias ? p.bias.data : NULL;
-    if (narrow)
+    if (form != WIDE)
         t.kernels->product_narrow(q->m, q->n, q->terms, p.term, start, q->add, p.c.data, p.stride);
     else
         t.kernels->product(p.panel, q->m, q->n, q->terms, p.term, start, q->add, p.c.data, p.stride);
     assert_product(t, &p);
-    if (!narrow && q->n > 8)
+    if (form == WIDE && q->n > 8)
         assert_same_by_halves(t, &p, start);
     for (size_t k = 0; k < q->terms; k++) {
         free(p.a[k].data);
@@ -262,13 +268,19 @@ START_TEST(products)
     for (size_t i = 0; i < SIZES; i++)
         for (size_t j = 0; j < SIZES; j++, v++) {
             product_case p = case_of(sizes[i], sizes[j] + 7, v);
-            one_product(t, &p, false);
+            one_product(t, &p, WIDE);
         }
-    one_product(t, &(product_case){.m = 13, .n = 49, .terms = 3, .k = {300, 700, 513}, .bias = true}, false);
-    one_product(t, &(product_case){.m = 5, .n = 80, .terms = 1, .k = {1024}, .add = true, .gap = 3}, false);
-    one_product(t, &(product_case){.m = 17, .n = 33, .terms = 2, .k = {512, 1}}, false);
+    one_product(t, &(product_case){.m = 13, .n = 49, .terms = 3, .k = {300, 700, 513}, .bias = true}, WIDE);
+    one_product(t, &(product_case){.m = 5, .n = 80, .terms = 1, .k = {1024}, .add = true, .gap = 3}, WIDE);
+    one_product(t, &(product_case){.m = 17, .n = 33, .terms = 2, .k = {512, 1}}, WIDE);
 }
 END_TEST
+
+static void both_narrow(table t, product_case q)
+{
+    one_product(t, &q, NARROW);
+    one_product(t, &q, NARROW_PACKED);
+}
 
 START_TEST(narrow_products)
 {
@@ -277,12 +289,10 @@ START_TEST(narrow_products)
         return;
     size_t v = 0;
     for (size_t i = 0; i < SIZES; i++)
-        for (size_t n = 1; n < UR__NARROW; n++, v++) {
-            product_case p = case_of(sizes[i], n, v);
-            one_product(t, &p, true);
-        }
-    one_product(t, &(product_case){.m = 300, .n = 1, .terms = 2, .k = {257, 64}, .bias = true}, true);
-    one_product(t, &(product_case){.m = 300, .n = 1, .terms = 2, .k = {257, 64}, .transposed = {true, true}}, true);
+        for (size_t n = 1; n < UR__NARROW; n++, v++)
+            both_narrow(t, case_of(sizes[i], n, v));
+    both_narrow(t, (product_case){.m = 300, .n = 1, .terms = 2, .k = {257, 64}, .bias = true});
+    both_narrow(t, (product_case){.m = 300, .n = 1, .terms = 2, .k = {257, 64}, .transposed = {true, true}});
 }
 END_TEST
 

@@ -491,6 +491,59 @@ START_TEST(runs_forget)
 }
 END_TEST
 
+/* A parameter as the matrix of a product, an input, and one computed from both, over one x or several. */
+static ur_var mixed_matrices(sizes *s)
+{
+    ur_var W = param(s, "W", s->m, s->m), U = param(s, "U", s->m, s->m), b = vector(s, "b"), h = wide_input(s, "h0");
+    ur_var M = ur_input(s->tape, "M", UR_SHAPE(s->m, s->m)), V = ur_mul(W, M);
+    for (int64_t t = 1; t <= s->steps; t++) {
+        ur_step(s->tape, t);
+        ur_var x = wide_input(s, "x"), alive = ur_input(s->tape, "alive", UR_SHAPE(1, s->b));
+        ur_var net = ur_add(ur_add(ur_matmul(W, h), ur_matmul(M, x)), b);
+        ur_var gate = ur_sigmoid(ur_add(ur_matmul(U, h), ur_gemm(V, true, x, false)));
+        h = ur_select(alive, ur_mul(gate, ur_tanh(net)), h);
+    }
+    ur_step(s->tape, 0);
+    return h;
+}
+
+/* A plan of fixed parameters gives what the reference gives, whatever the inputs are, matrices among them. */
+static void assert_fixed(sizes s)
+{
+    s.tape = new_tape(UR_F64);
+    roots all = {0};
+    add_root(&all, mixed_matrices(&s));
+    double before[1024];
+    size_t count;
+    fill_leaves(s.tape, seed_of(1), MIXED);
+    double *theta = (double *)ur_params(s.tape, &count);
+    ck_assert(count <= sizeof before / sizeof *before);
+    ur_plan *reference = plan_of("reference", s.tape, &all, true);
+    for (int k = 0; k < 2; k++) {
+        ur_plan *plan = ur_plan_new(s.tape, &(ur_plan_options){.fixed = true, .roots = all.count, .root = all.root});
+        ck_assert_ptr_nonnull(plan);
+        memcpy(before, theta, count * sizeof *theta);
+        static const masks order[] = {MIXED, FULL, FULL, MIXED};
+        for (size_t i = 0; i < sizeof order / sizeof *order; i++) {
+            fill_leaves(s.tape, seed_of(2 + (int)i), order[i]);
+            memcpy(theta, before, count * sizeof *theta);
+            assert_same_values("fixed", plan, reference, &all, 1e-12);
+        }
+        ur_plan_free(plan);
+        fill_leaves(s.tape, seed_of(9), FULL); /* a new plan sees other values */
+    }
+    ur_plan_free(reference);
+    ur_tape_free(s.tape);
+}
+
+START_TEST(fixed_parameters)
+{
+    static const int64_t batches[] = {1, 3, 40};
+    for (int64_t steps = 1; steps <= 12; steps += 11)
+        assert_fixed((sizes){.m = 13, .b = batches[_i], .steps = steps});
+}
+END_TEST
+
 /* Plans of one tape take turns, and what is recorded later changes none. */
 START_TEST(several_plans)
 {
@@ -592,6 +645,7 @@ int main(void)
     tcase_add_test(cases, any_root);
     tcase_add_test(cases, states);
     tcase_add_loop_test(cases, runs_forget, 0, 2);
+    tcase_add_loop_test(cases, fixed_parameters, 0, 3);
     tcase_add_test(cases, several_plans);
     tcase_add_test(cases, runs_allocate_nothing);
     tcase_add_test(cases, every_allocation_fails_once);

@@ -273,7 +273,7 @@ static bool plan_stream(runner *r)
     for (size_t i = 0; i < net->states; i++)
         good = good && ur_state(net->state[i].start, net->state[i].final);
     ur_keep(net->o[0]);
-    return good && (r->plan = ur_plan_new(r->tape, NULL));
+    return good && (r->plan = ur_plan_new(r->tape, &(ur_plan_options){.fixed = true}));
 }
 
 /* An input for each step, drawn beforehand. */

@@ -47,7 +47,7 @@ static bool open_streamer(streamer *s, const options *o, const ur_arrays *weight
     bool good = s->net && s->x && s->o && ur_write(s->net->alive[0], 1, &one);
     if (good) {
         ur_keep(s->net->o[0]);
-        s->plan = ur_plan_new(s->tape, NULL);
+        s->plan = ur_plan_new(s->tape, &(ur_plan_options){.fixed = true});
     }
     if (!s->plan)
         complain("%s", ur_tape_error(s->tape) ? ur_tape_error(s->tape) : "no memory for the stream");

@@ -1,8 +1,9 @@
-/* narrow.h - products of few columns, n < UR__NARROW: C = bias + sum of A_t X_t, the matrices as they lie.
+/* narrow.h - products of few columns, n < UR__NARROW: C = bias + sum of A_t X_t, the matrices packed or as they lie.
  *
  * The lanes go along the features. A transposed term reads A by rows, which are columns of op(A): sum += x_q a_q, for
- * panels of rows of C that stay in registers. Any other term is a dot product for each row of C, several rows at once,
- * whose lanes are added up at the end. Few sums are kept as several chains, since a multiply-add takes longer than it
+ * panels of rows of C that stay in registers. A packed one does the same, and what it reads for a panel lies in one
+ * piece, for a matrix that is too large for L1 is read as fast as it streams. Any other term is a dot product for each row
+ * of C, several rows at once, whose lanes are added up at the end. Few sums are kept as several chains, since a multiply-add takes longer than it
  * keeps its unit busy. The order of a sum depends on the shape alone. */
 
 /* Columns at once; columns of A between two gatherings of X. With 32 registers there are up to 16 sums, else 12. */
@@ -11,8 +12,10 @@ enum { NARROW_COLUMNS = 4, NARROW_CHUNK = 256, NARROW_PIECES = 8 };
 #else
 enum { NARROW_COLUMNS = 3, NARROW_CHUNK = 256, NARROW_PIECES = 8 };
 #endif
+enum { NARROW_PANEL = 8 * LANE_COUNT }; /* rows of a packed panel; the last one has as many as are left */
 
-/* Terms that are all transposed or all not. If they are not, column j of X lies at x + j x_stride, without gaps. */
+/* Terms that are all packed, all transposed or all not. If they are not, column j of X lies at x + j x_stride, without
+ * gaps. */
 typedef struct narrow {
     const ur__term *term;
     size_t terms;
@@ -20,6 +23,7 @@ typedef struct narrow {
     bool add;
     real *c;
     size_t c_stride;
+    size_t first, width; /* the packed panel at hand: its first row, and how many it has; 0: not packed */
 } narrow;
 
 /* Writes column j of rows i.., of which there are at most LANES. */
@@ -64,8 +68,8 @@ INLINE void narrow_panel(size_t vectors, size_t columns, size_t chains, bool par
         }
     }
     for (const ur__term *t = p->term; t < p->term + p->terms; t++) {
-        const real *a = (const real *)t->a + i, *x = (const real *)t->x + j;
-        const size_t a_stride = t->a_stride, x_stride = t->x_stride;
+        const real *a = (const real *)t->a + p->first * t->k + (i - p->first), *x = (const real *)t->x + j;
+        const size_t a_stride = p->width ? p->width : t->a_stride, x_stride = t->x_stride;
         size_t left = t->k;
 #define STEP(chain)                                                                                                    \
     UNROLL                                                                                                             \
@@ -234,19 +238,34 @@ static inline size_t narrow_columns(size_t left)
     return left <= NARROW_COLUMNS ? left : left / 2 < NARROW_COLUMNS ? (left + 1) / 2 : NARROW_COLUMNS;
 }
 
-static void narrow_transposed(const narrow *p, size_t m, size_t n)
+/* Rows i..end-1 of C. */
+static void narrow_transposed(const narrow *p, size_t i, size_t end, size_t n)
 {
-    for (size_t i = 0, rows; i < m; i += rows) {
-        size_t left = (m - i + LANES - 1) / LANES, most = n == 1 ? 3 : 2, log = 0;
+    for (size_t rows; i < end; i += rows) {
+        size_t left = (end - i + LANES - 1) / LANES, most = n == 1 ? 3 : 2, log = 0;
         while (log < most && (size_t)2 << log <= left)
             log++;
         rows = LANES << log;
-        rows = m - i < rows ? m - i : rows;
+        rows = end - i < rows ? end - i : rows;
         for (size_t j = 0, columns; j < n; j += columns) {
             columns = narrow_columns(n - j);
             narrow_panels[columns][log][rows % LANES != 0](p, i, rows, j);
         }
     }
+}
+
+static inline size_t narrow_width(size_t left)
+{
+    return left < NARROW_PANEL ? left : NARROW_PANEL;
+}
+
+static void narrow_packed(narrow *p, size_t m, size_t n)
+{
+    for (p->first = 0; p->first < m; p->first += p->width) {
+        p->width = narrow_width(m - p->first);
+        narrow_transposed(p, p->first, p->first + p->width, n);
+    }
+    p->first = p->width = 0;
 }
 
 static void narrow_plain(const narrow *p, size_t m, size_t n)
@@ -294,6 +313,11 @@ static void narrow_gathered(narrow *p, size_t m, size_t n)
     } while (t < end);
 }
 
+static bool same_kind(const ur__term *a, const ur__term *b)
+{
+    return a->a_packed == b->a_packed && (a->a_packed || a->a_transposed == b->a_transposed);
+}
+
 static void product_narrow(size_t m, size_t n, size_t terms, const ur__term *term, const void *bias, bool add, void *c,
                            size_t c_stride)
 {
@@ -302,15 +326,53 @@ static void product_narrow(size_t m, size_t n, size_t terms, const ur__term *ter
     do { /* once where there is no term: the bias */
         bool gaps = n > 1;
         p.term = term;
-        for (; term < end && term->a_transposed == p.term->a_transposed; term++)
+        for (; term < end && same_kind(term, p.term); term++)
             gaps = gaps || term->x_stride != 1;
         p.terms = (size_t)(term - p.term);
-        if (p.terms && p.term->a_transposed)
-            narrow_transposed(&p, m, n);
+        if (p.terms && p.term->a_packed)
+            narrow_packed(&p, m, n);
+        else if (p.terms && p.term->a_transposed)
+            narrow_transposed(&p, 0, m, n);
         else if (gaps)
             narrow_gathered(&p, m, n);
         else
             narrow_plain(&p, m, n);
         p.add = true;
     } while (term < end);
+}
+
+/* Writes the transpose of [rows,k]: element (i,q) to to[q width + i]. */
+static void narrow_transpose(size_t rows, size_t k, const real *a, size_t a_stride, real *to, size_t width)
+{
+    size_t whole_rows = rows - rows % LANES, whole = k - k % LANES;
+    for (size_t i = 0; i < whole_rows; i += LANES)
+        for (size_t q = 0; q < whole; q += LANES) {
+            vec square[LANES];
+            for (size_t l = 0; l < LANES; l++)
+                square[l] = load(a + (i + l) * a_stride + q);
+            transpose(square);
+            for (size_t l = 0; l < LANES; l++)
+                store(to + (q + l) * width + i, square[l]);
+        }
+    for (size_t i = 0; i < rows; i++)
+        for (size_t q = i < whole_rows ? whole : 0; q < k; q++)
+            to[q * width + i] = a[i * a_stride + q];
+}
+
+/* Element (i,q) lies in panel i/NARROW_PANEL, there in column q as row i mod NARROW_PANEL. */
+static void pack_narrow(size_t all, size_t first, size_t m, size_t k, const void *a_, size_t a_stride,
+                        bool a_transposed, void *packed_)
+{
+    const real *a = (const real *)a_;
+    for (size_t end = first + m, rows; first < end; first += rows) {
+        size_t row = first % NARROW_PANEL, width = narrow_width(all - (first - row));
+        real *to = (real *)packed_ + (first - row) * k + row;
+        rows = width - row < end - first ? width - row : end - first;
+        if (a_transposed)
+            for (size_t q = 0; q < k; q++)
+                memcpy(to + q * width, a + q * a_stride, rows * sizeof *to);
+        else
+            narrow_transpose(rows, k, a, a_stride, to, width);
+        a += a_transposed ? rows : rows * a_stride;
+    }
 }
