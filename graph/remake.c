@@ -199,40 +199,47 @@ static uint32_t line_for(remaker *m, uint32_t loop, const ur__phase *phase, uint
     return (uint32_t)p->lines++;
 }
 
-/* Writes the statement that makes r again in this phase, unless it is there, and makes r read it. */
-static bool make_again(remaker *m, ur__program *to, uint32_t loop, const ur__phase *phase, ur__ref *r)
+/* What makes r again in the phase at hand; NULL: nothing yet. */
+static const made *known(const remaker *m, const ur__ref *r)
 {
     for (size_t i = m->before; i < m->mades; i++) {
-        const ur__ref *known = &m->made[i].ref;
-        if (known->line == r->line && known->first == r->first && known->stride == r->stride) {
-            *r = this_of(m->p, phase, m->made[i].line);
-            return true;
-        }
+        const ur__ref *own = &m->made[i].ref;
+        if (own->line == r->line && own->first == r->first && own->stride == r->stride)
+            return &m->made[i];
     }
-    made one = {.ref = *r, .line = line_for(m, loop, phase, r->line)};
-    ur__statement s = {.line = one.line, .ref = (uint32_t)to->refs, .refs = node_of(m, r->line)->inputs};
+    return NULL;
+}
+
+/* Writes the statement that makes r again in this phase, unless it is there. */
+static bool make_again(remaker *m, ur__program *to, uint32_t loop, const ur__phase *phase, ur__ref r)
+{
+    if (known(m, &r))
+        return true;
+    made one = {.ref = r, .line = line_for(m, loop, phase, r.line)};
+    ur__statement s = {.line = one.line, .ref = (uint32_t)to->refs, .refs = node_of(m, r.line)->inputs};
     bool good = one.line != UR_NONE && ur__room(m->tape, &m->made, &m->made_room, m->mades, sizeof one);
     for (uint32_t k = 0; k < s.refs && good; k++) {
         ur__ref operand;
-        good = follow(m->p, *r, phase->end - phase->begin, k, &operand) && add_ref(m, to, operand);
+        good = follow(m->p, r, phase->end - phase->begin, k, &operand) && add_ref(m, to, operand);
     }
     if (!good || !add_statement(m, to, s))
         return false;
     m->made[m->mades++] = one;
-    *r = this_of(m->p, phase, one.line);
     return true;
 }
 
 static bool copy_statement(remaker *m, ur__program *to, uint32_t loop, const ur__phase *phase, ur__statement s)
 {
-    ur__ref *own = m->p->ref + s.ref; /* the old program's, which is not needed any more */
+    const ur__ref *own = m->p->ref + s.ref;
     for (uint32_t k = 0; k < s.refs; k++)
-        if (is_foreign(m, loop, &own[k]) && !make_again(m, to, loop, phase, &own[k]))
+        if (is_foreign(m, loop, &own[k]) && !make_again(m, to, loop, phase, own[k]))
             return false;
     s.ref = (uint32_t)to->refs;
-    for (uint32_t k = 0; k < s.refs; k++)
-        if (!add_ref(m, to, own[k]))
+    for (uint32_t k = 0; k < s.refs; k++) {
+        const made *again = is_foreign(m, loop, &own[k]) ? known(m, &own[k]) : NULL;
+        if (!add_ref(m, to, again ? this_of(m->p, phase, again->line) : own[k]))
             return false;
+    }
     return add_statement(m, to, s);
 }
 
@@ -244,23 +251,42 @@ static void begin_phase(remaker *m)
     m->before = m->mades -= m->before;
 }
 
+/* The old statements are looked at until the last new one is written. */
+static bool write_phases(remaker *m, ur__program *to)
+{
+    const ur__program *p = m->p;
+    for (uint32_t l = 0; l < p->loops; l++)
+        for (uint32_t f = p->loop[l].phase; f < p->loop[l].phase + p->loop[l].phases; f++) {
+            const ur__phase *old = &p->phase[f];
+            begin_phase(m);
+            to->phase[f] = *old;
+            to->phase[f].statement = (uint32_t)to->statements;
+            for (uint32_t i = old->statement; i < old->statement + old->statements; i++)
+                if (!copy_statement(m, to, l, old, p->statement[i]))
+                    return false;
+            to->phase[f].statements = (uint32_t)to->statements - to->phase[f].statement;
+        }
+    return true;
+}
+
 static bool rebuild(remaker *m)
 {
-    ur__program *p = m->p, to = {0};
-    bool good = true;
-    for (uint32_t l = 0; l < p->loops; l++)
-        for (uint32_t f = p->loop[l].phase; f < p->loop[l].phase + p->loop[l].phases && good; f++) {
-            ur__phase *phase = &p->phase[f], old = *phase;
-            begin_phase(m);
-            phase->statement = (uint32_t)to.statements;
-            for (uint32_t i = old.statement; i < old.statement + old.statements && good; i++)
-                good = copy_statement(m, &to, l, &old, p->statement[i]);
-            phase->statements = (uint32_t)to.statements - phase->statement;
-        }
-    ur__give(m->tape, p->statement, p->statement_room * sizeof *p->statement);
-    ur__give(m->tape, p->ref, p->ref_room * sizeof *p->ref);
-    p->statement = to.statement, p->statements = to.statements, p->statement_room = to.statement_room;
-    p->ref = to.ref, p->refs = to.refs, p->ref_room = to.ref_room;
+    ur__program *p = m->p, to = {.phase_room = p->phase_room};
+    to.phase = (ur__phase *)ur__take(m->tape, p->phase_room * sizeof *to.phase);
+    bool good = to.phase && write_phases(m, &to);
+    ur__program old = to;
+    if (good) {
+        old = (ur__program){.phase = p->phase,
+                            .phase_room = p->phase_room,
+                            .statement = p->statement,
+                            .statement_room = p->statement_room,
+                            .ref = p->ref,
+                            .ref_room = p->ref_room};
+        p->phase = to.phase;
+        p->statement = to.statement, p->statements = to.statements, p->statement_room = to.statement_room;
+        p->ref = to.ref, p->refs = to.refs, p->ref_room = to.ref_room;
+    }
+    ur__program_free(m->tape, &old);
     return good;
 }
 

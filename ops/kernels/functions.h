@@ -256,8 +256,8 @@ static inline float f32_gelu(float x)
     p = p * s + 0.1104232f;
     p = p * s + 0.119550116f;
     p = p * s + 0.119687751f;
-    float q = exp_of_negative(-0.5f * (upper * upper), -0.5f * ((a - upper) * (a + upper))) * s * p;
-    return x * (x > 0 ? 1.0f - q : q);
+    float e = exp_of_negative(-0.5f * (upper * upper), -0.5f * ((a - upper) * (a + upper))), part = s * p;
+    return x > 0 ? x * (1.0f - e * part) : x * e * part; /* x e is a normal number where e part may be none */
 }
 
 static inline real real_gelu(real x)
