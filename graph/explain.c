@@ -592,6 +592,10 @@ static void explain_blocks(const page *p)
                 plan->blocks, plan->width, plan->workers);
     if (plan->alive)
         fprintf(p->out, "where a column of a block has ended, its values are selected: that form is not shown\n");
+    if (plan->segments > 1)
+        fprintf(p->out,
+                "%zu steps in %zu segments of %zu, each forward once more before it goes back; %zu checkpoints\n",
+                plan->sweep, plan->segments, plan->length, plan->checkpoints);
     if (plan->program.why.text[0])
         fprintf(p->out, "not rolled: %s\n", plan->program.why.text);
 }
@@ -601,19 +605,31 @@ static bool is_saved(const ur__line_plan *line)
     return line->home == UR__IN_BLOCK && line->slots > 1 && line->over.line == UR_NONE;
 }
 
+/* How many values of a line are saved, and the bytes of one. */
+static size_t slots_of(const ur_plan *plan, const ur__line_plan *line)
+{
+    return line->window_bytes ? plan->length + 2 * plan->halo : line->slots;
+}
+
+static size_t slot_bytes_of(const ur__line_plan *line)
+{
+    return line->window_bytes ? line->window_bytes : (size_t)line->slot_bytes;
+}
+
 /* Bytes of block memory that hold a value for each of several steps. */
 static size_t saved_bytes(const ur_plan *plan)
 {
     size_t bytes = 0;
     for (size_t l = 0; l < plan->program.lines; l++)
         if (is_saved(&plan->line[l]))
-            bytes += plan->line[l].slots * (size_t)plan->line[l].slot_bytes;
+            bytes += slots_of(plan, &plan->line[l]) * slot_bytes_of(&plan->line[l]);
     return bytes;
 }
 
 static bool same_slots(const ur__line_plan *a, const ur__line_plan *b)
 {
-    return a->slots == b->slots && a->slot_bytes == b->slot_bytes && a->rows == b->rows;
+    return a->slots == b->slots && a->window_bytes == b->window_bytes && slot_bytes_of(a) == slot_bytes_of(b) &&
+           a->rows == b->rows;
 }
 
 /* What a block keeps of each step: `62 x 9024 bytes [20]: kappa, phi, ...`, those of one size together. */
@@ -627,7 +643,7 @@ static void explain_saved(page *p)
         if (first < l || !is_saved(&line[l]))
             continue;
         begin(p, 4);
-        say(p, "%u x %td bytes [%zu]:", (unsigned)line[l].slots, line[l].slot_bytes, line[l].rows);
+        say(p, "%zu x %zu bytes [%zu]:", slots_of(p->shown, &line[l]), slot_bytes_of(&line[l]), line[l].rows);
         for (uint32_t k = l; k < p->shown->program.lines; k++) {
             char text[TEXT];
             ur__text out = {.text = text, .bytes = sizeof text};

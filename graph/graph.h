@@ -210,7 +210,8 @@ typedef struct ur_plan_options {
     ur_pool *pool;      /* NULL: the calling thread alone. Columns of a large batch are shared out; the values are equal
                            to the bit for any number of threads */
     size_t memory;      /* ur_plan_bytes may be no more than this; 0: any number. The batch is cut into narrower blocks
-                           then, so that sums over the batch may be rounded in another way */
+                           then, and if that is not enough steps are run in segments, forward once more before they run
+                           back, so that sums may be rounded in another way */
 } ur_plan_options;
 
 /* Plans the computation of the roots. What is recorded later is not in it. NULL with the tape's error set when there

@@ -165,6 +165,8 @@ static inline bool ur__room(ur_tape *tape, void *array_pointer, size_t *room, si
 {
     return count < *room || ur__more_room(tape, array_pointer, room, count, element_bytes);
 }
+/* When much has been recorded and nothing more may come: gives back the room that the tables do not fill. */
+void ur__trim(ur_tape *tape);
 void *ur__take(ur_tape *tape, size_t bytes);
 void ur__give(ur_tape *tape, void *block, size_t bytes);
 

@@ -137,9 +137,15 @@ static void run_sum(const ur__worker *w, const ur__launch *l, char *y, size_t n)
     bool begun = false;
     for (uint32_t k = 1; k < l->operands; k++) {
         const ur__ref *r = &plan->argument[l->operand + k].ref;
-        for (uint32_t q = 0; q < (r->count > 1 ? r->count : 1); q++) {
-            ur__ref one = {.line = r->line, .first = r->first + r->stride * (int32_t)(r->count > 1 ? q : w->i)};
-            const char *x = ur__view_of(w, &one, l->batch).at;
+        const ur__line_plan *line = &plan->line[r->line];
+        ur__ref one = {.line = r->line, .first = r->first + (r->count > 1 ? 0 : r->stride * (int32_t)w->i)};
+        bool leaf = line->home == UR__IN_LEAF;
+        const char *x = ur__view_of(w, &one, l->batch).at;
+        for (uint32_t q = 0; q < (r->count > 1 ? r->count : 1); q++, one.first += r->stride) {
+            if (q > 0 && leaf)
+                x = ur__view_of(w, &one, l->batch).at;
+            else if (q > 0 && line->slots > 1)
+                x += r->stride * line->slot_bytes;
             if (begun)
                 plan->kernels->add_to(n, y, x);
             else

@@ -478,8 +478,10 @@ ur_plan *ur_plan_new(ur_tape *tape, const ur_plan_options *options)
                       .fixed = options && options->fixed,
                       .pool = options ? options->pool : NULL,
                       .workers = 1};
-    if (build(plan, options))
+    if (build(plan, options)) {
+        ur__trim(tape);
         return plan;
+    }
     ur_plan_free(plan);
     return NULL;
 }

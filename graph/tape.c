@@ -36,6 +36,31 @@ bool ur__more_room(ur_tape *tape, void *array_pointer, size_t *room, size_t coun
     return true;
 }
 
+/* Gives back what an array has no elements for, if that is much. */
+static void trim(ur_tape *tape, void *array_pointer, size_t *room, size_t count, size_t element_bytes)
+{
+    const size_t much = 65536; /* bytes */
+    void *array;
+    memcpy(&array, array_pointer, sizeof array);
+    if ((*room - count) * element_bytes < much)
+        return;
+    void *less = ur__resize(&tape->allocator, array, *room * element_bytes, count * element_bytes);
+    if (!less)
+        return;
+    memcpy(array_pointer, &less, sizeof less);
+    *room = count;
+}
+
+void ur__trim(ur_tape *tape)
+{
+    trim(tape, &tape->node, &tape->node_room, tape->nodes, sizeof *tape->node);
+    trim(tape, &tape->in, &tape->in_room, tape->ins, sizeof *tape->in);
+    trim(tape, &tape->attr, &tape->attr_room, tape->attrs, sizeof *tape->attr);
+    trim(tape, &tape->leaf, &tape->leaf_room, tape->leaves, sizeof *tape->leaf);
+    trim(tape, &tape->symbol, &tape->symbol_room, tape->symbols, sizeof *tape->symbol);
+    trim(tape, &tape->mark, &tape->mark_room, tape->marks, sizeof *tape->mark);
+}
+
 /* ---- life */
 
 ur_tape *ur_tape_new(const ur_tape_options *options)

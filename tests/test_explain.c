@@ -158,6 +158,44 @@ START_TEST(test_networks)
 }
 END_TEST
 
+/* ---- what a network's plan is made of */
+
+/* Cell, output layer and loss are one loop forward and one back, and what only goes between them is not saved. */
+START_TEST(test_one_loop)
+{
+    char *text = explain_net((ur_net_options){.cell = &composed, .outputs = D, .out = UR_IDENTITY}, BATCH, UR_F32);
+    ck_assert_int_eq(count(text, "\nloop of 12 steps\n"), 2);
+    ck_assert_int_eq(count(text, "operation:"), 0);
+    has(text, "    12 x 3264 bytes [20]: u, phi, h\n");
+    free(text);
+}
+END_TEST
+
+/* Bytes of one more step: u, phi and h of the cell, and x under the masks; the deltas lie where u and phi lay. */
+START_TEST(test_saved_bytes)
+{
+    enum { LONG = 200, WIDE = 8 };
+    size_t bytes[2];
+    for (int twice = 0; twice < 2; twice++) {
+        ur_tape *tape = new_tape(UR_F32);
+        ur_net_options options = {.cell = &composed, .inputs = D, .hidden = M, .loss = UR_MSE};
+        ur_net *net = ur_net_new(tape, &options, twice ? 2 * LONG : LONG, WIDE);
+        ck_assert(net && ur_net_differentiate(net));
+        for (size_t i = 0; i < net->params; i++)
+            ur_keep(net->gradient[i]);
+        ur_plan *plan = ur_plan_new(tape, NULL);
+        assert_good(tape, "plan");
+        bytes[twice] = ur_plan_bytes(plan);
+        ur_plan_free(plan);
+        ur_tape_free(tape);
+    }
+    const size_t values = (3 * (size_t)M + D) * WIDE * sizeof(float), line = 64;
+    size_t step = (bytes[1] - bytes[0]) / LONG;
+    ck_assert_uint_ge(step, values);
+    ck_assert_uint_le(step, values + 6 * line); /* slots are an odd number of cache lines; flags of masks */
+}
+END_TEST
+
 /* ---- tapes without a network */
 
 static char *explain_tape(ur_tape *tape, bool reference)
@@ -217,6 +255,8 @@ int main(void)
     tcase_add_test(all, test_bytes);
     tcase_add_test(all, test_composed);
     tcase_add_test(all, test_networks);
+    tcase_add_test(all, test_one_loop);
+    tcase_add_test(all, test_saved_bytes);
     tcase_add_test(all, test_tapes);
     suite_add_tcase(suite, all);
     SRunner *runner = srunner_create(suite);

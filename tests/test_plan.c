@@ -545,6 +545,31 @@ START_TEST(fixed_parameters)
 END_TEST
 
 /* Plans of one tape take turns, and what is recorded later changes none. */
+/* 1e-30 times 1e-10 is no normal f32: a run may take it for 0, unless it is told to keep such numbers; the caller's own
+ * arithmetic goes on as before. */
+START_TEST(subnormal_numbers)
+{
+    static const double values[] = {1e-30, 1e-10};
+    for (int keeps = 0; keeps < 2; keeps++) {
+        ur_tape *tape = new_tape(UR_F32);
+        ur_var a = ur_input(tape, "a", UR_SHAPE(1, 20)), b = ur_input(tape, "b", UR_SCALAR), y = ur_keep(ur_mul(a, b));
+        float *x = (float *)ur_leaf(a);
+        for (int i = 0; i < 20; i++)
+            x[i] = (float)values[0];
+        ur_write(b, 1, &values[1]);
+        ur_plan *plan = ur_plan_new(tape, &(ur_plan_options){.subnormals = keeps});
+        ck_assert(ur_plan_run(plan));
+        volatile float first = (float)values[0], own = first * (float)values[1];
+        ck_assert(own > 0);
+        const float *found = (const float *)ur_value(plan, y);
+        for (int i = 0; i < 20; i++)
+            ck_assert(found[i] == own || (!keeps && found[i] == 0));
+        ur_plan_free(plan);
+        ur_tape_free(tape);
+    }
+}
+END_TEST
+
 START_TEST(several_plans)
 {
     small s = new_small(7);
@@ -646,6 +671,7 @@ int main(void)
     tcase_add_test(cases, states);
     tcase_add_loop_test(cases, runs_forget, 0, 2);
     tcase_add_loop_test(cases, fixed_parameters, 0, 3);
+    tcase_add_test(cases, subnormal_numbers);
     tcase_add_test(cases, several_plans);
     tcase_add_test(cases, runs_allocate_nothing);
     tcase_add_test(cases, every_allocation_fails_once);

@@ -121,7 +121,7 @@ static const option table[] = {
     TEXT_ROW("log", log, TRAIN, "FILE.csv", "writes loss and errors of each epoch"),
     TEXT_ROW("plot", plot, TRAIN, "FILE.svg", "draws loss and errors"),
     NUMBER_ROW("memory", memory, TRAIN, INTEGER, 1, 9e15, "BYTES",
-               "what the plans may take; fewer sequences at a time are computed then"),
+               "what the plans may take; fewer sequences and steps at a time are computed then"),
     FLAG_ROW("dry-run", dry_run, TRAIN, "makes all ready and prints its sizes; trains and writes nothing"),
     FLAG_ROW("explain-plan", explain_plan, TRAIN, "prints how the network is computed: loops, products, bytes"),
     /* one pass */

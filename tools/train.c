@@ -286,7 +286,8 @@ const command command_train = {
             "the hidden units are the outputs, and the loss is mse, or ce where y holds classes. Ctrl-C ends after\n"
             "the epoch and saves. Progress goes to stderr, the results to stdout. --dry-run tells the bytes that a\n"
             "training takes, --memory bounds those of its plans, the larger part of them: narrower blocks of the\n"
-            "batch are computed one after another, and sums over them may be rounded in another way.",
+            "batch are computed one after another; if that is not enough, steps run in segments, forward once\n"
+            "more before they run back, from checkpoints. Sums may be rounded in another way.",
     .example = "unroll train rnn --task reber --hidden 4 --lr 1 --reduce mean --epochs 10000 \\\n"
                "    --until-zero-errors --save reber.safetensors --log run.csv --plot loss.svg",
     .run = train,

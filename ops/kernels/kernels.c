@@ -45,10 +45,13 @@ typedef UR_REAL real;
         loop_##name(whole, y, a, b, k);                                                                                \
         if (rest) {                                                                                                    \
             real last_a[LANES], last_b[LANES], last_y[LANES];                                                          \
-            store(last_a, load_part(a + whole, rest));                                                                 \
-            store(last_b, b ? load_part(b + whole, rest) : load(last_a));                                              \
+            store(last_a, rest == 1 ? (vec){a[whole]} : load_part(a + whole, rest));                                   \
+            store(last_b, !b ? load(last_a) : rest == 1 ? (vec){b[whole]} : load_part(b + whole, rest));               \
             loop_##name(LANES, last_y, last_a, last_b, k);                                                             \
-            store_part(y + whole, load(last_y), rest);                                                                 \
+            if (rest == 1)                                                                                             \
+                y[whole] = last_y[0];                                                                                  \
+            else                                                                                                       \
+                store_part(y + whole, load(last_y), rest);                                                             \
         }                                                                                                              \
     }
 
