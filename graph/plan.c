@@ -211,7 +211,7 @@ static void measure_scratch(ur_plan *plan)
             continue;
         size_t operands, elements = count_operands(plan, l, &operands);
         if (l->kind == UR__POINTWISE) {
-            most(&bytes, (l->operands + l->buffers) * UR__TILE * e);
+            most(&bytes, ((size_t)l->operands + l->buffers) * UR__TILE * e);
             most(&records, operands * 2 * sizeof(void *));
         } else if (l->kind == UR__CONTRACT) {
             most(&bytes, contraction_bytes(plan, l));

@@ -13,7 +13,7 @@ static char *leaf_at(const ur_plan *plan, const ur__line *line, int32_t value)
     return (char *)ur__leaf_data(plan->tape, &plan->tape->node[node]);
 }
 
-ur__view ur__view_of(const ur__worker *w, const ur__ref *r, bool batch)
+ur__view ur__view_of(const ur__worker *w, const ur__ref *r, bool own)
 {
     const ur_plan *plan = w->plan;
     const ur__line_plan *line = &plan->line[r->line];
@@ -25,7 +25,7 @@ ur__view ur__view_of(const ur__worker *w, const ur__ref *r, bool batch)
     at -= w->passed * line->window_bytes;
     if (line->class == UR__BATCH && line->home == UR__IN_BLOCK) /* rows are as long as the block is wide */
         return (ur__view){at + line->higher * w->all * ur__element_bytes(plan), w->all};
-    if (batch && line->wide && line->home != UR__IN_BLOCK)
+    if (own && line->wide && line->home != UR__IN_BLOCK)
         at += w->first * ur__element_bytes(plan);
     return (ur__view){at, line->row};
 }

@@ -68,6 +68,14 @@ static void read_in(uint32_t *last, uint32_t line, uint32_t loop)
     last[line] = last[line] < loop + 1 ? loop + 1 : last[line];
 }
 
+/* What the launches of a span read is read in a loop, or later. */
+static void find_last_in(const ur_plan *plan, const ur__span *span, uint32_t loop, uint32_t *last)
+{
+    for (uint32_t k = span->first; k < span->first + span->count; k++)
+        for (uint32_t i = 0; i < plan->launch[k].operands; i++)
+            read_in(last, plan->argument[plan->launch[k].operand + i].ref.line, loop);
+}
+
 /* By line: the number of the last loop that reads it, plus 1. */
 static void find_last(const ur_plan *plan, uint32_t *last)
 {
@@ -76,24 +84,16 @@ static void find_last(const ur_plan *plan, uint32_t *last)
         last[l] = plan->line[l].root ? ALWAYS : NEVER;
     for (uint32_t loop = 0; loop < p->loops; loop++)
         for (uint32_t f = p->loop[loop].phase; f < p->loop[loop].phase + p->loop[loop].phases; f++) {
-            const ur__span *span = span_of(plan, f), *after = &plan->span[UR__AFTER * p->phases + f];
-            for (const ur__launch *l = plan->launch + span->first; l < plan->launch + span->first + span->count; l++)
-                for (uint32_t k = 0; k < l->operands; k++)
-                    read_in(last, plan->argument[l->operand + k].ref.line, loop);
-            for (const ur__launch *l = plan->launch + after->first; l < plan->launch + after->first + after->count; l++)
-                for (uint32_t k = 0; k < l->operands; k++)
-                    last[plan->argument[l->operand + k].ref.line] = ALWAYS;
-            for (uint32_t k = 0; plan->ends && k < plan->rest[f].count; k++) {
-                const ur__remainder *r = &plan->remainder[plan->rest[f].first + k];
-                if (r->from.line != UR_NONE && r->from.line != r->line)
-                    last[r->from.line] = ALWAYS;
-            }
+            find_last_in(plan, span_of(plan, f), loop, last);
+            find_last_in(plan, &plan->span[UR__AFTER * p->phases + f], ALWAYS - 1, last);
         }
-    for (uint32_t k = plan->finish.first; k < plan->finish.first + plan->finish.count; k++)
-        for (uint32_t i = 0; i < plan->launch[k].operands; i++)
-            last[plan->argument[plan->launch[k].operand + i].ref.line] = ALWAYS;
+    find_last_in(plan, &plan->finish, ALWAYS - 1, last);
+    for (size_t k = 0; plan->ends && k < plan->remainders; k++)
+        if (plan->remainder[k].from.line != UR_NONE && plan->remainder[k].from.line != plan->remainder[k].line)
+            read_in(last, plan->remainder[k].from.line, ALWAYS - 1);
 }
 
+/* Does the line lie in the block, with a slot of its own for each value? */
 bool ur__is_saved(const ur_plan *plan, uint32_t l)
 {
     const ur__line_plan *line = &plan->line[l];

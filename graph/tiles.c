@@ -235,9 +235,7 @@ static bool is_full(const ur__worker *w, const ur__ref *r)
 
 static void run_tile_by_tile(run *r)
 {
-    enum { FEW = 64 };
-    ur__view few[FEW];
-    r->view = r->l->operands <= FEW ? few : (ur__view *)(void *)(r->w->at + r->w->plan->most_operands);
+    r->view = (ur__view *)(void *)(r->w->at + r->w->plan->most_operands);
     begin(r);
     for (size_t row = 0; row < r->walk->rows; row += r->walk->group) {
         size_t rows = r->walk->rows - row < r->walk->group ? r->walk->rows - row : r->walk->group;

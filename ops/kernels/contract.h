@@ -163,7 +163,7 @@ static void dot_out(size_t elements, const real *sums, real *out)
         const size_t count = elements - i < LANES ? elements - i : LANES;
         vec sum[LANES];
         for (size_t l = 0; l < LANES; l++)
-            sum[l] = load(sums + (i + (l < count ? l : 0)) * LANES);
+            sum[l] = load(sums + (i + l < elements ? i + l : i) * LANES);
         const vec total = sums_of_lanes(LANES, sum);
         if (count == LANES)
             store(out + i, total);
@@ -459,13 +459,14 @@ INLINE void one_block(size_t vectors, size_t rows, bool part, const ur__contract
     const real *a = t->a ? chunk_at(k, t->a, a_step, k->first) + i : &one;
     const real *b = chunk_at(k, t->b[g], b_step, k->first) + j;
     real *out = (real *)c->out[g] + i * c->m + j;
+    const vec zero = {0};
     vec sum[ONE_ROWS][ONE_VECTORS];
     UNROLL
     for (size_t r = 0; r < rows; r++) {
         UNROLL
         for (size_t v = 0; v < vectors; v++) {
             const real *from = out + r * c->m + v * LANES;
-            sum[r][v] = !add ? (vec){0} : part && v + 1 == vectors ? load_part(from, last) : load(from);
+            sum[r][v] = !add ? zero : part && v + 1 == vectors ? load_part(from, last) : load(from);
         }
     }
     for (size_t s = k->first; s < k->end; s++, a += a_step, b += b_step) {

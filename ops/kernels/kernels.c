@@ -26,6 +26,21 @@ typedef UR_REAL real;
             y[i] = (expression);                                                                                       \
     }
 
+/* As load_part and store_part; one element, a value of a tape of scalars, without a mask. */
+INLINE vec load_rest(const real *p, size_t count)
+{
+    vec one = {p[0]};
+    return count == 1 ? one : load_part(p, count);
+}
+
+INLINE void store_rest(real *p, vec v, size_t count)
+{
+    if (count == 1)
+        p[0] = v[0];
+    else
+        store_part(p, v, count);
+}
+
 /* The same where an element is dear: what is left after the last whole vector is one more vector. */
 #define COSTLY(name, expression)                                                                                       \
     INLINE void loop_##name(size_t n, real *y, const real *a, const real *b, real k)                                   \
@@ -45,13 +60,10 @@ typedef UR_REAL real;
         loop_##name(whole, y, a, b, k);                                                                                \
         if (rest) {                                                                                                    \
             real last_a[LANES], last_b[LANES], last_y[LANES];                                                          \
-            store(last_a, rest == 1 ? (vec){a[whole]} : load_part(a + whole, rest));                                   \
-            store(last_b, !b ? load(last_a) : rest == 1 ? (vec){b[whole]} : load_part(b + whole, rest));               \
+            store(last_a, load_rest(a + whole, rest));                                                                 \
+            store(last_b, b ? load_rest(b + whole, rest) : load(last_a));                                              \
             loop_##name(LANES, last_y, last_a, last_b, k);                                                             \
-            if (rest == 1)                                                                                             \
-                y[whole] = last_y[0];                                                                                  \
-            else                                                                                                       \
-                store_part(y + whole, load(last_y), rest);                                                             \
+            store_rest(y + whole, load(last_y), rest);                                                                 \
         }                                                                                                              \
     }
 
