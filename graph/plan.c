@@ -264,6 +264,7 @@ static bool take_memory(ur_plan *plan)
     plan->allocation = (char *)ur__take(plan->tape, plan->allocation_bytes);
     if (!plan->allocation)
         return false;
+    ur__large_pages(plan->allocation, plan->allocation_bytes);
     plan->memory = plan->allocation + (PAIR - (size_t)((uintptr_t)plan->allocation % PAIR)) % PAIR;
     plan->sums = plan->memory + plan->memory_bytes;
     plan->packed = plan->sums + plan->blocks * plan->parts_bytes;

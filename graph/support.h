@@ -14,6 +14,8 @@ bool ur__fail_list(ur_error *error, const char *format, va_list list);
 ur_allocator ur__allocator(const ur_allocator *allocator);
 void *ur__resize(const ur_allocator *a, void *block, size_t old_bytes, size_t new_bytes);
 void *ur__new(const ur_allocator *a, size_t bytes);
+/* Asks the system for large pages for what of a block they can hold. */
+void ur__large_pages(void *block, size_t bytes);
 void ur__free(const ur_allocator *a, void *block, size_t bytes);
 
 /* a * b, or SIZE_MAX when it does not fit. */
