@@ -10,6 +10,7 @@
  *     share.c     which values may lie where others lay
  *     segment.c   whether the steps may run in segments, so that less is saved at once
  *     layout.c    where the values of a line lie
+ *     budget.c    how the work is cut for that, within so much memory
  *     work.c      what a run costs, as an estimate
  *     address.c   where the arguments of launches lie, from that
  *     run.c       walks the launches; worker.h
@@ -281,6 +282,16 @@ void ur__drop_packings(ur_plan *plan);
 bool ur__layout(ur_plan *plan, size_t blocks);
 /* The number of blocks to try after this one, each about an eighth narrower; 0: they have one cache line of columns. */
 size_t ur__more_blocks(const ur_plan *plan);
+/* The layout that costs the least time in so many bytes, 0: any number; then as many workers as there is memory for. */
+bool ur__lay_out_within(ur_plan *plan, size_t memory);
+/* Adds up the bytes of everything, when all its parts are known. */
+void ur__add_bytes(ur_plan *plan);
+size_t ur__packed_bytes(const ur_plan *plan);
+void ur__place_states(ur_plan *plan);
+/* May the plan take so many bytes? */
+bool ur__fits(const ur_plan *plan, size_t bytes, size_t memory);
+/* What the workers share, and each one's own, begin on pairs of cache lines, for they are fetched so. */
+enum { UR__PAIR = 2 * UR__LINE };
 void ur__address(ur_plan *plan);
 void ur__run(ur_plan *plan);
 /* The first of the units of columns that belong to a block; block `blocks` begins behind the last one. */

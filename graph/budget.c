@@ -1,0 +1,246 @@
+/* budget.c - how the work is cut, so that a plan takes no more memory than allowed, and what it takes.
+ *
+ * By itself a layout has blocks of columns that suit the cache and all steps at once. Within little memory the blocks are
+ * narrower, and if that is not enough the steps run in segments; plan.h and segment.c say how. */
+#include "worker.h"
+
+/* ---- what launches need beside the lines */
+
+static void most(size_t *total, size_t value)
+{
+    *total = *total < value ? value : *total;
+}
+
+/* Elements of all operands of a launch, and their number. */
+static size_t count_operands(const ur_plan *plan, const ur__launch *l, size_t *operands)
+{
+    size_t elements = 0;
+    *operands = 0;
+    for (uint32_t k = 0; k < l->operands; k++) {
+        const ur__ref *r = &plan->argument[l->operand + k].ref;
+        size_t times = r->count > 1 ? r->count : 1;
+        elements += times * (ur_shape_count(ur__line_shape(plan, r->line)) + UR__LINE);
+        *operands += times;
+    }
+    return elements;
+}
+
+static size_t contraction_bytes(const ur_plan *plan, const ur__launch *l)
+{
+    size_t e = ur_dtype_bytes(plan->tape->dtype), matrices = l->outputs, stretches = l->count;
+    size_t steps = plan->ends ? plan->program.line[plan->mask].values * sizeof(uint32_t) : 0;
+    ur__stretch any = {.steps = 1, .a = l->ones ? NULL : plan};
+    ur__contraction c = {.rows = l->rows,
+                         .m = l->m,
+                         .n = plan->width,
+                         .matrices = matrices,
+                         .stretches = stretches > 0,
+                         .stretch = &any};
+    return matrices * ((size_t)l->rows * l->m * e + UR__LINE) + (matrices + 3 * matrices * stretches) * sizeof(void *) +
+           stretches * sizeof(ur__stretch) + steps + plan->kernels->contraction_room(&c) + 2 * (size_t)UR__LINE;
+}
+
+/* Cursors of the launches that are bound together: those of a phase, or one where it has one iteration. */
+static void measure_cursors(ur_plan *plan)
+{
+    const ur__program *p = &plan->program;
+    plan->most_cursors = plan->most_walks = 1;
+    for (size_t f = 0; f < UR__TIMES * p->phases; f++) {
+        const ur__phase *phase = &p->phase[f % p->phases];
+        size_t all = 0;
+        for (uint32_t k = 0; k < plan->span[f].count; k++) {
+            const ur__launch *l = &plan->launch[plan->span[f].first + k];
+            all += l->operands;
+            most(&plan->most_cursors, phase->end - phase->begin > 1 ? all : l->operands);
+        }
+        most(&plan->most_walks, phase->end - phase->begin > 1 ? plan->span[f].count : 1);
+    }
+    plan->cursor_bytes = plan->most_cursors * sizeof(ur__cursor) + plan->most_walks * sizeof(ur__walk);
+    plan->cursor_bytes = (plan->cursor_bytes + UR__LINE - 1) / UR__LINE * UR__LINE;
+}
+
+/* Does a launch add its operands where they lie? Then it needs no room, however many steps of a loop it adds. */
+static bool adds_in_place(const ur_plan *plan, const ur__launch *l)
+{
+    if (l->kind != UR__STATEMENT || l->batch || ur__node_of(plan, l->line)->op != &ur_op_sum_of)
+        return l->kind == UR__COLLECT;
+    for (uint32_t k = 0; k < l->operands; k++) {
+        uint32_t line = plan->argument[l->operand + k].ref.line;
+        if (plan->line[line].class == UR__BATCH || !ur__same_shape(plan, line, l->line))
+            return false;
+    }
+    return true;
+}
+
+/* What the launches need beside the lines: addresses and shapes of operands, tiles, dense copies. */
+static void measure_scratch(ur_plan *plan)
+{
+    size_t e = ur_dtype_bytes(plan->tape->dtype), bytes = 0, records = 0;
+    for (size_t i = 0; i < plan->launches; i++) {
+        const ur__launch *l = &plan->launch[i];
+        if (adds_in_place(plan, l))
+            continue;
+        size_t operands, elements = count_operands(plan, l, &operands);
+        if (l->kind == UR__POINTWISE) {
+            most(&bytes, ((size_t)l->operands + l->buffers) * UR__TILE * e);
+            most(&records, operands * 2 * sizeof(void *));
+        } else if (l->kind == UR__CONTRACT) {
+            most(&bytes, contraction_bytes(plan, l));
+        } else if (l->kind != UR__PRODUCT) {
+            elements += ur_shape_count(ur__line_shape(plan, l->line));
+            most(&bytes, elements * (e + sizeof(double)) + 2 * (size_t)UR__LINE);
+            most(&records, (operands + 1) * sizeof(ur_shape));
+        }
+        most(&plan->most_operands, operands + l->buffers + 1);
+    }
+    measure_cursors(plan);
+    plan->addresses_bytes = (plan->most_operands * sizeof(char *) + records + UR__LINE) / UR__LINE * UR__LINE;
+    plan->scratch_bytes = plan->addresses_bytes + (bytes + UR__LINE - 1) / UR__LINE * UR__LINE;
+}
+
+/* ---- bytes */
+
+/* As many as there are blocks and work for. */
+static void choose_workers(ur_plan *plan)
+{
+    size_t threads = (size_t)ur_pool_threads(plan->pool);
+    double worth = plan->blocks > 1 ? ur__work(plan->alive ? plan->alive : plan) / UR__WORTH_A_THREAD : 1;
+    plan->workers = threads < plan->blocks ? threads : plan->blocks;
+    plan->workers = worth < (double)plan->workers ? (size_t)worth : plan->workers;
+    plan->workers = plan->workers ? plan->workers : 1;
+}
+
+size_t ur__packed_bytes(const ur_plan *plan)
+{
+    return (plan->packed_elements * ur_dtype_bytes(plan->tape->dtype) + UR__LINE - 1) / UR__LINE * UR__LINE;
+}
+
+/* The bytes of everything, when all its parts are known: what the workers share, then each worker's own, which lie on
+ * pairs of cache lines, for they are fetched so. */
+void ur__add_bytes(ur_plan *plan)
+{
+    plan->packed_bytes = ur__packed_bytes(plan) + (plan->alive ? ur__packed_bytes(plan->alive) : 0);
+    plan->shared_bytes = (plan->memory_bytes + plan->blocks * plan->parts_bytes + plan->packed_bytes + UR__PAIR - 1) /
+                         UR__PAIR * UR__PAIR;
+    plan->worker_bytes = (plan->block_bytes + plan->full_bytes + plan->tile_bytes + plan->cursor_bytes +
+                          plan->scratch_bytes + UR__PAIR - 1) /
+                         UR__PAIR * UR__PAIR;
+    size_t all = ur__times(plan->workers, plan->worker_bytes);
+    plan->allocation_bytes = all > SIZE_MAX / 4 ? SIZE_MAX : plan->shared_bytes + all + UR__PAIR;
+}
+
+void ur__place_states(ur_plan *plan)
+{
+    for (size_t i = 0; i < plan->states; i++) {
+        size_t count = ur_shape_count(ur__shape(plan->tape, plan->state[i].leaf));
+        plan->state[i].offset = plan->memory_bytes;
+        plan->memory_bytes += (count * ur_dtype_bytes(plan->tape->dtype) + UR__LINE - 1) / UR__LINE * UR__LINE;
+    }
+}
+
+/* May it take so many bytes? */
+bool ur__fits(const ur_plan *plan, size_t bytes, size_t memory)
+{
+    return !memory || bytes <= memory ||
+           ur__fail(&plan->tape->error, "ur_plan_new: the plan takes at least %zu bytes, %zu are allowed", bytes,
+                    memory);
+}
+
+/* ---- cuts */
+
+/* How the work is cut: the batch into blocks, 0: as many as suit the cache; the steps into segments of so many, 0: one
+ * segment, with room for so many checkpoints. */
+typedef struct cut {
+    size_t blocks, length, checkpoints;
+} cut;
+
+static void cut_steps(ur_plan *plan, const cut *c)
+{
+    plan->segments = c->length ? (plan->sweep + c->length - 1) / c->length : 1;
+    plan->length = c->length;
+    plan->checkpoints = c->checkpoints;
+}
+
+/* Lays everything out and counts the bytes for one worker: the blocks, which the order of sums depends on, may not depend
+ * on the threads. */
+static bool lay_out(ur_plan *plan, const cut *c)
+{
+    cut_steps(plan, c);
+    if (plan->alive)
+        cut_steps(plan->alive, c);
+    if (!ur__layout(plan, c->blocks))
+        return false;
+    ur__place_states(plan);
+    measure_scratch(plan);
+    if (plan->alive) {
+        measure_scratch(plan->alive);
+        most(&plan->scratch_bytes, plan->alive->scratch_bytes);
+        most(&plan->cursor_bytes, plan->alive->cursor_bytes);
+    }
+    plan->workers = 1;
+    ur__add_bytes(plan);
+    return true;
+}
+
+/* The search for a layout that takes no more memory than allowed. */
+typedef struct search {
+    ur_plan *plan;
+    size_t memory; /* 0: any */
+    size_t least;  /* bytes of what was tried */
+    cut best;      /* that takes them */
+    bool found, good;
+} search;
+
+/* False when the search is over. */
+static bool try(search *s, const cut *c)
+{
+    s->good = lay_out(s->plan, c);
+    if (!s->good)
+        return false;
+    s->found = !s->memory || s->plan->allocation_bytes <= s->memory;
+    if (s->plan->allocation_bytes < s->least) {
+        s->least = s->plan->allocation_bytes;
+        s->best = *c;
+    }
+    return !s->found;
+}
+
+/* Segments of half the steps, a quarter, ..., with a checkpoint for each: every step runs forward twice. Then with fewer
+ * checkpoints, from which several segments are run again and again. */
+static void try_segments(search *s)
+{
+    const ur_plan *plan = s->plan, *alive = plan->alive ? plan->alive : plan;
+    size_t halo = plan->halo > alive->halo ? plan->halo : alive->halo, most_checkpoints = SIZE_MAX;
+    cut c = {.blocks = s->best.blocks};
+    if (!plan->sweep || !alive->sweep)
+        return;
+    for (size_t part = 1; most_checkpoints > 1; part *= 4) {
+        most_checkpoints = 0;
+        for (c.length = (plan->sweep + 1) / 2; c.length > halo; c.length /= 2) {
+            size_t segments = (plan->sweep + c.length - 1) / c.length;
+            c.checkpoints = segments > 2 * part ? (segments - 2) / part : 1;
+            most_checkpoints = c.checkpoints;
+            if (!try(s, &c))
+                return;
+        }
+    }
+}
+
+/* The layout that costs the least time in so much memory, 0: any: first with narrower blocks, then with steps in segments.
+ * Every block has sums of its own, so that the least memory is not always that of the narrowest blocks. Then as many
+ * workers as there is memory for. */
+bool ur__lay_out_within(ur_plan *plan, size_t memory)
+{
+    search s = {.plan = plan, .memory = memory, .least = SIZE_MAX};
+    cut c = {0};
+    while (try(&s, &c) && (c.blocks = ur__more_blocks(plan)) > 0)
+        ;
+    if (s.good && !s.found)
+        try_segments(&s);
+    if (!s.good || (!s.found && !ur__fits(plan, s.least, memory)))
+        return false;
+    choose_workers(plan);
+    for (ur__add_bytes(plan); memory && plan->allocation_bytes > memory; ur__add_bytes(plan))
+        plan->workers--;
+    return true;
+}
