@@ -102,16 +102,75 @@ static bool batch_fits(const ur_net *net, const ur_data *data, int64_t first, in
     return false;
 }
 
-/* ---- inputs */
+/* ---- rows
+ *
+ * Data have a sequence's numbers together, the tape a feature's, those of all columns. Both are gone through in parts of
+ * some columns, whose rows are whole cache lines, so that neither side is fetched more than once. */
 
-/* The target of output i of sequence n at step t (from 0). */
-static double target(const ur_data *data, int64_t n, int64_t t, int64_t i)
+enum { PART = 32 };
+
+/* Columns first ... first + count - 1 of the network; the first `given` of them have a sequence, of `longest` steps at
+ * most. */
+typedef struct part {
+    int64_t first, count, given, longest;
+    int64_t row[PART], length[PART]; /* of each column's sequence in the data, */
+    const double *x[PART], *y[PART]; /* and where its first step is */
+} part;
+
+/* Numbers of y for one step of a sequence. */
+static int64_t target_size(const ur_data *data)
 {
-    int64_t position = target_at(data, n, t);
-    if (data->y_classes)
-        return data->y[position] == (double)i;
-    return data->y[position * data->outputs + i];
+    return data->y_classes ? 1 : data->outputs;
 }
+
+/* The part from column c on, where sequences `first` ... `first + count - 1` are bound. */
+static part part_of(const ur_net *net, const ur_data *data, int64_t first, int64_t count, int64_t c)
+{
+    part p = {.first = c, .count = net->batch - c < PART ? net->batch - c : PART};
+    for (; p.given < p.count && c + p.given < count; p.given++) {
+        int64_t k = p.given, n = row(data, first + c + k);
+        p.row[k] = n;
+        p.length[k] = length_of(data, n);
+        p.longest = p.length[k] > p.longest ? p.length[k] : p.longest;
+        p.x[k] = data->x + n * data->steps * data->inputs;
+        p.y[k] = data->y ? data->y + target_at(data, n, 0) * target_size(data) : NULL;
+    }
+    return p;
+}
+
+/* Writes n numbers of row i, from the part's first column on, in the tape's type. */
+static void put(const ur_net *net, const part *p, ur_var leaf, int64_t i, int64_t n, const double *values)
+{
+    void *to = ur_leaf(leaf);
+    int64_t at = i * net->batch + p->first;
+    if (ur_tape_dtype(net->tape) == UR_F32)
+        for (int64_t k = 0; k < n; k++)
+            ((float *)to)[at + k] = (float)values[k];
+    else
+        for (int64_t k = 0; k < n; k++)
+            ((double *)to)[at + k] = values[k];
+}
+
+static void get(const ur_net *net, const part *p, const void *from, int64_t i, double *values)
+{
+    int64_t at = i * net->batch + p->first;
+    if (ur_tape_dtype(net->tape) == UR_F32)
+        for (int64_t k = 0; k < p->given; k++)
+            values[k] = (double)((const float *)from)[at + k];
+    else
+        for (int64_t k = 0; k < p->given; k++)
+            values[k] = ((const double *)from)[at + k];
+}
+
+/* The targets of output i at step t (from 0). */
+static void targets(const ur_data *data, const part *p, int64_t t, int64_t i, double *values)
+{
+    int64_t at = (data->y_last ? 0 : t) * target_size(data) + (data->y_classes ? 0 : i);
+    for (int64_t k = 0; k < p->given; k++)
+        values[k] = data->y_classes ? p->y[k][at] == (double)i : p->y[k][at];
+}
+
+/* ---- inputs */
 
 static double weight(const ur_data *data, int64_t n, int64_t t)
 {
@@ -120,37 +179,44 @@ static double weight(const ur_data *data, int64_t n, int64_t t)
     return data->weight ? data->weight[n * data->steps + t] : 1;
 }
 
-/* Writes one element in the tape's type. */
-static void put(ur_dtype dtype, void *leaf, int64_t i, double value)
+static void bind_alive(const ur_net *net, const part *p, int64_t t)
 {
-    if (dtype == UR_F32)
-        ((float *)leaf)[i] = (float)value;
-    else
-        ((double *)leaf)[i] = value;
+    double values[PART];
+    for (int64_t k = 0; k < p->count; k++)
+        values[k] = k < p->given && t < p->length[k];
+    put(net, p, net->alive[t], 0, p->count, values);
 }
 
-/* Column c of every input at step t (from 0); dead columns keep what they hold. */
-static void bind_position(const ur_net *net, const ur_data *data, int64_t n, int64_t c, int64_t t)
+/* Every input at step t (from 0) that data has. Where all of the part's sequences have ended, and in columns without
+ * one, inputs keep what they hold: it counts for nothing. */
+static void bind_step(const ur_net *net, const ur_data *data, const part *p, int64_t t)
 {
-    ur_dtype dtype = ur_tape_dtype(net->tape);
-    void *x = ur_leaf(net->x[t]);
-    for (int64_t i = 0; i < data->inputs; i++)
-        put(dtype, x, i * net->batch + c, data->x[(n * data->steps + t) * data->inputs + i]);
+    double values[PART];
+    for (int64_t i = 0; i < data->inputs; i++) {
+        for (int64_t k = 0; k < p->given; k++)
+            values[k] = p->x[k][t * data->inputs + i];
+        put(net, p, net->x[t], i, p->given, values);
+    }
     if (!net->y || !data->y)
         return;
-    void *y = ur_leaf(net->y[t]);
-    for (int64_t i = 0; i < data->outputs; i++)
-        put(dtype, y, i * net->batch + c, target(data, n, t, i));
-    if (net->weight)
-        put(dtype, ur_leaf(net->weight[t]), c, weight(data, n, t));
+    for (int64_t i = 0; i < data->outputs; i++) {
+        targets(data, p, t, i, values);
+        put(net, p, net->y[t], i, p->given, values);
+    }
+    if (!net->weight)
+        return;
+    for (int64_t k = 0; k < p->given; k++)
+        values[k] = weight(data, p->row[k], t);
+    put(net, p, net->weight[t], 0, p->given, values);
 }
 
 /* The columns' rows, which dropout's masks depend on. */
-static void bind_numbers(const ur_net *net, const ur_data *data, int64_t first, int64_t count)
+static void bind_numbers(const ur_net *net, const part *p)
 {
-    void *numbers = net->sequences.tape ? ur_leaf(net->sequences) : NULL;
-    for (int64_t c = 0; numbers && c < count; c++)
-        put(ur_tape_dtype(net->tape), numbers, c, (double)row(data, first + c));
+    double values[PART];
+    for (int64_t k = 0; k < p->given; k++)
+        values[k] = (double)p->row[k];
+    put(net, p, net->sequences, 0, p->given, values);
 }
 
 static double factor(const ur_net *net, const ur_data *data, int64_t first, int64_t count)
@@ -174,73 +240,97 @@ bool ur_net_bind(ur_net *net, const ur_data *data, int64_t first, int64_t count)
     if (!net || !sizes_fit(net, data, net->options.loss) || !batch_fits(net, data, first, count, "ur_net_bind") ||
         !sequences_fit(net, data, first, count))
         return false;
-    ur_dtype dtype = ur_tape_dtype(net->tape);
     net->binds++;
-    bind_numbers(net, data, first, count);
-    for (int64_t t = 0; t < net->steps; t++) {
-        void *alive = ur_leaf(net->alive[t]);
-        for (int64_t c = 0; c < net->batch; c++) {
-            int64_t n = c < count ? row(data, first + c) : 0;
-            put(dtype, alive, c, c < count && t < length_of(data, n));
-            if (c < count && t < data->steps)
-                bind_position(net, data, n, c, t);
-        }
+    for (int64_t c = 0; c < net->batch; c += PART) {
+        part p = part_of(net, data, first, count, c);
+        if (net->sequences.tape)
+            bind_numbers(net, &p);
+        for (int64_t t = 0; t < net->steps; t++)
+            bind_alive(net, &p, t);
+        for (int64_t t = 0; t < p.longest; t++)
+            bind_step(net, data, &p, t);
     }
-    if (net->options.loss)
-        put(dtype, ur_leaf(net->factor), 0, factor(net, data, first, count));
+    if (net->options.loss) {
+        double value = factor(net, data, first, count);
+        ur_write(net->factor, 1, &value);
+    }
     return !ur_tape_error(net->tape);
 }
 
 /* ---- score */
 
-static double output(const ur_net *net, const void *o, int64_t i, int64_t c)
+/* Which columns' outputs o at step t are not what the targets say: the predicted set differs from the target's. */
+static void compare_sets(const ur_net *net, const ur_data *data, const part *p, const void *o, int64_t t, bool *wrong)
 {
-    int64_t at = i * net->batch + c;
-    return ur_tape_dtype(net->tape) == UR_F32 ? (double)((const float *)o)[at] : ((const double *)o)[at];
-}
-
-static int64_t largest(const ur_net *net, const void *o, int64_t c, int64_t outputs)
-{
-    int64_t best = 0;
-    for (int64_t i = 1; i < outputs; i++)
-        if (output(net, o, i, c) > output(net, o, best, c))
-            best = i;
-    return best;
-}
-
-static bool position_wrong(const ur_net *net, const void *o, const ur_data *data, int64_t n, int64_t c, int64_t t)
-{
-    bool choose = net->options.out == UR_SOFTMAX;
-    int64_t chosen = choose ? largest(net, o, c, data->outputs) : 0;
+    double out[PART], target[PART];
+    for (int64_t k = 0; k < p->given; k++)
+        wrong[k] = false;
     for (int64_t i = 0; i < data->outputs; i++) {
-        bool predicted = choose ? i == chosen : output(net, o, i, c) >= 0.5;
-        if (predicted != (target(data, n, t, i) >= 0.5))
-            return true;
+        get(net, p, o, i, out);
+        targets(data, p, t, i, target);
+        for (int64_t k = 0; k < p->given; k++)
+            wrong[k] |= (out[k] >= 0.5) != (target[k] >= 0.5);
     }
-    return false;
+}
+
+/* The same where the predicted set is the largest output alone, the first of equal ones. */
+static void compare_largest(const ur_net *net, const ur_data *data, const part *p, const void *o, int64_t t,
+                            bool *wrong)
+{
+    double out[PART], target[PART], most[PART];
+    int64_t set[PART] = {0}; /* outputs in the target's set */
+    bool right[PART];        /* is the largest so far in it? */
+    for (int64_t i = 0; i < data->outputs; i++) {
+        get(net, p, o, i, out);
+        targets(data, p, t, i, target);
+        for (int64_t k = 0; k < p->given; k++) {
+            bool in = target[k] >= 0.5, larger = i == 0 || out[k] > most[k];
+            set[k] += in;
+            most[k] = larger ? out[k] : most[k];
+            right[k] = larger ? in : right[k];
+        }
+    }
+    for (int64_t k = 0; k < p->given; k++)
+        wrong[k] = !right[k] || set[k] != 1;
+}
+
+/* Adds the errors of a part at step t; wrongs[k] counts those of a sequence. */
+static bool score_step(const ur_net *net, ur_plan *plan, const ur_data *data, const part *p, int64_t t,
+                       int64_t wrongs[PART], ur_score *score)
+{
+    bool wrong[PART];
+    const void *o = ur_value(plan, net->o[t]);
+    if (!o)
+        return false;
+    (net->options.out == UR_SOFTMAX ? compare_largest : compare_sets)(net, data, p, o, t, wrong);
+    for (int64_t k = 0; k < p->given; k++) {
+        if (t < first_target(data, p->row[k]) || t >= p->length[k])
+            continue;
+        score->positions++;
+        wrongs[k] += wrong[k];
+        if (score->from_start)
+            score->from_start[t] += wrong[k];
+        if (score->from_end)
+            score->from_end[p->length[k] - 1 - t] += wrong[k];
+    }
+    return true;
 }
 
 bool ur_net_score(const ur_net *net, ur_plan *plan, const ur_data *data, int64_t first, int64_t count, ur_score *score)
 {
     if (!net || !plan || !sizes_fit(net, data, true) || !batch_fits(net, data, first, count, "ur_net_score"))
         return false;
-    for (int64_t c = 0; c < count; c++) {
-        int64_t n = row(data, first + c), length = length_of(data, n), wrong = 0;
-        for (int64_t t = first_target(data, n); t < length; t++) {
-            const void *o = ur_value(plan, net->o[t]);
-            if (!o)
+    for (int64_t c = 0; c < count; c += PART) {
+        part p = part_of(net, data, first, count, c);
+        int64_t wrongs[PART] = {0};
+        for (int64_t t = 0; t < p.longest; t++)
+            if (!score_step(net, plan, data, &p, t, wrongs, score))
                 return false;
-            bool is_wrong = position_wrong(net, o, data, n, c, t);
-            wrong += is_wrong;
-            score->positions++;
-            if (score->from_start)
-                score->from_start[t] += is_wrong;
-            if (score->from_end)
-                score->from_end[length - 1 - t] += is_wrong;
+        for (int64_t k = 0; k < p.given; k++) {
+            score->wrong_positions += wrongs[k];
+            score->wrong_sequences += wrongs[k] > 0;
+            score->sequences++;
         }
-        score->wrong_positions += wrong;
-        score->wrong_sequences += wrong > 0;
-        score->sequences++;
     }
     return true;
 }

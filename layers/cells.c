@@ -15,7 +15,7 @@ const ur_cell *ur_cell_at(size_t index)
 
 const ur_cell *ur_cell_find(const char *name)
 {
-    for (size_t i = 0; ur__cells[i]; i++)
+    for (size_t i = 0; name && ur__cells[i]; i++)
         if (strcmp(ur__cells[i]->name, name) == 0)
             return ur__cells[i];
     return NULL;

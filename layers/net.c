@@ -507,6 +507,8 @@ ur_net *ur_net_new(ur_tape *tape, const ur_net_options *options, int64_t steps, 
 
 bool ur_net_differentiate(ur_net *net)
 {
+    if (!net)
+        return false;
     if (!net->options.loss)
         ur_tape_fail(net->tape, "%s: the network was recorded without a loss, there is nothing to differentiate",
                      net->options.cell->name);
@@ -520,7 +522,7 @@ bool ur_net_differentiate(ur_net *net)
 
 bool ur_net_track(ur_net *net)
 {
-    for (size_t i = 0; i < net->averages; i++)
+    for (size_t i = 0; net && i < net->averages; i++)
         ur_state(net->average[i].leaf, net->average[i].next);
-    return !ur_tape_error(net->tape);
+    return net && !ur_tape_error(net->tape);
 }

@@ -73,7 +73,7 @@ const char *ur__sizes_text(int rank, const int64_t *size, char text[UR_ARRAY_TEX
 
 const char *ur_array_shape(const ur_array *array, char text[UR_ARRAY_TEXT])
 {
-    return ur__sizes_text(array->rank, array->size, text);
+    return ur__sizes_text(array ? array->rank : 0, array ? array->size : NULL, text);
 }
 
 bool ur__array_bytes(ur_array_type type, int rank, const int64_t *size, size_t *count, size_t *bytes)

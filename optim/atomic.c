@@ -91,6 +91,10 @@ static bool open_stream(ur_file *file)
 ur_file *ur_file_create(const char *path, const ur_allocator *allocator, ur_error *error)
 {
     ur_allocator a = ur__allocator(allocator);
+    if (!path) {
+        ur__fail(error, "the path of a file to write was expected, there is none");
+        return NULL;
+    }
     ur_file *file = (ur_file *)ur__new(&a, sizeof *file);
     if (!file) {
         errno = ENOMEM;

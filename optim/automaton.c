@@ -223,6 +223,8 @@ static const char *expected(const ur_automaton_state *s, char text[8])
 
 bool ur_task_path(const ur_task *task, const char *symbols, int *states, double *targets, ur_error *error)
 {
+    if (!task || !task->automaton || !symbols)
+        return ur__fail(error, "a string and a task with an automaton were expected");
     const ur_automaton_state *all = task->automaton->state, *s = all;
     char text[8];
     size_t length = strlen(symbols), p = (size_t)task->outputs;

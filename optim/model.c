@@ -141,6 +141,8 @@ static bool averages_to_arrays(const ur_net *net, ur_arrays *set, ur_error *erro
 
 bool ur_net_from_arrays(ur_net *net, const ur_arrays *set, const char *path, ur_error *error)
 {
+    if (!net)
+        return ur__fail_in(error, path, "there is no network to write these parameters to");
     if (!ur_params_from_arrays(net->tape, set, path, error))
         return false;
     for (size_t i = 0; i < net->averages; i++) {
@@ -178,6 +180,8 @@ static bool find_hidden(ur_tape *one, ur_tape *two, int64_t least, const ur_arra
 
 bool ur_sizes_from_arrays(const ur_arrays *set, const char *path, ur_net_options *options, ur_error *error)
 {
+    if (!options || !options->cell)
+        return ur__fail_in(error, path, "a network's options with its cell were expected, there are none");
     ur_net_options probe = *options;
     int64_t least = options->heads > 1 ? options->heads : 1; /* number of units */
     const ur_array *bo = ur_arrays_find(set, "bo");
@@ -256,6 +260,8 @@ bool ur__model_to_arrays(const ur_net *net, const ur_model *model, ur_arrays *se
 
 bool ur_model_save(const ur_net *net, const ur_model *model, const char *path, ur_error *error)
 {
+    if (!net || !model)
+        return ur__fail_in(error, path, "there is no %s to write", net ? "ur_model" : "network");
     ur_arrays *set = ur_arrays_new(NULL);
     bool good = set ? ur__model_to_arrays(net, model, set, error) && ur_arrays_save(set, path, error)
                     : ur__fail(error, "%s: no memory for the model", path);
@@ -335,6 +341,8 @@ unsigned ur__read_choice(ur__reader *r, const char *key, const char *const *choi
 bool ur_model_read(const ur_arrays *set, const char *path, ur_net_options *options, ur_model *model, ur_error *error)
 {
     ur__reader r = {.set = set, .path = path, .error = error};
+    if (!options || !model)
+        return ur__fail_in(error, path, "room for the options and the ur_model was expected, there is none");
     const char *cell = ur__read_text(&r, "cell");
     *options = (ur_net_options){
         .cell = cell ? ur_cell_find(cell) : NULL,

@@ -7,7 +7,9 @@
  *     training  optimisers, schedules, epochs
  *
  * A function that can fail takes a ur_error, which may be NULL, and leaves one line there: `FILE: what was found and
- * what was expected`. A NULL allocator is malloc's. Files are written whole or not at all. */
+ * what was expected`. A NULL allocator is malloc's. Files are written whole or not at all. NULL in place of an
+ * object, as a call that failed returns it, makes a call fail, or give 0 or NULL; so calls may follow one another and the
+ * last one be looked at. */
 #ifndef UR_OPTIM_H
 #define UR_OPTIM_H
 

@@ -15,7 +15,7 @@ const ur_optim *ur_optim_at(size_t k)
 
 const ur_optim *ur_optim_find(const char *name)
 {
-    for (size_t i = 0; ur__optims[i]; i++)
+    for (size_t i = 0; name && ur__optims[i]; i++)
         if (strcmp(ur__optims[i]->name, name) == 0)
             return ur__optims[i];
     return NULL;

@@ -47,6 +47,8 @@ static bool set_options(const ur_train_options *o, ur_arrays *set, ur_error *err
 bool ur_train_options_read(const ur_arrays *set, const char *path, ur_train_options *options, ur_error *error)
 {
     ur__reader r = {.set = set, .path = path, .error = error};
+    if (!options)
+        return ur__fail_in(error, path, "room for the options was expected, there is none");
     const char *optim = ur__read_text(&r, "optim"), *freeze = ur__read_text(&r, "freeze");
     *options = (ur_train_options){
         .optim = optim ? ur_optim_find(optim) : NULL,
@@ -94,6 +96,8 @@ static bool set_state(const ur_trainer *t, ur_arrays *set, ur_error *error)
 
 bool ur_trainer_save(const ur_trainer *trainer, const ur_model *model, const char *path, ur_error *error)
 {
+    if (!trainer || !model)
+        return ur__fail_in(error, path, "there is no %s to write", trainer ? "ur_model" : "trainer");
     ur_arrays *set = ur_arrays_new(NULL);
     ur_model told = *model;
     told.epoch = trainer->epoch;
@@ -144,6 +148,8 @@ static bool same_optimiser(const ur_trainer *t, ur__reader *r)
 bool ur_trainer_resume(ur_trainer *t, const ur_arrays *set, const char *path, ur_error *error)
 {
     ur__reader r = {.set = set, .path = path, .error = error};
+    if (!t)
+        return ur__fail_in(error, path, "there is no trainer to go on with");
     if (!ur_arrays_text(set, "updates"))
         return ur__fail(error, "%s: holds no state of a training to go on from", path);
     t->epoch = ur__read_number(&r, "epoch", 0);

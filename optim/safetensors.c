@@ -595,7 +595,7 @@ static bool compose(const ur_arrays *set, const uint64_t *begin, const char *pat
 bool ur_arrays_save(const ur_arrays *set, const char *path, ur_error *error)
 {
     if (!set)
-        return ur__fail(error, "%s: there are no arrays to write", path);
+        return ur__fail_in(error, path, "there are no arrays to write");
     ur_allocator a = ur__arrays_allocator(set);
     size_t count = 0;
     while (ur_arrays_at(set, count))

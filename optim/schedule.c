@@ -34,6 +34,8 @@ double ur_schedule_factor(ur_schedule schedule, int64_t epoch, int64_t epochs, i
 
 void ur_shuffle(int64_t n, int64_t *order, uint64_t seed, int64_t epoch)
 {
+    if (!order)
+        return;
     for (int64_t i = 0; i < n; i++)
         order[i] = i;
     for (int64_t i = n - 1; i > 0; i--) {

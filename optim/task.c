@@ -18,7 +18,7 @@ const ur_task *ur_task_at(size_t k)
 
 const ur_task *ur_task_find(const char *name)
 {
-    for (size_t i = 0; ur__tasks[i]; i++)
+    for (size_t i = 0; name && ur__tasks[i]; i++)
         if (strcmp(ur__tasks[i]->name, name) == 0)
             return ur__tasks[i];
     return NULL;
@@ -30,7 +30,7 @@ static void fail_unknown(const char *name, ur_error *error)
     ur__text out = {.text = names, .bytes = sizeof names};
     for (size_t i = 0; ur__tasks[i]; i++)
         ur__print(&out, "%s%s", i ? ", " : "", ur__tasks[i]->name);
-    ur__fail(error, "there is no task \"%.80s\", expected one of %s", name, names);
+    ur__fail(error, "there is no task \"%.80s\", expected one of %s", name ? name : "", names);
 }
 
 static bool check(const ur_task *task, const ur_task_options *o, ur_error *error)
@@ -62,6 +62,8 @@ ur_data *ur_task_data(const char *name, const ur_task_options *options, const ur
 size_t ur_task_symbols(const ur_task *task, const ur_data *data, int64_t k, char *text, size_t bytes)
 {
     ur__text out = {.text = text, .bytes = bytes};
+    if (!task || !task->alphabet || !data || k < 0 || k >= data->n)
+        return 0;
     int64_t length = data->lengths ? data->lengths[k] : data->steps;
     ur__print(&out, "%s", "");
     for (int64_t t = 0; t < length; t++) {

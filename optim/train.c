@@ -171,6 +171,12 @@ static bool prepare(ur_trainer *t, const ur_data *data)
 
 ur_trainer *ur_trainer_new(ur_net *net, const ur_data *data, const ur_train_options *options)
 {
+    if (!net)
+        return NULL;
+    if (!options) {
+        ur_tape_fail(net->tape, "ur_trainer_new: options with a rate were expected, there are none");
+        return NULL;
+    }
     bool fits = options->stateful ? ur__windows_fit(net, data) : ur_net_fits(net, data);
     if (!fits || !check_options(net->tape, options, data->n) || !ur_net_differentiate(net))
         return NULL;
@@ -341,8 +347,9 @@ static ur_progress finish(ur_trainer *t, const ur_score *score)
 
 ur_progress ur_trainer_epoch(ur_trainer *t, ur_score *score)
 {
-    *score = (ur_score){0};
-    if (ur_tape_error(t->net->tape))
+    if (score)
+        *score = (ur_score){0};
+    if (!t || !score || ur_tape_error(t->net->tape))
         return UR_FAILED;
     if (out_of_patience(t))
         return UR_STOPPED;
@@ -363,22 +370,26 @@ ur_progress ur_trainer_epoch(ur_trainer *t, ur_score *score)
 
 const ur_score *ur_trainer_valid(const ur_trainer *trainer)
 {
-    return trainer->score.sequences ? &trainer->score : NULL;
+    return trainer && trainer->score.sequences ? &trainer->score : NULL;
 }
 
 int64_t ur_trainer_epochs(const ur_trainer *trainer)
 {
-    return trainer->epoch;
+    return trainer ? trainer->epoch : 0;
 }
 
 double ur_trainer_rate(const ur_trainer *trainer)
 {
+    if (!trainer)
+        return 0;
     const ur_train_options *o = &trainer->options;
     return o->rate * ur_schedule_factor(o->schedule, trainer->epoch + 1, o->epochs, trainer->halvings);
 }
 
 size_t ur_trainer_bytes(const ur_trainer *trainer)
 {
+    if (!trainer)
+        return 0;
     size_t count, vectors = 1 + (size_t)trainer->options.optim->states + (trainer->best != NULL);
     ur_params(trainer->net->tape, &count);
     return ur_trainer_plan_bytes(trainer) + vectors * count * ur_dtype_bytes(ur_tape_dtype(trainer->net->tape));
@@ -386,11 +397,13 @@ size_t ur_trainer_bytes(const ur_trainer *trainer)
 
 size_t ur_trainer_plan_bytes(const ur_trainer *trainer)
 {
-    return ur_plan_bytes(trainer->plan) + ur_plan_bytes(trainer->forward);
+    return trainer ? ur_plan_bytes(trainer->plan) + ur_plan_bytes(trainer->forward) : 0;
 }
 
 bool ur_trainer_explain(const ur_trainer *trainer, FILE *out)
 {
+    if (!trainer || !out)
+        return false;
     fprintf(out, "plan of training\n");
     bool good = ur_plan_explain(trainer->plan, out);
     if (!trainer->forward)
@@ -401,7 +414,7 @@ bool ur_trainer_explain(const ur_trainer *trainer, FILE *out)
 
 bool ur_net_evaluate(ur_net *net, const ur_data *data, ur_score *score)
 {
-    if (!ur_net_fits(net, data))
+    if (!score || !ur_net_fits(net, data))
         return false;
     ur_trainer t = {.net = net};
     t.forward = plan_forward(&t, 0);

@@ -1026,7 +1026,66 @@ START_TEST(no_tape)
     ck_assert(!ur_params_copy(NULL, NULL));
     ck_assert(!ur_net_fits(NULL, NULL) && !ur_net_bind(NULL, NULL, 0, 1));
     ck_assert(!ur_net_score(NULL, NULL, NULL, 0, 1, NULL));
+    ck_assert(!ur_net_differentiate(NULL) && !ur_net_track(NULL));
+    ck_assert_ptr_null(ur_cell_find(NULL));
+}
+END_TEST
+
+/* An error keeps its first words: they are forgotten once they were looked at. */
+static void ck_assert_told(ur_error *error, const char *words)
+{
+    ck_assert_str_eq(error->text, words);
+    *error = (ur_error){{0}};
+}
+
+/* Nor does a trainer that could not be made end the program: what it is asked for fails, or is nothing. */
+START_TEST(no_trainer)
+{
+    ur_score score = {.loss = 1};
+    ur_train_options read;
+    ur_error error = {{0}};
+    const ur_data *data = NULL;
+    ck_assert_ptr_null(ur_trainer_new(NULL, data, &(ur_train_options){.rate = 1}));
+    ck_assert_int_eq(ur_trainer_epoch(NULL, &score), UR_FAILED);
+    ck_assert_double_eq(score.loss, 0);
+    ck_assert_ptr_null(ur_trainer_valid(NULL));
+    ck_assert_int_eq(ur_trainer_epochs(NULL), 0);
+    ck_assert_double_eq(ur_trainer_rate(NULL), 0);
+    ck_assert_uint_eq(ur_trainer_bytes(NULL) + ur_trainer_plan_bytes(NULL), 0);
+    ck_assert(!ur_trainer_explain(NULL, stdout) && !ur_net_evaluate(NULL, data, &score));
+    ck_assert(!ur_trainer_save(NULL, &(ur_model){.epoch = 1}, "m.safetensors", &error));
+    ck_assert_told(&error, "m.safetensors: there is no trainer to write");
+    ck_assert(!ur_trainer_resume(NULL, NULL, "m.safetensors", &error));
+    ck_assert_told(&error, "m.safetensors: there is no trainer to go on with");
+    ck_assert(!ur_train_options_read(NULL, "m.safetensors", &read, &error));
+    ck_assert_told(&error, "m.safetensors: a model of unroll was expected, its metadata have no 'optim'");
     ur_trainer_free(NULL);
+}
+END_TEST
+
+START_TEST(no_files)
+{
+    char text[UR_ARRAY_TEXT];
+    ur_net_options o = {0};
+    ur_error error = {{0}};
+    ur_arrays *set = ur_arrays_new(NULL);
+    ck_assert_ptr_null(ur_file_create(NULL, NULL, &error));
+    ck_assert_told(&error, "the path of a file to write was expected, there is none");
+    ck_assert(!ur_arrays_save(set, NULL, NULL) && !ur_arrays_save(NULL, NULL, &error));
+    ck_assert_told(&error, "there are no arrays to write");
+    ck_assert(!ur_model_save(NULL, NULL, "m.safetensors", &error));
+    ck_assert_told(&error, "m.safetensors: there is no network to write");
+    ck_assert(!ur_net_from_arrays(NULL, set, "m.safetensors", &error));
+    ck_assert_told(&error, "m.safetensors: there is no network to write these parameters to");
+    ck_assert(!ur_model_read(set, "m.safetensors", NULL, NULL, &error));
+    ck_assert_told(&error, "m.safetensors: room for the options and the ur_model was expected, there is none");
+    ck_assert(!ur_sizes_from_arrays(set, "m.safetensors", &o, &error));
+    ck_assert_told(&error, "m.safetensors: a network's options with its cell were expected, there are none");
+    ck_assert_str_eq(ur_array_shape(NULL, text), "[]");
+    ck_assert_ptr_null(ur_task_data(NULL, NULL, NULL, &error));
+    ck_assert(!ur_task_path(NULL, "BTXSE", NULL, NULL, &error) && !ur_task_find(NULL) && !ur_optim_find(NULL));
+    ck_assert_uint_eq(ur_task_symbols(NULL, NULL, 0, text, sizeof text), 0);
+    ur_arrays_free(set);
     ur_data_free(NULL);
 }
 END_TEST
@@ -1057,6 +1116,8 @@ int main(void)
     tcase_add_loop_test(tests, a_wrong_program, 0, REFUSALS + PROGRAMS);
     tcase_add_loop_test(tests, shapes_of_every_operation, 0, ops);
     tcase_add_test(tests, no_tape);
+    tcase_add_test(tests, no_trainer);
+    tcase_add_test(tests, no_files);
     suite_add_tcase(suite, tests);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);
