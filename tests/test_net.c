@@ -336,6 +336,37 @@ START_TEST(errors_by_hand)
 }
 END_TEST
 
+/* More columns than are bound and scored at a time, in both types: each sequence many times, in an order of its own. */
+START_TEST(many_columns)
+{
+    enum { TIMES = 19, COLUMNS = TIMES * N };
+    sample s;
+    int64_t order[COLUMNS], from_start[T] = {0}, from_end[T] = {0};
+    weights w = random_weights(true, 3);
+    const ur_net_options *o = options_of(_i & 1 ? UR_SOFTMAX : UR_SIGMOID, UR_BCE, UR_SUM_ALL, false);
+    fill_sample(&s, 9, false, _i & 1, false);
+    tally c = count_by_hand(&w, o->out, &s.data);
+    double loss = loss_by_hand(&w, o, &s.data);
+    for (int64_t k = 0; k < COLUMNS; k++)
+        order[k] = (7 * k) % N;
+    s.data.order = order;
+    s.data.n = COLUMNS;
+    ur_net *net = new_net(_i & 2 ? UR_F32 : UR_F64, o, T, COLUMNS + 3);
+    write_weights(net->tape, &w);
+    ur_score score = {.from_start = from_start, .from_end = from_end};
+    ck_assert_msg(ur_net_evaluate(net, &s.data, &score), "%s", ur_tape_error(net->tape));
+    assert_close("loss", score.loss, TIMES * loss, _i & 2 ? 1e-5 : 1e-13);
+    ck_assert_int_eq(score.positions, TIMES * c.positions);
+    ck_assert_int_eq(score.wrong_positions, TIMES * c.wrong_positions);
+    ck_assert_int_eq(score.wrong_sequences, TIMES * c.wrong_sequences);
+    for (int t = 0; t < T; t++) {
+        ck_assert_int_eq(from_start[t], TIMES * c.from_start[t]);
+        ck_assert_int_eq(from_end[t], TIMES * c.from_end[t]);
+    }
+    ur_tape_free(net->tape);
+}
+END_TEST
+
 /* Exactly 0.5 counts as predicted; of equal outputs of a softmax the first is the largest. */
 START_TEST(the_threshold_itself)
 {
@@ -1207,6 +1238,7 @@ int main(void)
     tcase_add_test(cases, losses_in_batches);
     tcase_add_test(cases, lengths_of_zero_alone);
     tcase_add_loop_test(cases, errors_by_hand, 0, 4);
+    tcase_add_loop_test(cases, many_columns, 0, 4);
     tcase_add_test(cases, the_threshold_itself);
     tcase_add_test(cases, misfits_are_named);
     tcase_add_test(cases, sequences_out_of_range);
