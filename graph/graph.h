@@ -126,7 +126,7 @@ ur_var ur_const(ur_tape *tape, ur_shape shape, double value);
 /* Writes a leaf from `count` doubles, in row-major order; `count` is the leaf's number of elements. */
 bool ur_write(ur_var leaf, size_t count, const double *values);
 /* The memory of an input or parameter, in the tape's type. An input's lives as long as the tape, a parameter's until
- * the next ur_param. NULL for what is no such leaf. */
+ * the next ur_param. NULL for what is no such leaf. An earlier error of the tape does not hinder it. */
 void *ur_leaf(ur_var leaf);
 
 /* All parameters lie in one vector, in order of their first ur_param: an optimiser is one loop. The pointer is valid
@@ -252,7 +252,7 @@ typedef struct ur_node {
 } ur_node;
 
 ur_var ur_node_at(ur_tape *tape, size_t index);
-/* False for a stale or poisoned handle, with the tape's error set. */
+/* False for a stale or poisoned handle, with the tape's error set; an earlier error does not hinder it. */
 bool ur_look(ur_var value, ur_node *node);
 ur_var ur_node_input(ur_var value, uint32_t k);
 /* Writes the scope path, `lstm/phi`; empty at the top. */

@@ -106,7 +106,9 @@ static inline bool ur__usable(const ur_tape *tape, ur_var v)
 {
     return tape && v.tape == tape && v.generation == tape->generation && v.index < tape->nodes && !tape->error.text[0];
 }
-/* The same; otherwise the tape's error names `what`. */
+/* The same; otherwise the tape's error names `what`. ur__known is for looking only, which an earlier error does not
+ * prevent: what was recorded before it is there. */
+bool ur__known(ur_tape *tape, ur_var v, const char *what);
 bool ur__valid(ur_tape *tape, ur_var v, const char *what);
 static inline ur_var ur__var(ur_tape *tape, uint32_t index)
 {

@@ -160,7 +160,7 @@ void *ur__leaf_data(const ur_tape *tape, const ur__node *n)
 
 void *ur__leaf_for(ur_var leaf, const char *what)
 {
-    if (!ur__valid(leaf.tape, leaf, what))
+    if (!ur__known(leaf.tape, leaf, what))
         return NULL;
     const ur__node *n = &leaf.tape->node[leaf.index];
     if (ur__is_leaf(n))
@@ -178,7 +178,7 @@ void *ur_leaf(ur_var leaf)
 
 bool ur_write(ur_var leaf, size_t count, const double *values)
 {
-    void *data = ur__leaf_for(leaf, "ur_write");
+    void *data = ur__valid(leaf.tape, leaf, "ur_write") ? ur__leaf_for(leaf, "ur_write") : NULL;
     if (!data)
         return false;
     if (!values)

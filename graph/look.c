@@ -14,7 +14,7 @@ bool ur_look(ur_var value, ur_node *node)
 {
     const ur_tape *tape = value.tape;
     *node = (ur_node){0};
-    if (!ur__valid(value.tape, value, "ur_look"))
+    if (!ur__known(value.tape, value, "ur_look"))
         return false;
     const ur__node *n = &tape->node[value.index];
     *node = (ur_node){.op = n->op,

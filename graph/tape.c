@@ -194,9 +194,9 @@ ur_var ur__poison(ur_tape *tape, const char *format, ...)
     return (ur_var){.tape = tape, .index = UR_NONE, .generation = tape ? tape->generation : 0};
 }
 
-bool ur__valid(ur_tape *tape, ur_var v, const char *what)
+bool ur__known(ur_tape *tape, ur_var v, const char *what)
 {
-    if (!tape || tape->error.text[0])
+    if (!tape)
         return false;
     if (v.tape != tape)
         return ur__fail(&tape->error, v.tape ? "%s: a value of another tape" : "%s: not a value of any tape", what);
@@ -206,6 +206,11 @@ bool ur__valid(ur_tape *tape, ur_var v, const char *what)
         return ur__fail(&tape->error, "%s: not a value of this tape: ur_find found none, or an earlier call failed",
                         what);
     return true;
+}
+
+bool ur__valid(ur_tape *tape, ur_var v, const char *what)
+{
+    return tape && !tape->error.text[0] && ur__known(tape, v, what);
 }
 
 /* ---- recording */

@@ -239,6 +239,13 @@ static bool add_layers(const ur_net_options *o, ur_arrays *set, ur_error *error)
            ur_arrays_set_text(set, "batch_norm", ur__no_yes[o->batch_norm], error);
 }
 
+static bool set_drawn(const ur_task_options *o, ur_arrays *set, ur_error *error)
+{
+    return (!o->count || ur__set_number(set, "count", (uint64_t)o->count, error)) &&
+           (!o->min_length || ur__set_number(set, "min_length", (uint64_t)o->min_length, error)) &&
+           (!o->max_length || ur__set_number(set, "max_length", (uint64_t)o->max_length, error));
+}
+
 bool ur__model_to_arrays(const ur_net *net, const ur_model *model, ur_arrays *set, ur_error *error)
 {
     const ur_net_options *o = &net->options;
@@ -255,7 +262,8 @@ bool ur__model_to_arrays(const ur_net *net, const ur_model *model, ur_arrays *se
            ur__set_number(set, "epoch", (uint64_t)model->epoch, error) &&
            ur__set_number(set, "seed", model->seed, error) &&
            (!model->batch || ur__set_number(set, "batch", (uint64_t)model->batch, error)) &&
-           ur_params_to_arrays(net->tape, set, error) && averages_to_arrays(net, set, error);
+           set_drawn(&model->drawn, set, error) && ur_params_to_arrays(net->tape, set, error) &&
+           averages_to_arrays(net, set, error);
 }
 
 bool ur_model_save(const ur_net *net, const ur_model *model, const char *path, ur_error *error)
@@ -338,6 +346,12 @@ unsigned ur__read_choice(ur__reader *r, const char *key, const char *const *choi
     return 0;
 }
 
+/* A number that was written only where it is not 0. */
+static int64_t read_optional(ur__reader *r, const char *key)
+{
+    return ur_arrays_text(r->set, key) ? ur__read_number(r, key, 1) : 0;
+}
+
 bool ur_model_read(const ur_arrays *set, const char *path, ur_net_options *options, ur_model *model, ur_error *error)
 {
     ur__reader r = {.set = set, .path = path, .error = error};
@@ -366,8 +380,11 @@ bool ur_model_read(const ur_arrays *set, const char *path, ur_net_options *optio
     };
     *model = (ur_model){.task = ur_arrays_text(set, "task"),
                         .epoch = ur__read_number(&r, "epoch", 0),
-                        .batch = ur_arrays_text(set, "batch") ? ur__read_number(&r, "batch", 1) : 0,
-                        .seed = ur__read_seed(&r, "seed")};
+                        .batch = read_optional(&r, "batch"),
+                        .seed = ur__read_seed(&r, "seed"),
+                        .drawn = {.count = read_optional(&r, "count"),
+                                  .min_length = read_optional(&r, "min_length"),
+                                  .max_length = read_optional(&r, "max_length")}};
     if (!r.failed && !options->cell)
         return ur__fail(error, "%s: the cell '%s' is not one of this version", path, cell);
     return !r.failed;

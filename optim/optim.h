@@ -221,6 +221,7 @@ typedef struct ur_model {
     int64_t epoch;
     int64_t batch; /* sequences an update, 0: not told */
     uint64_t seed;
+    ur_task_options drawn; /* how the task's data were drawn, but for their seed, which is `seed`; zeros: not told */
 } ur_model;
 
 /* Writes a model: a safetensors file with the parameters and, in the metadata, the options. */

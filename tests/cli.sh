@@ -323,6 +323,32 @@ expect 0 run a.safetensors --input X.npy --dtype f32 --threads 3 --output O3.npy
 same O32.npy O3.npy
 [ "$(wc -c <O32.npy)" -eq $((128 + 5 * 7 * 4)) ] || fail 'run: outputs in f32 have another size'
 
+# Gradients go through all steps, though the training cut them.
+expect 0 train rnn $small --bptt 2 --quiet --save cut.st
+expect 0 run cut.st $pass --grad G.safetensors
+expect 0 run rnn --weights cut.st --out sigmoid $pass --grad G2.safetensors
+same G.safetensors G2.safetensors
+# header FILE JSON: the beginning of a safetensors file, the numbers follow from stdin
+header() {
+    { printf "\\$(printf %03o $((${#2} % 256)))\\$(printf %03o $((${#2} / 256)))\\0\\0\\0\\0\\0\\0"
+      printf %s "$2"
+      cat; } >"$1"
+}
+# The scale of an sLSTM's states may be left out of them: they are as they stand.
+expect 0 train slstm --task reber --count 5 --hidden 4 --epochs 1 --quiet --save slstm.st
+head -c 96 /dev/zero | header zeros.st '{"h":{"dtype":"F64","shape":[1,4],"data_offsets":[0,32]},"c":{"dtype":"F64","shape":[1,4],"data_offsets":[32,64]},"n":{"dtype":"F64","shape":[1,4],"data_offsets":[64,96]}}'
+expect 0 run slstm.st --input X.npy -o O.npy
+expect 0 run slstm.st --input X.npy -o O2.npy --state zeros.st
+same O.npy O2.npy
+expect 0 run a.safetensors --input X.npy -o O.npy
+# A learned start, h0 = 1: with Wi = 0, Wh = 1, bh = 0 the outputs are tanh 1, tanh tanh 1.
+printf "$zero$one$zero$one" | header learned.st '{"__metadata__":{"cell":"rnn","d":"1","m":"1","p":"0","hidden_activation":"tanh","out":"none","loss":"mse","reduce":"sum","layers":"1","bidirectional":"no","heads":"1","start":"learned","bptt":"0","dropout":"0","recurrent_dropout":"0","dropout_seed":"0","layer_norm":"no","batch_norm":"no","epoch":"0","seed":"1"},"Wi":{"dtype":"F64","shape":[1,1],"data_offsets":[0,8]},"Wh":{"dtype":"F64","shape":[1,1],"data_offsets":[8,16]},"bh":{"dtype":"F64","shape":[1],"data_offsets":[16,24]},"h0":{"dtype":"F64","shape":[1],"data_offsets":[24,32]}}'
+printf "$zero$zero" | npy two.npy '<f8' '1, 2, 1'
+expect 0 run learned.st --input two.npy -o learned.npy
+[ "$(numbers learned.npy 2)" = '0.761594156 0.642014992' ] || fail "run: a learned start gives $(numbers learned.npy 2)"
+printf '0\n0\n' | "$UNROLL" run learned.st --input - 2>err | awk '{ printf "%.9g ", $1 }' >out
+[ "$(cat out)" = '0.761594156 0.642014992 ' ] || fail "run: a stream with a learned start gives $(cat out)"
+
 "$UNROLL" run a.safetensors --input - <lines >streamed 2>err || fail "run: the stream ends with status $?"
 empty err
 numbers O.npy 7 >whole
@@ -353,8 +379,27 @@ for type in f32 f64; do
     ! cmp -s whole.st through.st || fail 'train: another schedule, the same model'
 done
 has out '^validation loss '
-expect 2 train gru --resume half.st
-expect 2 train lstm --resume half.st --hidden 7
+# What a resumed run leaves out is as it was: the data, the number of epochs; its log goes on; 0 switches off.
+expect 0 train rnn --task reber --count 9 --min-length 8 --max-length 40 --hidden 4 --epochs 2 --weight-decay 0.1 \
+    --save half.st --log half.csv --quiet
+expect 0 train rnn --resume half.st --epochs 5 --save resumed.st --log half.csv --quiet
+expect 0 train rnn --task reber --count 9 --min-length 8 --max-length 40 --hidden 4 --epochs 5 --weight-decay 0.1 \
+    --save through.st --log through.csv --quiet
+same resumed.st through.st
+same half.csv through.csv
+expect 0 train rnn --resume half.st
+has err '^2 of 2 epochs are done'
+expect 0 train rnn --resume half.st --epochs 3 --weight-decay 0 --save other.st --quiet
+expect 0 info other.st
+has out '^weight_decay: 0$'
+# What was learned before a training fails is kept.
+learn='--task reber --count 20 --hidden 6 --out identity --loss mse --hidden-activation relu --quiet'
+# shellcheck disable=SC2086
+expect 2 train rnn $learn --lr 50 --epochs 50 --save last.st --log last.csv
+has err '^unroll: epoch [0-9]*: the gradient of .*no parameter was changed$'
+has err '^saved last.st: the parameters are those before it$'
+has last.csv '^1,'
+expect 0 info last.st
 for optim in adagrad adam adamw gd momentum nesterov rmsprop; do
     expect 0 train gru --task reber --count 10 --hidden 4 --optim $optim --epochs 20 --lr 0.05 --clip-norm 1 --quiet
 done
@@ -378,6 +423,20 @@ has out '^average.layer1.variance\[5\] F32$'
 expect 0 eval through.st --count 5
 expect 0 gradcheck slstm --heads 2
 expect 0 gradcheck mlstm --heads 2
+
+# ---- classes, and outputs of both directions
+
+sequence() { printf "$zero$one$zero"; for class in "$@"; do printf "\\$class\\0\\0\\0\\0\\0\\0\\0"; done; }
+classes='{"x":{"dtype":"F64","shape":[1,3,1],"data_offsets":[0,24]},"y":{"dtype":"I64","shape":[1,3],"data_offsets":[24,48]}}'
+sequence 0 1 2 | header three.st "$classes"
+sequence 0 1 1 | header two.st "$classes" # as many classes as the model knows, though the largest does not occur
+expect 0 train rnn --data three.st --hidden 2 --out softmax --epochs 2 --quiet --save classes.st
+expect 0 eval classes.st --data two.st
+has out '^wrong positions [0-3] of 3$'
+expect 0 train rnn --resume classes.st --data two.st --epochs 3 --quiet
+head -c 24 /dev/zero | header both.st '{"x":{"dtype":"F64","shape":[1,1,1],"data_offsets":[0,8]},"y":{"dtype":"F64","shape":[1,1,2],"data_offsets":[8,24]}}'
+expect 0 train rnn --data both.st --bidirectional --hidden 1 --epochs 1 --quiet
+expect 0 train brnn --data both.st --epochs 1 --quiet
 
 # ---- an update after every few steps
 

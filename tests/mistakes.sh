@@ -79,6 +79,10 @@ tensors x.safetensors x:1,2,3
 tensors xy.safetensors x:1,2,3 y:1,2,4
 tensors misspelt.safetensors x:1,2,3 Y:1,2,4
 tensors steps.safetensors x:1,2,3 y:1,3,4
+{ head -c -8 xy.safetensors; printf '\0\0\0\0\0\0\370\177'; } >nan.safetensors
+tensors S2.safetensors h:1,4 junk:2
+printf 'epoch,loss\n' >log.csv
+printf 'epoch,loss,wrong_positions,positions,wrong_sequences,sequences\n1,two,3,4,5,6\n' >log2.csv
 raw long.safetensors '{"x":{"dtype":"F64","shape":[1,1,1],"data_offsets":[0,8]},"y":{"dtype":"F64","shape":[1,1,1],"data_offsets":[8,16]},"lengths":{"dtype":"F64","shape":[1],"data_offsets":[16,24]}}' 24
 "$UNROLL" train rnn --task reber --count 2 --hidden 2 --epochs 1 --save M.safetensors --quiet >/dev/null || exit 1
 raw strange.safetensors '{"__metadata__":{"cell":"nrr","d":"1","m":"1","p":"0","hidden_activation":"tanh","out":"none","loss":"mse","reduce":"sum","epoch":"0","seed":"1"},"Wi":{"dtype":"F64","shape":[1,1],"data_offsets":[0,8]}}' 8
@@ -174,6 +178,7 @@ wrong data reber --min-length 1 --max-length 4 --format text
 wrong data reber --min-length 5000 --format text
 wrong gradcheck rnn --order 3
 wrong gradcheck rnn --tolerance 0
+wrong gradcheck rnn --dtype f32
 wrong gradcheck rnn --format svg
 wrong graph rnn --steps 0
 wrong graph rnn --format gif
@@ -186,10 +191,31 @@ wrong train rnn --task reber --data xy.safetensors --hidden 4
 wrong train rnn --data xy.safetensors --count 3 --hidden 4
 wrong eval M.safetensors --data xy.safetensors --min-length 3
 wrong train rnn --data xy.safetensors --hidden 5
+wrong train rnn --data xy.safetensors --hidden 4 --bidirectional
+wrong train brnn --data xy.safetensors --size m=3
+wrong train rnn --data xy.safetensors --hidden 4 --size m=3
+wrong train rnn --data nan.safetensors
+wrong train rnn --task reber --hidden 4 --forget-bias 3
+wrong train rnn --task reber --hidden 4 --patience 3
+wrong train rnn --task reber --hidden 4 --schedule plateau
+wrong train rnn --resume M.safetensors --hidden 2
+wrong train rnn --resume M.safetensors --dropout 0.1
+wrong train rnn --resume M.safetensors --batch-norm
+wrong train rnn --resume M.safetensors --forget-bias 1
+wrong train gru --resume M.safetensors
+wrong train rnn --resume M.safetensors --data xy.safetensors
+wrong train rnn --resume M.safetensors --epochs 2 --log log.csv
+wrong train rnn --resume M.safetensors --epochs 2 --log log2.csv
 wrong train rnn --data xy.safetensors --loss bce
 wrong train rnn --task reber --hidden 4 --out tanh
 wrong gradcheck rnn --loss ce
+wrong graph rnn --loss bce
 wrong train rnn --task reber --hidden 4 --save new --log new
+wrong train rnn --task reber --hidden 4 --save new --log folder/../new
+wrong train rnn --data xy.safetensors --save folder/../xy.safetensors
+wrong train rnn --resume M.safetensors --log M.safetensors
+wrong run M.safetensors --input X.npy --output M.safetensors
+wrong run rnn --weights W.safetensors --input X.npy --target Y4.npy --loss mse --grad W.safetensors
 wrong data reber
 wrong run rnn --weights W.safetensors
 wrong run rnn --weights W.safetensors --input X.npy
@@ -198,6 +224,11 @@ wrong run M.safetensors --weights W.safetensors --input X.npy --output new
 wrong run rnn --weights W.safetensors --input X.npy --output new --grad new2
 wrong run rnn --weights W.safetensors --input X.npy --target Y4.npy
 wrong run rnn --weights W.safetensors --input X.npy --output new --loss mse
+wrong run rnn --weights W.safetensors --input X.npy --target Y4.npy --loss bce
+wrong run rnn --weights W.safetensors --input X.npy --output new --size m=5
+wrong run rnn --weights W.safetensors --input X.npy --output new --size d=4
+wrong run rnn --weights W.safetensors --input X.npy --output new --size q=4
+wrong run rnn --weights W.safetensors --input X.npy --output new --state S2.safetensors
 wrong run rnn --weights W.safetensors --input X.npy --output new --weight F3.npy
 wrong run rnn --weights W.safetensors --input - --output new
 wrong run rnn --weights W.safetensors --input X.npy --output new --hidden 5
@@ -222,7 +253,7 @@ wrong run rnn --weights W.safetensors --input X.npy --lengths L-1.npy --output n
 wrong run rnn --weights W.safetensors --input X.npy --lengths L2.npy --output new
 wrong run rnn --weights W.safetensors --input X.npy --lengths Lf.npy --output new
 wrong run rnn --weights W.safetensors --input X.npy --target Y5.npy --loss mse
-wrong run rnn --weights W.safetensors --input X.npy --target C7.npy --loss ce
+wrong run rnn --weights Wo.safetensors --out softmax --input X.npy --target C7.npy --loss ce
 wrong run rnn --weights W.safetensors --input X.npy --target Y4.npy --loss mse --weight F3.npy
 
 part 'weights, models and data in files'
@@ -298,19 +329,22 @@ judge "$(cat ../status)" 'unroll data reber --count 4000 --format text | head -n
 "$UNROLL" help >&- 2>../err
 judge $? 'unroll help >&-'
 
-# stream TEXT: the lines of --input -, with the escapes of printf
+# stream ANSWERS TEXT: the lines of --input -, with the escapes of printf, of which so many are answered
 stream() {
-    printf "$1" | "$UNROLL" run rnn --weights W.safetensors --input - >../out 2>../err
+    printf "$2" | "$UNROLL" run rnn --weights W.safetensors --input - >../out 2>../err
     status=$?
+    [ "$(wc -l <../out)" -eq "$1" ] || { failed=1; printf '%s: not %s answers but\n' "$2" "$1"; cat ../out; }
     : >../out
-    judge $status "printf '$1' | unroll run rnn --weights W.safetensors --input -"
+    judge $status "printf '$2' | unroll run rnn --weights W.safetensors --input -"
 }
 part 'lines of a stream; the lines before have their answers'
-stream '1 2\n'
-stream '1 2 3\n1 2\n'
-stream '1 2 3\n1 2 3 4\n'
-stream '1 2 3\n\n1 two 3\n'
-stream '1 2 3x\n'
+stream 0 '1 2\n'
+stream 1 '1 2 3\n1 2\n'
+stream 1 '1 2 3\n1 2 3 4\n'
+stream 1 '1 2 3\n\n1 two 3\n'
+stream 0 '1 2 3x\n'
+stream 1 '1 2 3\n1 2 3\0 4\n'
+wrong run rnn --weights W.safetensors --input - <folder
 printf '1 2 3\n' | wrong run M.safetensors --input -
 wrong run brnn --weights brnn.safetensors --input -
 

@@ -112,6 +112,8 @@ static bool set_up(problem *p)
     if (!p->net || !setup_initial(o, p->tape) || !ur_net_bind(p->net, p->data, 0, SEQUENCES) || !list_leaves(p))
         return false;
     fill_vectors(p);
+    if (!setup_forget_bias(o, p->tape))
+        return false;
     double training = 0; /* dropout and the statistics of a batch are checked as they are in training */
     if (p->net->training.tape)
         ur_write(p->net->training, 1, &training);

@@ -27,6 +27,8 @@ static ur_net *record(const options *o, ur_tape *tape)
                           .loss = UR_NO_LOSS,
                           .reduction = UR_PER_SEQUENCE};
     setup_override(o, &net);
+    if (!setup_loss_fits(&net))
+        return NULL;
     ur_net *result = ur_net_new(tape, &net, o->steps ? o->steps : STEPS, SEQUENCES);
     if (!result)
         complain("%s", ur_tape_error(tape));

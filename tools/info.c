@@ -1,5 +1,19 @@
 /* info.c - `unroll info`: what a model or data file holds. */
+#include <ctype.h>
+
 #include "options.h"
+
+/* A text of the file on one line: an ESC or a line's end would tell the reader something else. */
+static void print_text(const char *text)
+{
+    for (; *text; text++)
+        if (*text == '\n')
+            printf("\\n");
+        else if (iscntrl((unsigned char)*text) || *text == '\\')
+            printf("\\x%02x", (unsigned char)*text);
+        else
+            putchar(*text);
+}
 
 static int info(const options *o)
 {
@@ -18,11 +32,16 @@ static int info(const options *o)
     const char *key;
     const ur_array *array;
     size_t elements = 0, arrays = 0;
-    for (size_t k = 0; (key = ur_arrays_key(file, k)); k++)
-        printf("%s: %s\n", key, ur_arrays_text(file, key));
+    for (size_t k = 0; (key = ur_arrays_key(file, k)); k++) {
+        print_text(key);
+        printf(": ");
+        print_text(ur_arrays_text(file, key));
+        printf("\n");
+    }
     for (; (array = ur_arrays_at(file, arrays)); arrays++) {
         char shape[UR_ARRAY_TEXT];
-        printf("%s%s %s\n", array->name, ur_array_shape(array, shape), ur_array_type_name(array->type));
+        print_text(array->name);
+        printf("%s %s\n", ur_array_shape(array, shape), ur_array_type_name(array->type));
         elements += array->count;
     }
     printf("%zu arrays, %zu elements\n", arrays, elements);

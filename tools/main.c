@@ -12,12 +12,14 @@ extern const command command_train, command_eval, command_data, command_gradchec
 
 static const char version[] = UR_VERSION;
 
+static const command *const commands[] = {&command_train,   &command_eval,      &command_run,
+                                          &command_data,    &command_gradcheck, &command_graph,
+                                          &command_lecture, &command_info,      &command_bench};
+enum { COMMANDS = sizeof commands / sizeof commands[0] };
+
 const command *command_at(size_t index)
 {
-    static const command *const commands[] = {&command_train,   &command_eval,      &command_run,
-                                              &command_data,    &command_gradcheck, &command_graph,
-                                              &command_lecture, &command_info,      &command_bench};
-    return index < sizeof commands / sizeof commands[0] ? commands[index] : NULL;
+    return index < COMMANDS ? commands[index] : NULL;
 }
 
 const command *command_find(const char *name)
@@ -31,10 +33,9 @@ const command *command_find(const char *name)
 
 static int unknown_command(const char *word)
 {
-    const char *names[16] = {"help", "--help", "--version"};
-    const command *c;
-    for (size_t i = 0; (c = command_at(i)); i++)
-        names[i + 3] = c->name;
+    const char *names[COMMANDS + 4] = {"help", "--help", "--version"};
+    for (size_t i = 0; i < COMMANDS; i++)
+        names[i + 3] = commands[i]->name;
     return unknown_name("", "command", word, names);
 }
 

@@ -13,7 +13,7 @@ static const char *const view_choices[] = {"folded", "unrolled", NULL};
 static const char *const format_choices[] = {"text", "json", "safetensors", "dot", "svg",
                                              "png",  "pdf",  "markdown",    NULL};
 
-/* A POSITIVE lies above `low`, a REAL may be equal to it; a LIST may be given again and again. */
+/* A POSITIVE lies above `low`, a REAL may be equal to it; a SIZE may be given again and again. */
 typedef enum kind { FLAG, INTEGER, POSITIVE, REAL, TEXT, CHOICE, SIZE } kind;
 
 /* The names of the optimisers; the table of options holds its address, list_optims fills it. */
@@ -87,8 +87,10 @@ static const option table[] = {
     CHOICE_ROW("init", init, TRAIN | GRADCHECK, ur_init_names, 0,
                "initial matrices (default glorot_uniform); vectors are 0"),
     SIZE_ROW("size", sizes, TRAIN | GRADCHECK | GRAPH, "sets a size: m, the hidden units; without data d and p too"),
+    SIZE_ROW("size", sizes, RUN, "a size that the weights must have: d, m, the hidden units, or p"),
     CHOICE_ROW("dtype", dtype, TRAIN | DATA, dtype_choices, 0, "type of the numbers (default f32)"),
     CHOICE_ROW("dtype", dtype, RUN, dtype_choices, 0, "type of the numbers (default f64)"),
+    CHOICE_ROW("dtype", dtype, GRADCHECK, dtype_choices, 1 << UR_F64, "type of the numbers"),
     /* data */
     TEXT_ROW("task", task, TRAIN | EVAL, "NAME", "draws the data of this task; `unroll help` lists the tasks"),
     TEXT_ROW("data", data, TRAIN | EVAL, "FILE", "reads the data, x, y and lengths, from a safetensors file"),
@@ -181,7 +183,9 @@ static const options defaults = {.out = -1,
                                  .forget_bias = NAN,
                                  .optim = -1,
                                  .schedule = -1,
-                                 .epochs = 100,
+                                 .weight_decay = NAN,
+                                 .valid = NAN,
+                                 .epochs = -1,
                                  .batch = -1,
                                  .seed = -1,
                                  .require = -1,

@@ -21,9 +21,10 @@ typedef struct options {
     const char *task, *data;
     int64_t count, min_length, max_length;
     /* training */
-    double lr, momentum, clip_norm, clip_value, weight_decay, valid; /* lr and momentum 0: not given */
-    int64_t optim, schedule, epochs, batch, seed, patience;          /* -1: not given */
-    int64_t memory;                                                  /* 0: not given */
+    double lr, momentum, clip_norm, clip_value;   /* 0: not given */
+    double weight_decay, valid;                   /* NAN: not given */
+    int64_t optim, schedule, epochs, batch, seed; /* -1: not given */
+    int64_t patience, memory;                     /* 0: not given */
     bool until_zero_errors, shuffle, stateful, dry_run, explain_plan;
     const char *save, *resume, *log, *plot, *freeze;
     /* others */
@@ -48,7 +49,7 @@ enum {
     RUN = 64,
     LECTURE = 128,
     BENCH = 256,
-    EVERY = 511,
+    EVERY = 2 * BENCH - 1,
     MODEL = TRAIN | GRADCHECK | GRAPH | RUN
 };
 

@@ -1,7 +1,10 @@
 /* progress.c - what a training run shows while it runs, and its log. */
 #include "progress.h"
 
+#include <errno.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -73,13 +76,61 @@ void progress_end(void)
 
 /* ---- the log */
 
+static const char log_columns[] = "epoch,loss,wrong_positions,positions,wrong_sequences,sequences\n";
+
+static bool read_epoch(const char *line, int64_t *epoch, ur_score *score)
+{
+    long long number, counts[4];
+    int length = 0;
+    int found = sscanf(line, "%lld,%lf,%lld,%lld,%lld,%lld\n%n", &number, &score->loss, &counts[0], &counts[1],
+                       &counts[2], &counts[3], &length);
+    if (found != 6 || !length || line[length])
+        return false;
+    *epoch = number;
+    score->wrong_positions = counts[0];
+    score->positions = counts[1];
+    score->wrong_sequences = counts[2];
+    score->sequences = counts[3];
+    return true;
+}
+
+static bool read_lines(history *h, FILE *file, const char *path, int64_t last)
+{
+    char line[256];
+    if (!fgets(line, sizeof line, file) || strcmp(line, log_columns) != 0)
+        return complain("%s:1: is no log that could go on, expected the line %.*s", path, (int)sizeof log_columns - 2,
+                        log_columns) == DONE;
+    for (int number = 2; fgets(line, sizeof line, file); number++) {
+        int64_t epoch;
+        ur_score score = {0};
+        if (!read_epoch(line, &epoch, &score))
+            return complain("%s:%d: an epoch of a log was expected, six numbers", path, number) == DONE;
+        if (epoch <= last && !history_add(h, epoch, &score))
+            return complain("%s: no memory for a log of %d epochs", path, number - 1) == DONE;
+    }
+    return true;
+}
+
+bool history_read(history *h, const char *path, int64_t last)
+{
+    struct stat status;
+    if (stat(path, &status) != 0 || !S_ISREG(status.st_mode) || status.st_size == 0)
+        return true;
+    FILE *file = fopen(path, "r");
+    if (!file)
+        return complain("%s: cannot be read: %s", path, strerror(errno)) == DONE;
+    bool good = read_lines(h, file, path, last);
+    fclose(file);
+    return good;
+}
+
 bool history_log(const history *h, const char *path, ur_error *error)
 {
     ur_file *file = ur_file_create(path, NULL, error);
     if (!file)
         return false;
     FILE *out = ur_file_stream(file);
-    fputs("epoch,loss,wrong_positions,positions,wrong_sequences,sequences\n", out);
+    fputs(log_columns, out);
     for (size_t i = 0; i < h->count; i++) {
         const point *p = &h->point[i];
         fprintf(out, "%lld,%.9g,%lld,%lld,%lld,%lld\n", (long long)p->epoch, p->score.loss,

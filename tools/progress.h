@@ -24,6 +24,9 @@ void progress_show(const history *h, int64_t epochs);
 /* Clears the bar. */
 void progress_end(void);
 
+/* Reads the epochs up to `last` of a log that history_log wrote, if there is one, so that it goes on. False after an
+ * error. */
+bool history_read(history *h, const char *path, int64_t last);
 /* Write the history; false, with the error filled, when the file could not be written. */
 bool history_log(const history *h, const char *path, ur_error *error);
 bool history_plot(const history *h, const char *path, const char *title, ur_error *error);

@@ -32,6 +32,7 @@ static bool read_model(pass *p)
     if (!p->weights || !ur_model_read(p->weights, o->argument[0], &p->shape, &about, &p->error))
         return false;
     setup_override(o, &p->shape);
+    p->shape.bptt = 0; /* the gradient is that of the printed loss, through all steps */
     return true;
 }
 
@@ -50,6 +51,14 @@ static bool read_weights(pass *p, const ur_cell *cell)
     return true;
 }
 
+/* Is the size what --size says of it, if it says anything? */
+static bool has_size(const options *o, const char *file, const char *name, int64_t size)
+{
+    int64_t said = setup_size(o, name, size);
+    return said == size ||
+           complain("--size: %s is %lld in %s, not %lld", name, (long long)size, file, (long long)said) == DONE;
+}
+
 static bool read_shape(pass *p)
 {
     const options *o = p->o;
@@ -59,10 +68,12 @@ static bool read_shape(pass *p)
         return setup_cell(name) != NULL;
     if (!(cell ? read_weights(p, cell) : read_model(p)))
         return false;
+    const char *file = o->weights ? o->weights : name;
     if (o->hidden && o->hidden != p->shape.hidden)
-        return complain("--hidden: %lld hidden units are in %s, not %lld", (long long)p->shape.hidden,
-                        o->weights ? o->weights : name, (long long)o->hidden) == DONE;
-    return true;
+        return complain("--hidden: %lld hidden units are in %s, not %lld", (long long)p->shape.hidden, file,
+                        (long long)o->hidden) == DONE;
+    return setup_sizes_known(o, (const char *const[]){"d", "m", "p", NULL}) &&
+           has_size(o, file, "m", p->shape.hidden) && has_size(o, file, "p", ur_net_outputs(&p->shape));
 }
 
 /* x, lengths, y and weights of positions as a data set. */
@@ -89,9 +100,12 @@ static bool record(pass *p)
     if (p->shape.inputs && p->shape.inputs != p->data->inputs)
         return complain("%s: x has %lld features, the model %s takes %lld", o->input, (long long)p->data->inputs,
                         o->argument[0], (long long)p->shape.inputs) == DONE;
+    if (!has_size(o, o->input, "d", p->data->inputs))
+        return false;
     p->shape.inputs = p->data->inputs;
     p->shape.weighted = p->data->weight || p->data->y_last;
-    p->shape.start = o->state ? UR_START_GIVEN : UR_START_FIXED;
+    if (o->state)
+        p->shape.start = UR_START_GIVEN;
     if (!o->target)
         p->shape.loss = UR_NO_LOSS;
     p->tape = ur_tape_new(&(ur_tape_options){.dtype = o->dtype == UR_F32 ? UR_F32 : UR_F64});
@@ -161,6 +175,8 @@ static bool read_state(pass *p, const ur_net_state *state)
     int64_t size[UR_RANK] = {0}, batch = p->net->batch;
     int rank = batch_first(state, size);
     const ur_array *array = ur_arrays_find(p->states, state->name);
+    if (!array && state->scale) /* of states without a scale */
+        return true;
     bool fits = array && array->rank == rank;
     for (int i = 0; fits && i < rank; i++)
         fits = array->size[i] == size[i];
@@ -179,12 +195,24 @@ static bool read_state(pass *p, const ur_net_state *state)
     return good;
 }
 
+static bool is_state(const ur_net *net, const char *name)
+{
+    size_t i = 0;
+    while (i < net->states && strcmp(net->state[i].name, name) != 0)
+        i++;
+    return i < net->states;
+}
+
 static bool read_states(pass *p)
 {
+    const ur_array *array;
     p->states = ur_arrays_load(p->o->state, NULL, &p->error);
     for (size_t i = 0; p->states && i < p->net->states; i++)
         if (!read_state(p, &p->net->state[i]))
             return false;
+    for (size_t k = 0; (array = ur_arrays_at(p->states, k)); k++)
+        if (!is_state(p->net, array->name))
+            return complain("%s: %s is no state of this network", p->o->state, array->name) == DONE;
     return p->states != NULL;
 }
 
@@ -393,6 +421,8 @@ static bool good_run(pass *p)
         return false;
     if (o->target && !p->shape.loss)
         return complain("--loss: the loss is missing, expected bce, ce or mse beside --target") == DONE;
+    if (o->target && !setup_loss_fits(&p->shape))
+        return false;
     return streams(o) ? stream(o, p->weights, &p->shape) == DONE : run_pass(p);
 }
 

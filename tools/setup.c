@@ -1,6 +1,7 @@
 /* setup.c - from options to data and networks: what the commands share. */
 #include "setup.h"
 
+#include <limits.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -76,7 +77,33 @@ static ur_data *draw_data(const options *o, const char *name, bool fresh, ur_err
                         NULL, error);
 }
 
-ur_data *setup_data(const options *o, const char *task, bool fresh)
+/* Numbers that the loss is computed from must be finite; those past a sequence's length may be anything. */
+static bool all_finite(const char *path, const char *name, const ur_data *data, const double *values, int64_t width)
+{
+    for (int64_t n = 0; values && n < data->n; n++) {
+        int64_t length = data->lengths ? data->lengths[n] : data->steps;
+        const double *own = values + n * data->steps * width;
+        for (int64_t i = 0; i < length * width; i++)
+            if (!isfinite(own[i])) {
+                complain("%s: %s[%lld,%lld,%lld] is %g, a finite number was expected", path, name, (long long)n,
+                         (long long)(i / width), (long long)(i % width), own[i]);
+                return false;
+            }
+    }
+    return true;
+}
+
+static ur_data *load_data(const char *path, int64_t classes, ur_error *error)
+{
+    ur_data *data = ur_data_load(path, classes, NULL, error);
+    const double *y = data && !data->y_last && !data->y_classes ? data->y : NULL;
+    if (data && all_finite(path, "x", data, data->x, data->inputs) && all_finite(path, "y", data, y, data->outputs))
+        return data;
+    ur_data_free(data);
+    return NULL;
+}
+
+ur_data *setup_data(const options *o, const char *task, bool fresh, int64_t classes)
 {
     ur_error error = {{0}};
     ur_data *data = NULL;
@@ -85,7 +112,7 @@ ur_data *setup_data(const options *o, const char *task, bool fresh)
     else if (!o->data)
         data = draw_data(o, task, fresh, &error);
     else if (no_task_options(o))
-        data = ur_data_load(o->data, 0, NULL, &error);
+        data = load_data(o->data, classes, &error);
     if (error.text[0])
         complain("%s", error.text);
     return data;
@@ -110,22 +137,63 @@ static bool writable(const char *path)
     return file != NULL;
 }
 
+/* The folder that a path names a file in, and the rest of it: the file's own name. */
+static const char *split(const char *path, char folder[PATH_MAX])
+{
+    const char *slash = strrchr(path, '/');
+    size_t length = slash ? (size_t)(slash - path) + 1 : 0;
+    snprintf(folder, PATH_MAX, "%.*s", (int)length, length ? path : "");
+    return path + length;
+}
+
+static bool same_place(const char *a, const char *b)
+{
+    struct stat x, y;
+    return stat(a, &x) == 0 && stat(b, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
+}
+
+/* Do both paths mean one file, whether it is there or not? */
+static bool same_file(const char *a, const char *b)
+{
+    char of_a[PATH_MAX], of_b[PATH_MAX];
+    if (same_place(a, b))
+        return true;
+    return strcmp(split(a, of_a), split(b, of_b)) == 0 && same_place(*of_a ? of_a : ".", *of_b ? of_b : ".");
+}
+
+typedef struct named_file {
+    const char *option, *path;
+} named_file;
+
+/* The other files that the path may not be; a file that is resumed from may be saved to. */
+static bool is_free(named_file file, size_t others, const named_file *other)
+{
+    for (size_t k = 0; k < others; k++) {
+        bool goes_on = strcmp(file.option, "save") == 0 && strcmp(other[k].option, "resume") == 0;
+        if (other[k].path && !goes_on && same_file(file.path, other[k].path)) {
+            complain("--%s: %s is the file of --%s too, expected another one", file.option, file.path, other[k].option);
+            return false;
+        }
+    }
+    return true;
+}
+
 bool setup_outputs(const options *o)
 {
-    const struct {
-        const char *option, *path;
-    } files[] = {{"save", o->save},     {"log", o->log},   {"plot", o->plot},
-                 {"output", o->output}, {"grad", o->grad}, {"state-out", o->state_out}};
-    for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) {
-        if (!files[i].path || !is_replaced(files[i].path))
+    const named_file read[] = {{"resume", o->resume}, {"data", o->data},       {"weights", o->weights},
+                               {"input", o->input},   {"lengths", o->lengths}, {"target", o->target},
+                               {"weight", o->weight}, {"state", o->state}},
+                     written[] = {{"save", o->save},     {"log", o->log},   {"plot", o->plot},
+                                  {"output", o->output}, {"grad", o->grad}, {"state-out", o->state_out}};
+    for (size_t i = 0; i < sizeof written / sizeof written[0]; i++) {
+        named_file file = written[i];
+        if (!file.path || !is_replaced(file.path))
             continue;
-        for (size_t k = 0; k < i; k++)
-            if (files[k].path && strcmp(files[k].path, files[i].path) == 0) {
-                complain("--%s: %s is the file of --%s too, expected another one", files[i].option, files[i].path,
-                         files[k].option);
-                return false;
-            }
-        if (!writable(files[i].path))
+        if (o->arguments && same_place(file.path, o->argument[0])) {
+            complain("--%s: %s is the file to read, expected another one", file.option, file.path);
+            return false;
+        }
+        if (!is_free(file, sizeof read / sizeof read[0], read) || !is_free(file, i, written) || !writable(file.path))
             return false;
     }
     return true;
@@ -190,13 +258,35 @@ bool setup_sizes_known(const options *o, const char *const *names)
             return false;
         }
     }
-    return true;
+    int64_t hidden = setup_size(o, "m", o->hidden);
+    if (o->hidden && o->hidden != hidden)
+        complain("--size: m is %lld, but --hidden gives %lld", (long long)hidden, (long long)o->hidden);
+    return !o->hidden || o->hidden == hidden;
 }
 
 bool setup_initial(const options *o, ur_tape *tape)
 {
     return ur_params_init(tape, o->init > 0 ? (ur_init)o->init : UR_GLOROT_UNIFORM, setup_seed(o)) &&
-           (isnan(o->forget_bias) || ur_params_fill(tape, "bphi", o->forget_bias));
+           setup_forget_bias(o, tape);
+}
+
+static bool is_forget_bias(const char *name)
+{
+    const char *dot = strrchr(name, '.');
+    return strcmp(dot ? dot + 1 : name, "bphi") == 0;
+}
+
+bool setup_forget_bias(const options *o, ur_tape *tape)
+{
+    const char *name;
+    bool found = false;
+    for (size_t k = 0; !found && ur_param_at(tape, k, NULL, &name, NULL); k++)
+        found = is_forget_bias(name);
+    if (isnan(o->forget_bias))
+        return true;
+    if (!found)
+        complain("--forget-bias: %s has no forget gate, no bias bphi", o->argument[0]);
+    return found && ur_params_fill(tape, "bphi", o->forget_bias);
 }
 
 ur_pool *setup_pool(const options *o)
@@ -219,16 +309,25 @@ bool setup_loss_fits(const ur_net_options *net)
 }
 
 /* The targets must be there, and as many as the network has outputs. */
-static bool targets_fit(const options *o, const ur_data *data)
+static bool targets_fit(const options *o, const ur_net_options *net, const ur_data *data)
 {
+    int64_t outputs = ur_net_outputs(net);
     if (!data->y)
         complain("%s: has no array y, expected the targets to learn", o->data);
-    else if (o->hidden && o->out <= 0 && o->data && o->hidden != data->outputs)
-        complain("--hidden: without --out the %lld hidden units are the outputs, but y has %lld values",
-                 (long long)o->hidden, (long long)data->outputs);
+    else if (!net->out && outputs != data->outputs)
+        complain("--hidden: without --out the hidden units%s are the outputs, %lld of them, but y has %lld values",
+                 outputs > net->hidden ? " of both directions" : "", (long long)outputs, (long long)data->outputs);
     else
         return true;
     return false;
+}
+
+/* Without an output layer there are as many hidden units as it takes, in both directions, to give the targets. */
+static int64_t units_for(const ur_net_options *net, int64_t outputs)
+{
+    ur_net_options one = *net;
+    one.hidden = 1;
+    return outputs / ur_net_outputs(&one) > 0 ? outputs / ur_net_outputs(&one) : 1;
 }
 
 bool setup_net_options(const options *o, const ur_cell *cell, const ur_task *task, const ur_data *data,
@@ -240,7 +339,7 @@ bool setup_net_options(const options *o, const ur_cell *cell, const ur_task *tas
         return false;
     *net = (ur_net_options){.cell = cell,
                             .inputs = data->inputs,
-                            .hidden = hidden ? hidden : data->outputs,
+                            .hidden = hidden,
                             .hidden_activation = UR_TANH,
                             .loss = data->y_classes ? UR_CE : UR_MSE,
                             .reduction = UR_PER_SEQUENCE,
@@ -255,7 +354,9 @@ bool setup_net_options(const options *o, const ur_cell *cell, const ur_task *tas
         complain("--hidden: the number of hidden units is missing, such as --hidden 4");
         return false;
     }
-    return targets_fit(o, data) && setup_loss_fits(net);
+    if (!hidden)
+        net->hidden = units_for(net, data->outputs);
+    return targets_fit(o, net, data) && setup_loss_fits(net);
 }
 
 static bool has_every_parameter(const ur_net *net, const ur_arrays *file)

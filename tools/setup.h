@@ -6,10 +6,11 @@
 
 /* The cell of this name, or NULL after an error that names a near one. */
 const ur_cell *setup_cell(const char *name);
-/* The data of --task or --data. `fresh`: data of a task that no training run draws. NULL after an error. */
-ur_data *setup_data(const options *o, const char *task, bool fresh);
-/* Can every file that the command line names be written, each another one? A result that cannot be written is better
- * known before the work than after it. False after an error. */
+/* The data of --task or --data. `fresh`: data of a task that no training run draws. `classes`: how many there are where y
+ * holds classes, 0: as many as it shows. NULL after an error. */
+ur_data *setup_data(const options *o, const char *task, bool fresh, int64_t classes);
+/* Can every file that the command line names be written, each another one and none that is read? A result that cannot
+ * be written is better known before the work than after it. False after an error. */
 bool setup_outputs(const options *o);
 /* The network's options from the command line, a task's where it has its own, and the data. False after an error. */
 bool setup_net_options(const options *o, const ur_cell *cell, const ur_task *task, const ur_data *data,
@@ -19,10 +20,12 @@ bool setup_net_options(const options *o, const ur_cell *cell, const ur_task *tas
 void setup_override(const options *o, ur_net_options *net);
 /* The value of `--size NAME=N`, or `otherwise`. */
 int64_t setup_size(const options *o, const char *name, int64_t otherwise);
-/* False, after an error, when a --size has a name that is not in `names`, a list that ends with NULL. */
+/* False, after an error, when a --size has a name that is not in `names`, a list that ends with NULL, or gives m another
+ * value than --hidden does. */
 bool setup_sizes_known(const options *o, const char *const *names);
-/* Initial values by --init, --seed and --forget-bias. */
+/* Initial values by --init, --seed and --forget-bias; the latter alone. False after an error. */
 bool setup_initial(const options *o, ur_tape *tape);
+bool setup_forget_bias(const options *o, ur_tape *tape);
 /* The threads of --threads, to be freed; NULL where one is enough. */
 ur_pool *setup_pool(const options *o);
 /* --seed, or its default. */

@@ -27,17 +27,42 @@ static int64_t count_numbers(const char *line)
     return count;
 }
 
+/* The learned start of a state, h0 of h, which is a parameter of the model and none of the stream's network. */
+static ur_var learned_start(const streamer *s, const ur_net_state *state)
+{
+    char name[80];
+    snprintf(name, sizeof name, "%s0", state->name);
+    return ur_param(s->tape, name, UR_SHAPE((int64_t)ur_shape_count(state->shape)));
+}
+
+/* Reads the parameters; learned starts become the starts that are given. */
+static bool read_params(const streamer *s, const options *o, const ur_arrays *weights, bool learned)
+{
+    const ur_net *net = s->net;
+    for (size_t i = 0; learned && i < net->states; i++)
+        if (!net->state[i].scale)
+            learned_start(s, &net->state[i]);
+    if (!setup_params(o, s->net, weights))
+        return false;
+    for (size_t i = 0; learned && i < net->states; i++)
+        if (!net->state[i].scale)
+            memcpy(ur_leaf(net->state[i].start), ur_leaf(learned_start(s, &net->state[i])),
+                   ur_shape_count(net->state[i].shape) * ur_dtype_bytes(s->dtype));
+    return true;
+}
+
 /* The number of features is the model's, or that of the first line. */
 static bool open_streamer(streamer *s, const options *o, const ur_arrays *weights, ur_net_options shape, int64_t inputs)
 {
     shape.inputs = s->inputs = shape.inputs ? shape.inputs : inputs;
+    bool learned = shape.start == UR_START_LEARNED;
     shape.loss = UR_NO_LOSS;
     shape.start = UR_START_GIVEN;
     s->dtype = o->dtype == UR_F32 ? UR_F32 : UR_F64;
     s->outputs = ur_net_outputs(&shape);
     s->tape = ur_tape_new(&(ur_tape_options){.dtype = s->dtype});
     s->net = ur_net_new(s->tape, &shape, 1, 1);
-    if (s->net && !setup_params(o, s->net, weights))
+    if (s->net && !read_params(s, o, weights, learned))
         return false;
     for (size_t i = 0; s->net && i < s->net->states; i++)
         ur_state(s->net->state[i].start, s->net->state[i].final);
@@ -100,13 +125,17 @@ int stream(const options *o, const ur_arrays *weights, const ur_net_options *sha
     streamer s = {0};
     char *line = NULL;
     size_t room = 0;
+    ssize_t length;
     bool good = true;
-    for (long number = 1; good && getline(&line, &room, stdin) >= 0; number++) {
-        if (count_numbers(line) == 0)
-            continue;
-        good = (s.net || open_streamer(&s, o, weights, *shape, count_numbers(line))) && read_line(&s, line, number) &&
-               answer(&s);
+    for (long number = 1; good && (length = getline(&line, &room, stdin)) >= 0; number++) {
+        if (strlen(line) < (size_t)length)
+            good = complain("stdin:%ld: a line of numbers was expected, it holds a zero byte", number) == DONE;
+        else if (count_numbers(line) > 0)
+            good = (s.net || open_streamer(&s, o, weights, *shape, count_numbers(line))) &&
+                   read_line(&s, line, number) && answer(&s);
     }
+    if (ferror(stdin))
+        good = complain("stdin: cannot be read: %s", strerror(errno)) == DONE;
     free(line);
     close_streamer(&s);
     return good ? DONE : BAD_INPUT;

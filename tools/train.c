@@ -1,10 +1,13 @@
 /* train.c - `unroll train`: data, network, epochs; then the model, the log and the plot. */
+#include <math.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "progress.h"
 #include "setup.h"
+
+enum { EPOCHS = 100 }; /* unless the command line or a resumed model says another number */
 
 /* One run from its beginning to its end. */
 typedef struct run {
@@ -57,19 +60,46 @@ static bool override(const options *o, ur_train_options *t)
     t->momentum = o->momentum > 0 ? o->momentum : t->momentum;
     t->clip_norm = o->clip_norm > 0 ? o->clip_norm : t->clip_norm;
     t->clip_value = o->clip_value > 0 ? o->clip_value : t->clip_value;
-    t->weight_decay = o->weight_decay > 0 ? o->weight_decay : t->weight_decay;
-    t->valid = o->valid > 0 ? o->valid : t->valid;
+    t->weight_decay = isnan(o->weight_decay) ? t->weight_decay : o->weight_decay;
+    t->valid = isnan(o->valid) ? t->valid : o->valid;
     t->patience = o->patience ? o->patience : t->patience;
     t->freeze = o->freeze ? o->freeze : t->freeze;
     t->memory = (size_t)o->memory;
     t->shuffle |= o->shuffle;
     t->until_zero_errors |= o->until_zero_errors;
     t->stateful |= o->stateful;
-    t->epochs = o->epochs;
+    t->epochs = o->epochs >= 0 ? o->epochs : t->epochs;
     if (o->momentum > 0 &&
         (!t->optim || (strcmp(t->optim->name, "momentum") != 0 && strcmp(t->optim->name, "nesterov") != 0)))
         return complain("--momentum: belongs to --optim momentum or nesterov") == DONE;
+    if (t->schedule == UR_PLATEAU && !t->patience)
+        return complain("--schedule: plateau halves the rate after some epochs without a better loss, expected "
+                        "--patience N") == DONE;
+    if (t->patience && t->schedule != UR_PLATEAU && !(t->valid > 0))
+        return complain("--patience: looks at the validation loss, expected --valid FRACTION, or --schedule plateau") ==
+               DONE;
     return true;
+}
+
+/* The first option of the network on the command line, or NULL: a model that is trained on has them all. */
+static const char *network_option(const options *o)
+{
+    return o->hidden                   ? "hidden"
+           : o->size_count             ? "size"
+           : o->out >= 0               ? "out"
+           : o->loss >= 0              ? "loss"
+           : o->reduce >= 0            ? "reduce"
+           : o->layers                 ? "layers"
+           : o->heads                  ? "heads"
+           : o->bidirectional          ? "bidirectional"
+           : o->hidden_activation >= 0 ? "hidden-activation"
+           : o->init >= 0              ? "init"
+           : o->layer_norm             ? "layer-norm"
+           : o->batch_norm             ? "batch-norm"
+           : o->dropout > 0            ? "dropout"
+           : o->recurrent_dropout > 0  ? "recurrent-dropout"
+           : !isnan(o->forget_bias)    ? "forget-bias"
+                                       : NULL;
 }
 
 /* Reads the model of --resume: its network, its training and what it was trained on. */
@@ -78,9 +108,9 @@ static bool read_resumed(run *r, ur_net_options *shape, ur_train_options *traini
     const char *path = r->o->resume;
     const options *o = r->o;
     ur_error error = {{0}};
-    if (o->hidden || o->size_count || o->out >= 0 || o->loss >= 0 || o->reduce >= 0 || o->layers || o->heads ||
-        o->bidirectional || o->hidden_activation >= 0 || o->init >= 0)
-        return complain("--resume: the network is that of %s, no option of the network was expected", path) == DONE;
+    const char *extra = network_option(o);
+    if (extra)
+        return complain("--%s: the network is that of --resume %s, no option of it was expected", extra, path) == DONE;
     r->resumed = ur_arrays_load(path, NULL, &error);
     bool good = r->resumed && ur_model_read(r->resumed, path, shape, &r->model, &error) &&
                 ur_train_options_read(r->resumed, path, training, &error);
@@ -91,20 +121,50 @@ static bool read_resumed(run *r, ur_net_options *shape, ur_train_options *traini
     return good;
 }
 
+/* The command line with what it leaves out of the task's data as the resumed model has it. */
+static options drawn_as(const options *o, const ur_model *model)
+{
+    options drawn = *o;
+    bool own = o->data || (o->task && model->task && strcmp(o->task, model->task) != 0);
+    if (o->seed < 0)
+        drawn.seed = (int64_t)model->seed;
+    if (own)
+        return drawn;
+    drawn.count = o->count ? o->count : model->drawn.count;
+    drawn.min_length = o->min_length ? o->min_length : model->drawn.min_length;
+    drawn.max_length = o->max_length ? o->max_length : model->drawn.max_length;
+    return drawn;
+}
+
+/* Notes in the model which data were drawn. */
+static void note_drawn(run *r, const options *drawn)
+{
+    const ur_task *task = r->model.task && !r->o->data ? ur_task_find(r->model.task) : NULL;
+    r->model.drawn = (ur_task_options){0};
+    if (task)
+        r->model.drawn = (ur_task_options){.count = r->data->n,
+                                           .min_length = drawn->min_length ? drawn->min_length : task->min_length,
+                                           .max_length = drawn->max_length};
+}
+
 /* The data, the network's options and the training's, from the command line or from a model to go on with. */
 static bool read_options(run *r, const ur_cell *cell, ur_net_options *shape, ur_train_options *training)
 {
     const options *o = r->o;
-    options drawn = *o;
-    *training = (ur_train_options){.rate = 0.1, .seed = setup_seed(o)};
+    *training = (ur_train_options){.rate = 0.1, .seed = setup_seed(o), .epochs = EPOCHS};
     r->model = (ur_model){.task = o->task, .seed = setup_seed(o)};
     if (o->resume && !read_resumed(r, shape, training))
         return false;
-    if (o->resume && o->seed < 0)
-        drawn.seed = (int64_t)r->model.seed;
-    r->data = setup_data(&drawn, o->data ? NULL : r->model.task, false);
+    options drawn = o->resume ? drawn_as(o, &r->model) : *o;
+    if (o->task)
+        r->model.task = o->task;
+    r->data = setup_data(&drawn, o->data ? NULL : r->model.task, false, o->resume ? ur_net_outputs(shape) : 0);
     if (!r->data || !override(o, training))
         return false;
+    note_drawn(r, &drawn);
+    if (o->resume && r->data->inputs != shape->inputs)
+        return complain("%s: x has %lld features, the model %s takes %lld", o->data ? o->data : r->model.task,
+                        (long long)r->data->inputs, o->resume, (long long)shape->inputs) == DONE;
     if (o->resume) {
         if (o->bptt)
             shape->bptt = o->bptt;
@@ -157,7 +217,7 @@ static bool prepare(run *r)
         return false;
     if (o->resume && !ur_trainer_resume(r->trainer, r->resumed, o->resume, &error))
         return complain("%s", error.text) == DONE;
-    return true;
+    return !o->resume || !o->log || history_read(&r->history, o->log, ur_trainer_epochs(r->trainer));
 }
 
 /* What --dry-run says. */
@@ -182,7 +242,11 @@ static bool explain(const run *r)
 
 static bool loop(run *r)
 {
-    while (r->progress == UR_TRAINED && !stopped && ur_trainer_epochs(r->trainer) < r->o->epochs) {
+    int64_t epochs = r->training.epochs;
+    if (ur_trainer_epochs(r->trainer) >= epochs && !r->o->quiet)
+        fprintf(stderr, "%lld of %lld epochs are done, a larger --epochs goes on\n",
+                (long long)ur_trainer_epochs(r->trainer), (long long)epochs);
+    while (r->progress == UR_TRAINED && !stopped && ur_trainer_epochs(r->trainer) < epochs) {
         ur_score score = {0};
         int64_t epoch = ur_trainer_epochs(r->trainer) + 1;
         r->progress = ur_trainer_epoch(r->trainer, &score);
@@ -193,26 +257,31 @@ static bool loop(run *r)
             return false;
         }
         if (!r->o->quiet)
-            progress_show(&r->history, r->o->epochs);
+            progress_show(&r->history, epochs);
     }
     return true;
 }
 
 /* ---- after */
 
+static bool written(bool good, const ur_error *error)
+{
+    if (!good)
+        complain("%s", error->text);
+    return good;
+}
+
+/* Writes each file, also where another one could not be written. */
 static bool save(const run *r)
 {
     const options *o = r->o;
     char title[160];
-    ur_error error = {{0}};
+    ur_error model = {{0}}, log = {{0}}, plot = {{0}};
     snprintf(title, sizeof title, "%s, %lld hidden units, %s", r->net->options.cell->name,
              (long long)r->net->options.hidden, r->model.task ? r->model.task : o->data);
-    bool good = !o->save || ur_trainer_save(r->trainer, &r->model, o->save, &error);
-    good = good && (!o->log || history_log(&r->history, o->log, &error));
-    good = good && (!o->plot || history_plot(&r->history, o->plot, title, &error));
-    if (!good)
-        complain("%s", error.text);
-    return good;
+    bool saved = written(!o->save || ur_trainer_save(r->trainer, &r->model, o->save, &model), &model);
+    bool logged = written(!o->log || history_log(&r->history, o->log, &log), &log);
+    return written(!o->plot || history_plot(&r->history, o->plot, title, &plot), &plot) && saved && logged;
 }
 
 static void print_score(const char *prefix, const ur_score *s)
@@ -245,9 +314,13 @@ static int learn(run *r)
     bool good = loop(r);
     if (!r->o->quiet)
         progress_end();
-    if (!good)
+    if (!good) { /* what was learned before is kept */
         tape_good(r);
-    if (!good || !save(r))
+        if (r->history.count && save(r) && r->o->save)
+            fprintf(stderr, "saved %s: the parameters are those before it\n", r->o->save);
+        return BAD_INPUT;
+    }
+    if (!save(r))
         return BAD_INPUT;
     report(r);
     return stopped == SIGINT ? INTERRUPTED : stopped ? TERMINATED : DONE;
