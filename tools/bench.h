@@ -27,16 +27,19 @@ typedef struct bench_task {
     int64_t threads;   /* of the plan */
 } bench_task;
 
+enum { BENCH_CHUNK = 20 };
+
 enum {
     BENCH_LENGTHS = 1,    /* the sequences have their true lengths, not all T */
     BENCH_ONLY_NAMED = 2, /* is not among those that are meant when none is named */
-    BENCH_CHUNKS = 4      /* the cell's steps are recorded 32 at once */
+    BENCH_CHUNKS = 4      /* BENCH_CHUNK steps of the cell are recorded at once */
 };
 
 struct bench_workload {
     const char *group, *name; /* either asks for it; the name stands in the line */
     const char *unit;         /* what the seconds are for */
     const char *cell;
+    int gates;        /* of its units that have the net value W^T x + Wh^T h + b; 0: the mLSTM's, which read x alone */
     const char *task; /* whose x and y are learned under a sigmoid; NULL: random numbers, without output layer */
     unsigned flags;
     bench_sizes sizes;

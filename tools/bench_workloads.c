@@ -111,19 +111,6 @@ static bool report(const runner *r)
     return complain("%s: %s", name, error ? error : "no memory") == DONE;
 }
 
-/* Gates whose net values are W^T x + Wh^T h + b; the mLSTM's read x alone. */
-static double gates(const ur_cell *cell)
-{
-    static const struct {
-        const char *cell;
-        int gates;
-    } rows[] = {{"rnn", 1}, {"gated", 2}, {"composed", 2}, {"lstm", 4}, {"slstm", 4}};
-    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
-        if (strcmp(rows[i].cell, cell->name) == 0)
-            return rows[i].gates;
-    return 0;
-}
-
 /* Operations of the matrix products for one position. G gates of m units: 2 G m (d + m) forward and again for the
  * weights' gradient, 2 G m m for the gradient of h, none of x. mLSTM, counted step by step: its gates read x, and of the
  * memory [m,m] the update and the reading take 2 m m each, their gradients twice that. The output layer: 2 m p, three
@@ -132,8 +119,8 @@ static double flops(const runner *r, bool backward)
 {
     const ur_net_options *o = &r->net->options;
     double d = (double)o->inputs, m = (double)o->hidden, p = o->out ? (double)o->outputs : 0;
-    double units = gates(o->cell) * m, inward = 2 * units * (d + m), across = 2 * units * m, memory = 0;
-    if (units <= 0) {
+    double units = r->task->workload->gates * m, inward = 2 * units * (d + m), across = 2 * units * m, memory = 0;
+    if (r->task->workload->gates == 0) {
         inward = 2 * (4 * m + 2) * d;
         memory = 4 * m * m;
     }
@@ -150,7 +137,7 @@ static ur_net_options net_options(const bench_task *task)
                             .out = w->task ? UR_SIGMOID : UR_NO_ACTIVATION,
                             .loss = w->task ? UR_BCE : UR_MSE,
                             .reduction = UR_SUM_ALL,
-                            .chunk = w->flags & BENCH_CHUNKS ? 20 : 0};
+                            .chunk = w->flags & BENCH_CHUNKS ? BENCH_CHUNK : 0};
 }
 
 /* Records a network of so many steps with its initial weights. */
@@ -420,30 +407,30 @@ static bool process(const bench_task *task, bench_result *result)
 #define TIME_STEP "time step"
 #define NODE "node"
 
-/* The argument that asks for it, name, unit, cell, task, flags, sizes d, m, p, B, T, rate. The order is that of the lines;
- * W11 comes first, for the memory of the process that starts another one counts for that one's peak. */
+/* The argument that asks for it, name, unit, cell, gates, task, flags, sizes d, m, p, B, T, rate. The order is that of
+ * the lines; W11 comes first, for the memory of the process that starts another one counts for that one's peak. */
 static const bench_workload table[] = {
-    {"W11", "W11", "process", "rnn", "reber", 0, {7, 4, 7, 400, 52}, 0, process},
-    {"W1", "W1", STEP, "rnn", "reber", 0, {7, 4, 7, 400, 52}, 1e-4, training},
-    {"W1-lengths", "W1-lengths", STEP, "rnn", "reber", BENCH_LENGTHS, {7, 4, 7, 400, 52}, 1e-4, training},
-    {"W2", "W2", STEP, "lstm", "ereber", 0, {7, 20, 7, 400, 64}, 1e-4, training},
-    {"W2-lengths", "W2-lengths", STEP, "lstm", "ereber", BENCH_LENGTHS, {7, 20, 7, 400, 64}, 1e-4, training},
-    {"W3", "W3", STEP, "rnn", "ereber", 0, {7, 60, 7, 400, 64}, 1e-5, training},
-    {"W4", "W4", STEP, "lstm", NULL, 0, {128, 128, 0, 32, 100}, 1e-5, training},
-    {"W5", "W5", STEP, "lstm", NULL, 0, {512, 512, 0, 64, 50}, 1e-5, training},
-    {"W6", "W6", TIME_STEP, "lstm", NULL, 0, {64, 128, 0, 1, 1000}, 0, streaming},
-    {"W7", "W7", STEP, "composed", NULL, 0, {32, 64, 0, 32, 200}, 1e-5, training},
-    {"W7-shipped", "W7-shipped", STEP, "gated", NULL, BENCH_ONLY_NAMED, {32, 64, 0, 32, 200}, 1e-5, training},
-    {"W8", "W8", STEP, "slstm", NULL, 0, {32, 64, 0, 32, 200}, 1e-5, training},
-    {"W8m", "W8m", STEP, "mlstm", NULL, BENCH_CHUNKS, {32, 64, 0, 32, 200}, 1e-5, training},
-    {"W9", "W9-100", TIME_STEP, "composed", NULL, 0, {32, 64, 0, 8, 100}, 1e-7, training_by_steps},
-    {"W9", "W9-1000", TIME_STEP, "composed", NULL, 0, {32, 64, 0, 8, 1000}, 1e-7, training_by_steps},
-    {"W9", "W9-10000", TIME_STEP, "composed", NULL, 0, {32, 64, 0, 8, 10000}, 1e-7, training_by_steps},
-    {"W10", "W10", NODE, NULL, NULL, 0, {0, 0, 0, 0, 33333}, 0, scalars},
-    {"W10", "W10-replay", NODE, NULL, NULL, 0, {0, 0, 0, 0, 33333}, 0, scalars_again},
-    {"W12", "W12-8", TIME_STEP, "lstm", NULL, 0, {8, 8, 0, 1, 100}, 1e-5, training_by_steps},
-    {"W12", "W12-32", TIME_STEP, "lstm", NULL, 0, {32, 32, 0, 1, 100}, 1e-5, training_by_steps},
-    {"W12", "W12-128", TIME_STEP, "lstm", NULL, 0, {128, 128, 0, 1, 100}, 1e-5, training_by_steps},
+    {"W11", "W11", "process", "rnn", 1, "reber", 0, {7, 4, 7, 400, 52}, 0, process},
+    {"W1", "W1", STEP, "rnn", 1, "reber", 0, {7, 4, 7, 400, 52}, 1e-4, training},
+    {"W1-lengths", "W1-lengths", STEP, "rnn", 1, "reber", BENCH_LENGTHS, {7, 4, 7, 400, 52}, 1e-4, training},
+    {"W2", "W2", STEP, "lstm", 4, "ereber", 0, {7, 20, 7, 400, 64}, 1e-4, training},
+    {"W2-lengths", "W2-lengths", STEP, "lstm", 4, "ereber", BENCH_LENGTHS, {7, 20, 7, 400, 64}, 1e-4, training},
+    {"W3", "W3", STEP, "rnn", 1, "ereber", 0, {7, 60, 7, 400, 64}, 1e-5, training},
+    {"W4", "W4", STEP, "lstm", 4, NULL, 0, {128, 128, 0, 32, 100}, 1e-5, training},
+    {"W5", "W5", STEP, "lstm", 4, NULL, 0, {512, 512, 0, 64, 50}, 1e-5, training},
+    {"W6", "W6", TIME_STEP, "lstm", 4, NULL, 0, {64, 128, 0, 1, 1000}, 0, streaming},
+    {"W7", "W7", STEP, "composed", 2, NULL, 0, {32, 64, 0, 32, 200}, 1e-5, training},
+    {"W7-shipped", "W7-shipped", STEP, "gated", 2, NULL, BENCH_ONLY_NAMED, {32, 64, 0, 32, 200}, 1e-5, training},
+    {"W8", "W8", STEP, "slstm", 4, NULL, 0, {32, 64, 0, 32, 200}, 1e-5, training},
+    {"W8m", "W8m", STEP, "mlstm", 0, NULL, BENCH_CHUNKS, {32, 64, 0, 32, 200}, 1e-5, training},
+    {"W9", "W9-100", TIME_STEP, "composed", 2, NULL, 0, {32, 64, 0, 8, 100}, 1e-7, training_by_steps},
+    {"W9", "W9-1000", TIME_STEP, "composed", 2, NULL, 0, {32, 64, 0, 8, 1000}, 1e-7, training_by_steps},
+    {"W9", "W9-10000", TIME_STEP, "composed", 2, NULL, 0, {32, 64, 0, 8, 10000}, 1e-7, training_by_steps},
+    {"W10", "W10", NODE, NULL, 0, NULL, 0, {0, 0, 0, 0, 33333}, 0, scalars},
+    {"W10", "W10-replay", NODE, NULL, 0, NULL, 0, {0, 0, 0, 0, 33333}, 0, scalars_again},
+    {"W12", "W12-8", TIME_STEP, "lstm", 4, NULL, 0, {8, 8, 0, 1, 100}, 1e-5, training_by_steps},
+    {"W12", "W12-32", TIME_STEP, "lstm", 4, NULL, 0, {32, 32, 0, 1, 100}, 1e-5, training_by_steps},
+    {"W12", "W12-128", TIME_STEP, "lstm", 4, NULL, 0, {128, 128, 0, 1, 100}, 1e-5, training_by_steps},
 };
 
 const bench_workload *bench_workload_at(size_t k)
