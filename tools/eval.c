@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "progress.h"
 #include "setup.h"
 
 /* Records the model's network for the data and fills in its parameters. NULL after an error. */
@@ -17,11 +18,8 @@ static ur_net *load_net(const options *o, const ur_arrays *file, const ur_net_op
     return net && setup_params(o, net, file) ? net : NULL;
 }
 
-static void print_score(const ur_score *s, int64_t steps)
+static void print_places(const ur_score *s, int64_t steps)
 {
-    printf("loss %.9g\nwrong positions %lld of %lld\nwrong sequences %lld of %lld\n", s->loss,
-           (long long)s->wrong_positions, (long long)s->positions, (long long)s->wrong_sequences,
-           (long long)s->sequences);
     for (int64_t t = 0; t < steps; t++)
         if (s->from_start[t])
             printf("step %lld: %lld wrong\n", (long long)t + 1, (long long)s->from_start[t]);
@@ -42,7 +40,8 @@ static int evaluate(const options *o, const ur_arrays *file, const ur_net_option
         net->pool = pool;
     if (net && score.from_start && score.from_end) {
         if (ur_net_evaluate(net, data, &score)) {
-            print_score(&score, data->steps);
+            score_print("", &score);
+            print_places(&score, data->steps);
             status = o->require >= 0 && score.wrong_sequences > o->require ? CHECK_FAILED : DONE;
         } else {
             complain("%s%s%s", o->data ? o->data : "", o->data ? ": " : "", ur_tape_error(tape));

@@ -16,7 +16,7 @@ typedef struct problem {
     ur_check_result *result;
 } problem;
 
-enum { FEATURES = 3, UNITS = 4, OUTPUTS = 2, SEQUENCES = 3, STEPS = 5, PLACE = 192 };
+enum { SEQUENCES = 3, STEPS = 5, PLACE = 192 };
 
 /* ---- setting up */
 
@@ -92,18 +92,8 @@ static bool raise_order(problem *p)
 static bool set_up(problem *p)
 {
     const options *o = p->o;
-    const ur_cell *cell = setup_cell(o->argument[0]);
-    if (!cell || !setup_sizes_known(o, (const char *const[]){"d", "m", "p", NULL}))
-        return false;
-    ur_net_options net = {.cell = cell,
-                          .inputs = setup_size(o, "d", FEATURES),
-                          .hidden = setup_size(o, "m", o->hidden ? o->hidden : UNITS),
-                          .outputs = o->out > 0 ? setup_size(o, "p", OUTPUTS) : 0,
-                          .hidden_activation = UR_TANH,
-                          .loss = UR_MSE,
-                          .reduction = UR_PER_SEQUENCE};
-    setup_override(o, &net);
-    if (!setup_loss_fits(&net))
+    ur_net_options net;
+    if (!setup_bare_options(o, UR_MSE, &net))
         return false;
     p->tape = ur_tape_new(&(ur_tape_options){.dtype = UR_F64});
     if (!make_data(p, &net))

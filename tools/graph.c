@@ -10,24 +10,14 @@
 
 extern char **environ;
 
-enum { FEATURES = 3, UNITS = 4, OUTPUTS = 2, SEQUENCES = 1, STEPS = 3 };
+enum { SEQUENCES = 1, STEPS = 3 };
 
 /* ---- the diagram */
 
 static ur_net *record(const options *o, ur_tape *tape)
 {
-    const ur_cell *cell = setup_cell(o->argument[0]);
-    if (!cell || !setup_sizes_known(o, (const char *const[]){"d", "m", "p", NULL}))
-        return NULL;
-    ur_net_options net = {.cell = cell,
-                          .inputs = setup_size(o, "d", FEATURES),
-                          .hidden = setup_size(o, "m", o->hidden ? o->hidden : UNITS),
-                          .outputs = o->out > 0 ? setup_size(o, "p", OUTPUTS) : 0,
-                          .hidden_activation = UR_TANH,
-                          .loss = UR_NO_LOSS,
-                          .reduction = UR_PER_SEQUENCE};
-    setup_override(o, &net);
-    if (!setup_loss_fits(&net))
+    ur_net_options net;
+    if (!setup_bare_options(o, UR_NO_LOSS, &net))
         return NULL;
     ur_net *result = ur_net_new(tape, &net, o->steps ? o->steps : STEPS, SEQUENCES);
     if (!result)

@@ -28,6 +28,13 @@ void history_free(history *h)
     *h = (history){0};
 }
 
+void score_print(const char *prefix, const ur_score *s)
+{
+    printf("%sloss %.9g\n%swrong positions %lld of %lld\n%swrong sequences %lld of %lld\n", prefix, s->loss, prefix,
+           (long long)s->wrong_positions, (long long)s->positions, prefix, (long long)s->wrong_sequences,
+           (long long)s->sequences);
+}
+
 /* ---- stderr */
 
 static double seconds(void)

@@ -19,6 +19,9 @@ typedef struct history {
 bool history_add(history *h, int64_t epoch, const ur_score *score);
 void history_free(history *h);
 
+/* Prints loss and errors on stdout, a line each that begins with the prefix. */
+void score_print(const char *prefix, const ur_score *s);
+
 /* Shows the newest epoch on stderr: a bar on a terminal, now and then a line elsewhere. */
 void progress_show(const history *h, int64_t epochs);
 /* Clears the bar. */

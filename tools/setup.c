@@ -359,6 +359,23 @@ bool setup_net_options(const options *o, const ur_cell *cell, const ur_task *tas
     return targets_fit(o, net, data) && setup_loss_fits(net);
 }
 
+bool setup_bare_options(const options *o, ur_loss loss, ur_net_options *net)
+{
+    enum { FEATURES = 3, UNITS = 4, OUTPUTS = 2 };
+    const ur_cell *cell = setup_cell(o->argument[0]);
+    if (!cell || !setup_sizes_known(o, (const char *const[]){"d", "m", "p", NULL}))
+        return false;
+    *net = (ur_net_options){.cell = cell,
+                            .inputs = setup_size(o, "d", FEATURES),
+                            .hidden = setup_size(o, "m", o->hidden ? o->hidden : UNITS),
+                            .outputs = o->out > 0 ? setup_size(o, "p", OUTPUTS) : 0,
+                            .hidden_activation = UR_TANH,
+                            .loss = loss,
+                            .reduction = UR_PER_SEQUENCE};
+    setup_override(o, net);
+    return setup_loss_fits(net);
+}
+
 static bool has_every_parameter(const ur_net *net, const ur_arrays *file)
 {
     const char *name;

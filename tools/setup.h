@@ -16,6 +16,10 @@ bool setup_outputs(const options *o);
 bool setup_net_options(const options *o, const ur_cell *cell, const ur_task *task, const ur_data *data,
                        ur_net_options *net);
 
+/* The same where there are no data: d = 3, m = 4 and, with --out, p = 2, and this loss, unless the command line says
+ * otherwise. */
+bool setup_bare_options(const options *o, ur_loss loss, ur_net_options *net);
+
 /* Replaces what the command line gives of out, loss, reduction and hidden activation. */
 void setup_override(const options *o, ur_net_options *net);
 /* The value of `--size NAME=N`, or `otherwise`. */

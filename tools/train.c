@@ -284,20 +284,13 @@ static bool save(const run *r)
     return written(!o->plot || history_plot(&r->history, o->plot, title, &plot), &plot) && saved && logged;
 }
 
-static void print_score(const char *prefix, const ur_score *s)
-{
-    printf("%sloss %.9g\n%swrong positions %lld of %lld\n%swrong sequences %lld of %lld\n", prefix, s->loss, prefix,
-           (long long)s->wrong_positions, (long long)s->positions, prefix, (long long)s->wrong_sequences,
-           (long long)s->sequences);
-}
-
 static void report(const run *r)
 {
     const ur_score *valid = ur_trainer_valid(r->trainer);
     if (r->history.count)
-        print_score("", &r->history.point[r->history.count - 1].score);
+        score_print("", &r->history.point[r->history.count - 1].score);
     if (valid && r->history.count)
-        print_score("validation ", valid);
+        score_print("validation ", valid);
     printf("epochs %lld\n", (long long)ur_trainer_epochs(r->trainer));
     if (r->progress == UR_STOPPED)
         printf("stopped early, the parameters are those with the best validation loss\n");
