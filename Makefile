@@ -48,7 +48,7 @@ WARNINGS += -Werror
 endif
 # No fused multiply-add and no errno or trap in the way of vector code; never -ffast-math, which reorders sums and folds
 # isfinite away.
-# _XOPEN_SOURCE=700 is POSIX 2008; by _POSIX_C_SOURCE=200809L alone glibc hides realpath.
+# _XOPEN_SOURCE=700 is POSIX 2008.
 LANGUAGE := -std=c11 -D_XOPEN_SOURCE=700 -I.
 FLOAT    := -ffp-contract=off -fno-math-errno -fno-trapping-math
 COMPILE   = $(CC) $(LANGUAGE) $(CPPFLAGS) -fPIC -MMD -MP $(WARNINGS) $(CFLAGS) $(FLOAT)

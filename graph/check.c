@@ -165,7 +165,8 @@ static double *gradients(ur_tape *tape, size_t n, const ur_var *gradient, size_t
     return copy;
 }
 
-static bool usable(ur_var y, size_t n, const ur_var *wrt, const ur_var *gradient, double tolerance)
+static bool usable(ur_var y, size_t n, const ur_var *wrt, const ur_var *gradient, double tolerance,
+                   const ur_check_result *results)
 {
     ur_tape *tape = y.tape;
     char text[UR__OPERAND], other[UR__OPERAND];
@@ -179,6 +180,8 @@ static bool usable(ur_var y, size_t n, const ur_var *wrt, const ur_var *gradient
         return ur__fail(&tape->error, "ur_check: a scalar was expected, not %s", ur__operand(tape, y.index, text));
     if (tape->states)
         return ur__fail(&tape->error, "ur_check: a tape with ur_state changes with every run");
+    if (n && (!wrt || !gradient || !results))
+        return ur__fail(&tape->error, "ur_check: leaves, their gradients and room for results were expected");
     for (size_t i = 0; i < n; i++) {
         if (!ur__valid(tape, wrt[i], "ur_check") || !ur__valid(tape, gradient[i], "ur_check"))
             return false;
@@ -192,7 +195,7 @@ static bool usable(ur_var y, size_t n, const ur_var *wrt, const ur_var *gradient
 bool ur_check(ur_var y, size_t n, const ur_var *wrt, const ur_var *gradient, double tolerance, ur_check_result *results)
 {
     ur_tape *tape = y.tape;
-    if (!usable(y, n, wrt, gradient, tolerance))
+    if (!usable(y, n, wrt, gradient, tolerance, results))
         return false;
     size_t count = 0, first = 0;
     double *analytic = n ? gradients(tape, n, gradient, &count) : NULL;

@@ -182,6 +182,8 @@ static void draw(drawing *d)
 bool ur_dot(ur_tape *tape, size_t roots, const ur_var *root, const ur_dot_options *options, FILE *out)
 {
     static const ur_dot_options usual = {.view = UR_DOT_FOLDED};
+    if (!root)
+        roots = 0;
     for (size_t i = 0; i < roots; i++)
         if (!ur__valid(tape, root[i], "ur_dot"))
             return false;

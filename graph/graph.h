@@ -302,7 +302,7 @@ bool ur_check(ur_var y, size_t n, const ur_var *wrt, const ur_var *gradient, dou
 
 /* ---- random numbers --------------------------------------------------------------------------------------------- */
 
-/* Uniform in (0,1), a pure function of its arguments: Philox4x32-10 (Salmon et al. 2011). */
+/* Uniform in (0,1), a pure function of its arguments: Philox4x32-10 (Salmon et al. 2011). A NULL stream is "". */
 double ur_random(uint64_t seed, const char *stream, uint64_t counter);
 
 /* ---- defining an operation -------------------------------------------------------------------------------------- */

@@ -71,6 +71,9 @@ bool ur_inputs(ur_tape *tape, const char *name, ur_shape shape, int64_t steps, u
     if (steps < 1 || steps > INT32_MAX)
         return ur__fail(&tape->error, "input %s: from 1 to %d steps were expected, not %lld", name, INT32_MAX,
                         (long long)steps);
+    if (!out)
+        return ur__fail(&tape->error, "input %s: room for %lld handles was expected, there is none", name,
+                        (long long)steps);
     char *data = (char *)input_memory(tape, shape, (size_t)steps);
     size_t bytes = ur_shape_count(shape) * ur_dtype_bytes(tape->dtype);
     int32_t now = tape->step_now;

@@ -13,9 +13,12 @@ ur_var ur_node_at(ur_tape *tape, size_t index)
 bool ur_look(ur_var value, ur_node *node)
 {
     const ur_tape *tape = value.tape;
-    *node = (ur_node){0};
+    if (node)
+        *node = (ur_node){0};
     if (!ur__known(value.tape, value, "ur_look"))
         return false;
+    if (!node)
+        return ur__fail(&value.tape->error, "ur_look: room for a ur_node was expected, there is none");
     const ur__node *n = &tape->node[value.index];
     *node = (ur_node){.op = n->op,
                       .shape = ur__shape(tape, value.index),
@@ -154,7 +157,7 @@ static void print_value(const ur_tape *tape, uint32_t v, const ur__node *from, i
 size_t ur_formula(ur_var value, char *text, size_t bytes)
 {
     ur__text out = {.text = text, .bytes = bytes};
-    if (bytes)
+    if (text && bytes)
         text[0] = 0;
     if (!ur__valid(value.tape, value, "ur_formula"))
         return 0;

@@ -184,7 +184,7 @@ static void print_path(const ur_tape *tape, uint32_t scope, bool modules_only, c
 void ur__path(const ur_tape *tape, uint32_t scope, char *text, size_t bytes)
 {
     ur__text out = {.text = text, .bytes = bytes};
-    if (bytes)
+    if (text && bytes)
         text[0] = 0;
     print_path(tape, scope, false, "/", "", &out);
 }

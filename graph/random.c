@@ -25,7 +25,7 @@ static uint64_t philox(uint64_t seed, uint64_t name, uint64_t counter)
 
 double ur_random(uint64_t seed, const char *stream, uint64_t counter)
 {
-    uint64_t bits = philox(seed, ur__hash(stream, UR__HASH_START), counter) >> 12;
+    uint64_t bits = philox(seed, ur__hash(stream ? stream : "", UR__HASH_START), counter) >> 12;
     return ((double)bits + 0.5) / 4503599627370496.0; /* 52 bits, and a half: never 0 or 1 */
 }
 

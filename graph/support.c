@@ -1,4 +1,4 @@
-/* support.c - errors, memory and text that every folder of the library uses. */
+/* support.c - errors, memory, text and numbers that every folder of the library uses. */
 #include "support.h"
 
 #include <stdlib.h>
@@ -142,8 +142,50 @@ void ur__print(ur__text *out, const char *format, ...)
 {
     va_list list;
     va_start(list, format);
-    size_t at = out->length < out->bytes ? out->length : out->bytes;
-    int n = vsnprintf(out->bytes > at ? out->text + at : NULL, out->bytes - at, format, list);
+    size_t room = out->text && out->bytes > out->length ? out->bytes - out->length : 0;
+    int n = vsnprintf(room ? out->text + out->length : NULL, room, format, list);
     va_end(list);
     out->length += n > 0 ? (size_t)n : 0;
+}
+
+static size_t least(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
+
+size_t ur__edits(const char *a, size_t a_length, const char *b)
+{
+    size_t row[UR__EDITED + 1], b_length = least(strlen(b), UR__EDITED);
+    for (size_t j = 0; j <= b_length; j++)
+        row[j] = j;
+    for (size_t i = 1; i <= least(a_length, UR__EDITED); i++) {
+        size_t diagonal = row[0];
+        row[0] = i;
+        for (size_t j = 1; j <= b_length; j++) {
+            size_t replaced = diagonal + (a[i - 1] != b[j - 1]);
+            diagonal = row[j];
+            row[j] = least(replaced, least(row[j], row[j - 1]) + 1);
+        }
+    }
+    return row[b_length];
+}
+
+/* ---- numbers */
+
+void ur__get_row(ur_dtype dtype, const void *vector, size_t begin, size_t n, double *out)
+{
+    if (dtype == UR_F32)
+        for (size_t i = 0; i < n; i++)
+            out[i] = (double)((const float *)vector)[begin + i];
+    else
+        memcpy(out, (const double *)vector + begin, n * sizeof *out);
+}
+
+void ur__put_row(ur_dtype dtype, void *vector, size_t begin, size_t n, const double *values)
+{
+    if (dtype == UR_F32)
+        for (size_t i = 0; i < n; i++)
+            ((float *)vector)[begin + i] = (float)values[i];
+    else
+        memcpy((double *)vector + begin, values, n * sizeof *values);
 }

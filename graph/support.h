@@ -1,4 +1,4 @@
-/* support.h - errors, memory and text that every folder of the library uses. Not installed. */
+/* support.h - errors, memory, text and numbers that every folder of the library uses. Not installed. */
 #ifndef UR_SUPPORT_H
 #define UR_SUPPORT_H
 
@@ -41,12 +41,35 @@ void *ur__arena_new(ur__arena *arena, const ur_allocator *a, size_t bytes);
 const char *ur__arena_text(ur__arena *arena, const ur_allocator *a, const char *text);
 void ur__arena_free(ur__arena *arena, const ur_allocator *a);
 
-/* Text into a fixed buffer: what does not fit is cut off, `length` goes on counting. */
+/* Text into a fixed buffer, or none: what does not fit is cut off, `length` goes on counting. */
 typedef struct ur__text {
     char *text;
     size_t bytes, length;
 } ur__text;
 
 void ur__print(ur__text *out, const char *format, ...) UR_PRINTF(2, 3);
+
+/* Characters to insert, delete or replace until the one text is the other (Levenshtein 1966). The first has a_length of
+ * them; of each the first UR__EDITED count. */
+enum { UR__EDITED = 128 };
+size_t ur__edits(const char *a, size_t a_length, const char *b);
+
+/* Element i of a vector in a tape's type. */
+static inline double ur__get(ur_dtype dtype, const void *vector, size_t i)
+{
+    return dtype == UR_F32 ? (double)((const float *)vector)[i] : ((const double *)vector)[i];
+}
+
+static inline void ur__put(ur_dtype dtype, void *vector, size_t i, double value)
+{
+    if (dtype == UR_F32)
+        ((float *)vector)[i] = (float)value;
+    else
+        ((double *)vector)[i] = value;
+}
+
+/* Elements begin ... begin + n - 1 of such a vector. */
+void ur__get_row(ur_dtype dtype, const void *vector, size_t begin, size_t n, double *out);
+void ur__put_row(ur_dtype dtype, void *vector, size_t begin, size_t n, const double *values);
 
 #endif

@@ -391,7 +391,9 @@ static bool defined(ur_tape *tape, const ur_op *op, const double *attr)
 
 ur_var ur_record(const ur_op *op, size_t inputs, const ur_var *in, const double *attr)
 {
-    ur_tape *tape = inputs ? in[0].tape : NULL;
+    ur_tape *tape = inputs && in ? in[0].tape : NULL;
+    if (inputs && !in)
+        return ur__poison(NULL, NULL);
     if (!op)
         return ur__poison(tape, "ur_record: an operation was expected, there is none");
     if (tape && !tape->error.text[0] && !defined(tape, op, attr))

@@ -2,6 +2,7 @@
  * holds a column for each: [N,T,d] becomes T inputs [d,B]. */
 #include <math.h>
 
+#include "../graph/support.h"
 #include "layers.h"
 
 /* ---- places: n is a row of the data, the number `first` and its followers count in the data's order */
@@ -37,6 +38,9 @@ static bool sizes_fit(const ur_net *net, const ur_data *data, bool targets)
     int64_t outputs = ur_net_outputs(o);
     if (!data || !data->x)
         ur_tape_fail(net->tape, "%s: data with x was expected, there is none", cell);
+    else if (data->n < 1 || data->steps < 1)
+        ur_tape_fail(net->tape, "%s: the data has %lld sequences of %lld steps, at least one of each was expected",
+                     cell, (long long)data->n, (long long)data->steps);
     else if (data->inputs != o->inputs)
         ur_tape_fail(net->tape, "%s: the data has x of %lld features, the network takes %lld", cell,
                      (long long)data->inputs, (long long)o->inputs);
@@ -52,6 +56,16 @@ static bool sizes_fit(const ur_net *net, const ur_data *data, bool targets)
     else if (o->loss && !o->weighted && (data->weight || data->y_last))
         ur_tape_fail(net->tape, "%s: the data weighs positions, the network was recorded without weights", cell);
     return !ur_tape_error(net->tape);
+}
+
+/* The k-th sequence's row. Where an order chooses some rows of more, only its caller knows how many there are. */
+static bool row_fits(const ur_net *net, const ur_data *data, int64_t k)
+{
+    if (row(data, k) >= 0)
+        return true;
+    ur_tape_fail(net->tape, "%s: order[%lld] is %lld, the number of a row was expected, from 0",
+                 net->options.cell->name, (long long)k, (long long)row(data, k));
+    return false;
 }
 
 static bool length_fits(const ur_net *net, const ur_data *data, int64_t n)
@@ -82,7 +96,8 @@ static bool sequences_fit(const ur_net *net, const ur_data *data, int64_t first,
 {
     bool classes = data->y && data->y_classes;
     for (int64_t k = first; k < first + count; k++)
-        if (!length_fits(net, data, row(data, k)) || (classes && !classes_fit(net, data, row(data, k))))
+        if (!row_fits(net, data, k) || !length_fits(net, data, row(data, k)) ||
+            (classes && !classes_fit(net, data, row(data, k))))
             return false;
     return true;
 }
@@ -138,28 +153,15 @@ static part part_of(const ur_net *net, const ur_data *data, int64_t first, int64
     return p;
 }
 
-/* Writes n numbers of row i, from the part's first column on, in the tape's type. */
+/* Writes n numbers of row i, from the part's first column on, and reads those of the columns with a sequence. */
 static void put(const ur_net *net, const part *p, ur_var leaf, int64_t i, int64_t n, const double *values)
 {
-    void *to = ur_leaf(leaf);
-    int64_t at = i * net->batch + p->first;
-    if (ur_tape_dtype(net->tape) == UR_F32)
-        for (int64_t k = 0; k < n; k++)
-            ((float *)to)[at + k] = (float)values[k];
-    else
-        for (int64_t k = 0; k < n; k++)
-            ((double *)to)[at + k] = values[k];
+    ur__put_row(ur_tape_dtype(net->tape), ur_leaf(leaf), (size_t)(i * net->batch + p->first), (size_t)n, values);
 }
 
 static void get(const ur_net *net, const part *p, const void *from, int64_t i, double *values)
 {
-    int64_t at = i * net->batch + p->first;
-    if (ur_tape_dtype(net->tape) == UR_F32)
-        for (int64_t k = 0; k < p->given; k++)
-            values[k] = (double)((const float *)from)[at + k];
-    else
-        for (int64_t k = 0; k < p->given; k++)
-            values[k] = ((const double *)from)[at + k];
+    ur__get_row(ur_tape_dtype(net->tape), from, (size_t)(i * net->batch + p->first), (size_t)p->given, values);
 }
 
 /* The targets of output i at step t (from 0). */
@@ -304,7 +306,7 @@ static bool score_step(const ur_net *net, ur_plan *plan, const ur_data *data, co
         return false;
     (net->options.out == UR_SOFTMAX ? compare_largest : compare_sets)(net, data, p, o, t, wrong);
     for (int64_t k = 0; k < p->given; k++) {
-        if (t < first_target(data, p->row[k]) || t >= p->length[k])
+        if (t >= p->length[k] || weight(data, p->row[k], t) == 0)
             continue;
         score->positions++;
         wrongs[k] += wrong[k];
@@ -320,6 +322,10 @@ bool ur_net_score(const ur_net *net, ur_plan *plan, const ur_data *data, int64_t
 {
     if (!net || !plan || !sizes_fit(net, data, true) || !batch_fits(net, data, first, count, "ur_net_score"))
         return false;
+    if (!score) {
+        ur_tape_fail(net->tape, "ur_net_score: a ur_score to add to was expected, there is none");
+        return false;
+    }
     for (int64_t c = 0; c < count; c += PART) {
         part p = part_of(net, data, first, count, c);
         int64_t wrongs[PART] = {0};

@@ -33,7 +33,7 @@ ur_var ur_affine(ur_tape *tape, const char *name, ur_var x, ur_var h)
 
 ur_var ur_recurrent(const ur_net_options *options, ur_var h)
 {
-    return options->keep.tape ? ur_mul(h, options->keep) : h;
+    return options && options->keep.tape ? ur_mul(h, options->keep) : h;
 }
 
 double ur_exponent_room(const ur_tape *tape)

@@ -2,6 +2,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "../graph/support.h"
 #include "layers.h"
 
 const char *const ur_init_names[] = {"glorot_uniform", "glorot_normal", "he_uniform", "he_normal", "lecun_uniform",
@@ -26,10 +27,7 @@ typedef struct target {
 
 static void put(const target *t, size_t i, double value)
 {
-    if (t->dtype == UR_F32)
-        ((float *)t->data)[i] = (float)value;
-    else
-        ((double *)t->data)[i] = value;
+    ur__put(t->dtype, t->data, i, value);
 }
 
 /* ---- independent elements of variance 1/fan */
@@ -200,7 +198,9 @@ bool ur_params_fill(ur_tape *tape, const char *name, double value)
     ur_var param;
     const char *found;
     size_t filled = 0;
-    for (size_t k = 0; ur_param_at(tape, k, &param, &found, NULL); k++) {
+    if (!name)
+        ur_tape_fail(tape, "ur_params_fill: the name of a parameter was expected, there is none");
+    for (size_t k = 0; name && ur_param_at(tape, k, &param, &found, NULL); k++) {
         target t;
         if (strcmp(found, name) != 0 && strcmp(last_part(found), name) != 0)
             continue;
@@ -209,7 +209,7 @@ bool ur_params_fill(ur_tape *tape, const char *name, double value)
         fill(&t, value);
         filled++;
     }
-    if (!filled)
+    if (!filled && name)
         ur_tape_fail(tape, "%s: no parameter has this name", name);
     return filled > 0;
 }

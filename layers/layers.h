@@ -19,8 +19,10 @@ typedef struct ur_data {
     bool y_last;                       /* one target for each sequence, at its own last step */
     bool y_classes;                    /* y holds the number of the class, 0..p-1, in place of p values */
     int64_t *lengths;                  /* [N], 0..T; NULL: all T */
-    double *weight;                    /* [N,T], how much each position counts; NULL: 1 */
-    const int64_t *order;              /* [N], the rows in the order in which networks take them; NULL: as they stand */
+    double *weight;                    /* [N,T], how much each position counts, 0: for nothing; NULL: 1 */
+    /* [n], the rows in the order in which networks take them, NULL: as they stand. An order of some of the rows, n of
+     * them, makes a part of the data. */
+    const int64_t *order;
 } ur_data;
 
 /* ---- building blocks ----------------------------------------------------------------------------------------- */
@@ -187,7 +189,7 @@ bool ur_net_bind(ur_net *net, const ur_data *data, int64_t first, int64_t count)
 bool ur_net_fits(const ur_net *net, const ur_data *data);
 
 /* How the outputs compare with the targets. A position is wrong when the predicted set, o >= 0.5 or with softmax the
- * largest, is not the target's. */
+ * largest, is not the target's. Positions of weight 0 are not counted, right or wrong. */
 typedef struct ur_score {
     double loss;
     int64_t positions, wrong_positions, sequences, wrong_sequences;

@@ -52,6 +52,24 @@ static bool has_sizes(ur_tape *tape, const ur_net_options *o, int64_t steps, int
     return !ur_tape_error(tape);
 }
 
+/* Is every choice one of those that there are? */
+static bool has_choices(ur_tape *tape, const ur_net_options *o)
+{
+    const struct {
+        const char *name;
+        unsigned value, last;
+    } choices[] = {{"hidden_activation", o->hidden_activation, UR_SOFTMAX},
+                   {"out", o->out, UR_SOFTMAX},
+                   {"loss", o->loss, UR_MSE},
+                   {"reduction", o->reduction, UR_MEAN_ALL},
+                   {"start", o->start, UR_START_LEARNED}};
+    for (size_t i = 0; i < sizeof choices / sizeof *choices; i++)
+        if (choices[i].value > choices[i].last)
+            ur_tape_fail(tape, "%s: %s is %u, one of the choices 0 to %u was expected", o->cell->name, choices[i].name,
+                         choices[i].value, choices[i].last);
+    return !ur_tape_error(tape);
+}
+
 /* Do the options go together, and with the cell? */
 static bool consistent(ur_tape *tape, const ur_net_options *o)
 {
@@ -81,12 +99,14 @@ static ur_net_options completed(const ur_net_options *options)
 
 static bool two_directions(const ur_net_options *o)
 {
-    return o->bidirectional || o->cell->back;
+    return o->bidirectional || (o->cell && o->cell->back);
 }
 
 int64_t ur_net_outputs(const ur_net_options *options)
 {
-    return options->out ? options->outputs : two_directions(options) ? 2 * options->hidden : options->hidden;
+    if (!options || options->out)
+        return options ? options->outputs : 0;
+    return two_directions(options) ? 2 * options->hidden : options->hidden;
 }
 
 /* ---- inputs */
@@ -492,7 +512,8 @@ ur_net *ur_net_new(ur_tape *tape, const ur_net_options *options, int64_t steps, 
     bool has_cell = options && options->cell && options->cell->step;
     if (!has_cell)
         ur_tape_fail(tape, "ur_net_new: a cell was expected, there is none");
-    if (!has_cell || ur_tape_error(tape) || !has_sizes(tape, options, steps, batch) || !consistent(tape, options))
+    if (!has_cell || ur_tape_error(tape) || !has_sizes(tape, options, steps, batch) || !has_choices(tape, options) ||
+        !consistent(tape, options))
         return NULL;
     ur_net *net = (ur_net *)ur_tape_memory(tape, sizeof *net);
     if (!net)

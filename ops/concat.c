@@ -1,12 +1,11 @@
 /* concat.c - one behind another along an axis: [a; b; ...];  each gets its slice of g. */
-#include "op.h"
+#include "axis.h"
 
 static bool shape(ur_shaping *s)
 {
     int axis = (int)s->attr[0];
-    s->out = s->in[0];
-    if (axis < 0 || axis >= s->in[0].rank)
-        return ur_refuse(s, "there is no axis %d, the axes are 0 to %d", axis, s->in[0].rank - 1);
+    if (!ur__has_axis(s))
+        return false;
     for (int k = 1; k < s->inputs; k++) {
         for (int i = 0; i < UR_RANK; i++)
             if (i != axis && ur__size(s->in[k], i) != ur__size(s->in[0], i))
@@ -20,9 +19,7 @@ static bool shape(ur_shaping *s)
 static void run(const ur_call *c)
 {
     int axis = (int)c->attr[0];
-    size_t inner = 1, outer = 1, at = 0;
-    for (int i = axis + 1; i < UR_RANK; i++)
-        inner *= (size_t)ur__size(c->out_shape, i);
+    size_t inner = ur__inner(c->out_shape, axis), outer = 1, at = 0;
     for (int i = 0; i < axis; i++)
         outer *= (size_t)c->out_shape.size[i];
     for (size_t o = 0; o < outer; o++)

@@ -1,16 +1,15 @@
 /* cumsum.c - running sums along one axis, y_i = a_1 + ... + a_i, or from the other end, y_i = a_i + ... + a_n;  the
  * derivative of one is the other of g. The number of elements along the axis is a constant of the operation: so a value
  * with more columns is one that it does not take along the batch, and along another axis columns are kept apart. */
-#include "op.h"
+#include "axis.h"
 
 static bool shape(ur_shaping *s)
 {
-    s->out = s->in[0];
-    if (s->attr[0] < 0 || s->attr[0] >= s->in[0].rank)
-        return ur_refuse(s, "there is no axis %d, the axes are 0 to %d", (int)s->attr[0], s->in[0].rank - 1);
-    if (s->attr[2] != (double)s->in[0].size[(int)s->attr[0]])
-        return ur_refuse(s, "axis %d has %lld elements, not %.0f", (int)s->attr[0],
-                         (long long)s->in[0].size[(int)s->attr[0]], s->attr[2]);
+    int axis = (int)s->attr[0];
+    if (!ur__has_axis(s))
+        return false;
+    if (s->attr[2] != (double)s->in[0].size[axis])
+        return ur_refuse(s, "axis %d has %lld elements, not %.0f", axis, (long long)s->in[0].size[axis], s->attr[2]);
     return true;
 }
 
@@ -18,9 +17,8 @@ static void run(const ur_call *c)
 {
     int axis = (int)c->attr[0];
     bool reverse = c->attr[1] != 0;
-    size_t n = (size_t)c->shape[0].size[axis], inner = 1, count = ur_shape_count(c->out_shape);
-    for (int i = axis + 1; i < UR_RANK; i++)
-        inner *= (size_t)ur__size(c->shape[0], i);
+    size_t n = (size_t)c->shape[0].size[axis], inner = ur__inner(c->shape[0], axis);
+    size_t count = ur_shape_count(c->out_shape);
     for (size_t line = 0; line < count / n; line++) {
         size_t first = line / inner * inner * n + line % inner;
         double sum = 0;

@@ -5,15 +5,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "op.h"
+#include "axis.h"
 
 static bool shape(ur_shaping *s)
 {
     const double most = 9007199254740992; /* 2^53: a constant holds integers up to this one */
     int axis = (int)s->attr[0];
-    s->out = s->in[0];
-    if (axis < 0 || axis >= s->in[0].rank)
-        return ur_refuse(s, "there is no axis %d, the axes are 0 to %d", axis, s->in[0].rank - 1);
+    if (!ur__has_axis(s))
+        return false;
     if (s->attr[1] < 0 || s->attr[2] < 0 || s->attr[1] + s->attr[2] > most)
         return ur_refuse(s, "%.0f zeros before it and %.0f behind it were asked for", s->attr[1], s->attr[2]);
     s->out.size[axis] += (int64_t)s->attr[1] + (int64_t)s->attr[2];
@@ -23,10 +22,8 @@ static bool shape(ur_shaping *s)
 static void run(const ur_call *c)
 {
     int axis = (int)c->attr[0];
-    size_t inner = 1, n = (size_t)c->shape[0].size[axis], before = (size_t)c->attr[1];
+    size_t inner = ur__inner(c->shape[0], axis), n = (size_t)c->shape[0].size[axis], before = (size_t)c->attr[1];
     size_t all = (size_t)c->out_shape.size[axis], results = ur_shape_count(c->out_shape);
-    for (int i = axis + 1; i < UR_RANK; i++)
-        inner *= (size_t)ur__size(c->shape[0], i);
     for (size_t o = 0; o < results; o++) {
         size_t outer = o / (inner * all), at = o / inner % all;
         bool within = at >= before && at < before + n;

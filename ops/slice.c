@@ -1,12 +1,11 @@
 /* slice.c - `count` elements along an axis, from index `first` on, counted from 0;  da is g between zeros. */
-#include "op.h"
+#include "axis.h"
 
 static bool shape(ur_shaping *s)
 {
     int axis = (int)s->attr[0];
-    s->out = s->in[0];
-    if (axis < 0 || axis >= s->in[0].rank)
-        return ur_refuse(s, "there is no axis %d, the axes are 0 to %d", axis, s->in[0].rank - 1);
+    if (!ur__has_axis(s))
+        return false;
     if (s->attr[1] < 0 || s->attr[2] < 1 || s->attr[1] + s->attr[2] > (double)s->in[0].size[axis])
         return ur_refuse(s, "axis %d has %lld elements, %.0f from %.0f on were asked for", axis,
                          (long long)s->in[0].size[axis], s->attr[2], s->attr[1]);
@@ -17,10 +16,8 @@ static bool shape(ur_shaping *s)
 static void run(const ur_call *c)
 {
     int axis = (int)c->attr[0];
-    size_t inner = 1, n = (size_t)c->shape[0].size[axis], first = (size_t)c->attr[1], count = (size_t)c->attr[2];
-    size_t results = ur_shape_count(c->out_shape);
-    for (int i = axis + 1; i < UR_RANK; i++)
-        inner *= (size_t)ur__size(c->shape[0], i);
+    size_t n = (size_t)c->shape[0].size[axis], first = (size_t)c->attr[1], count = (size_t)c->attr[2];
+    size_t inner = ur__inner(c->shape[0], axis), results = ur_shape_count(c->out_shape);
     for (size_t o = 0; o < results; o++) {
         size_t outer = o / (inner * count), within = o % (inner * count);
         c->out[o] = c->in[0][(outer * n + first) * inner + within];

@@ -34,9 +34,14 @@ static const struct {
     [UR_ARRAY_C64] = {"C64", 64},
 };
 
+static bool is_type(ur_array_type type)
+{
+    return (unsigned)type < UR_ARRAY_TYPES;
+}
+
 const char *ur_array_type_name(ur_array_type type)
 {
-    return types[type].name;
+    return is_type(type) ? types[type].name : "?";
 }
 
 int ur__array_type_bits(ur_array_type type)
@@ -57,6 +62,11 @@ bool ur__array_type_find(const char *name, ur_array_type *type)
 bool ur__array_is_integer(const ur_array *array)
 {
     return array->type == UR_ARRAY_I32 || array->type == UR_ARRAY_I64;
+}
+
+int64_t ur__array_integer(const ur_array *array, size_t i)
+{
+    return array->type == UR_ARRAY_I32 ? ((const int32_t *)array->data)[i] : ((const int64_t *)array->data)[i];
 }
 
 /* ---- shapes */
@@ -91,29 +101,37 @@ bool ur__array_bytes(ur_array_type type, int rank, const int64_t *size, size_t *
 
 /* ---- elements */
 
+bool ur__array_has_numbers(const ur_array *array, ur_error *error)
+{
+    return array->type <= UR_ARRAY_I64 ||
+           ur__fail_in(error, array->file, "%.80s has dtype %s, expected F32, F64, I32 or I64", array->name,
+                       ur_array_type_name(array->type));
+}
+
+/* Of one of the first four types. */
+static double element(const ur_array *array, size_t i)
+{
+    if (array->type == UR_ARRAY_F32)
+        return (double)((const float *)array->data)[i];
+    if (array->type == UR_ARRAY_F64)
+        return ((const double *)array->data)[i];
+    return (double)ur__array_integer(array, i);
+}
+
+bool ur__array_convert(const ur_array *array, ur_dtype dtype, void *out, ur_error *error)
+{
+    if (!ur__array_has_numbers(array, error))
+        return false;
+    for (size_t i = 0; i < array->count; i++)
+        ur__put(dtype, out, i, element(array, i));
+    return true;
+}
+
 bool ur_array_get(const ur_array *array, double *out, ur_error *error)
 {
-    if (!array)
-        return ur__fail(error, "there is no array to read");
-    for (size_t i = 0; i < array->count; i++)
-        switch (array->type) {
-        case UR_ARRAY_F32:
-            out[i] = (double)((const float *)array->data)[i];
-            break;
-        case UR_ARRAY_F64:
-            out[i] = ((const double *)array->data)[i];
-            break;
-        case UR_ARRAY_I32:
-            out[i] = (double)((const int32_t *)array->data)[i];
-            break;
-        case UR_ARRAY_I64:
-            out[i] = (double)((const int64_t *)array->data)[i];
-            break;
-        default:
-            return ur__fail_in(error, array->file, "%.80s has dtype %s, expected F32, F64, I32 or I64", array->name,
-                               types[array->type].name);
-        }
-    return true;
+    if (!array || (!out && array->count > 0))
+        return ur__fail(error, array ? "there is no room for the numbers of an array" : "there is no array to read");
+    return ur__array_convert(array, UR_F64, out, error);
 }
 
 static bool is_integer_of(ur_array_type type, double value)
@@ -124,8 +142,8 @@ static bool is_integer_of(ur_array_type type, double value)
 
 bool ur_array_set(ur_array *array, const double *values, ur_error *error)
 {
-    if (!array)
-        return ur__fail(error, "there is no array to set");
+    if (!array || (!values && array->count > 0))
+        return ur__fail(error, array ? "there are no numbers to set an array to" : "there is no array to set");
     bool integer = ur__array_is_integer(array);
     for (size_t i = 0; i < array->count; i++) {
         if (integer && !is_integer_of(array->type, values[i]))
@@ -145,8 +163,7 @@ bool ur_array_set(ur_array *array, const double *values, ur_error *error)
             ((int64_t *)array->data)[i] = (int64_t)values[i];
             break;
         default:
-            return ur__fail_in(error, array->file, "%.80s has dtype %s, expected F32, F64, I32 or I64", array->name,
-                               types[array->type].name);
+            return ur__array_has_numbers(array, error);
         }
     }
     return true;
@@ -310,6 +327,17 @@ static bool is_utf8(const char *text)
 
 /* ---- arrays of the set */
 
+static bool is_possible(const char *name, ur_array_type type, int rank, const int64_t *size, ur_error *error)
+{
+    if (!name)
+        return ur__fail(error, "the name of an array was expected, there is none");
+    if (!is_type(type))
+        return ur__fail(error, "\"%.80s\" has the type %d, expected one of ur_array_type", name, (int)type);
+    if (rank < 0 || rank > UR_ARRAY_RANK)
+        return ur__fail(error, "an array has at most 8 dimensions");
+    return rank == 0 || size || ur__fail(error, "\"%.80s\" has no sizes, expected %d", name, rank);
+}
+
 static bool check_new(const ur_arrays *set, const char *name, ur_array *array, ur_error *error)
 {
     if (!is_utf8(name) || strcmp(name, "__metadata__") == 0)
@@ -330,10 +358,10 @@ static bool check_new(const ur_arrays *set, const char *name, ur_array *array, u
 ur_array *ur_arrays_add(ur_arrays *set, const char *name, ur_array_type type, int rank, const int64_t *size,
                         ur_error *error)
 {
-    if (!set || rank < 0 || rank > UR_ARRAY_RANK) {
-        ur__fail(error, set ? "an array has at most 8 dimensions" : "no memory for arrays");
+    if (!set)
+        ur__fail(error, "no memory for arrays");
+    if (!set || !is_possible(name, type, rank, size, error))
         return NULL;
-    }
     ur_array fresh = {.type = type, .rank = rank, .file = set->file};
     for (int i = 0; i < rank; i++)
         fresh.size[i] = size[i];
@@ -359,7 +387,7 @@ ur_array *ur_arrays_at(const ur_arrays *set, size_t k)
 
 ur_array *ur_arrays_find(const ur_arrays *set, const char *name)
 {
-    const struct entry *entry = set ? find(&set->arrays, name) : NULL;
+    const struct entry *entry = set && name ? find(&set->arrays, name) : NULL;
     return entry ? entry->value.array : NULL;
 }
 
@@ -369,6 +397,8 @@ bool ur_arrays_set_text(ur_arrays *set, const char *key, const char *value, ur_e
 {
     if (!set)
         return ur__fail(error, "no memory for arrays");
+    if (!key || !value)
+        return ur__fail_in(error, set->file, "metadata are a key and a text, there is no %s", key ? "text" : "key");
     if (!is_utf8(key) || !is_utf8(value))
         return ur__fail_in(error, set->file, "the metadata \"%.80s\" is not UTF-8", key);
     const char *copy = ur__arrays_copy(set, value);
@@ -385,7 +415,7 @@ bool ur_arrays_set_text(ur_arrays *set, const char *key, const char *value, ur_e
 
 const char *ur_arrays_text(const ur_arrays *set, const char *key)
 {
-    const struct entry *entry = set ? find(&set->texts, key) : NULL;
+    const struct entry *entry = set && key ? find(&set->texts, key) : NULL;
     return entry ? entry->value.text : NULL;
 }
 

@@ -14,7 +14,7 @@ struct ur_file {
     ur__arena arena;
     FILE *stream;
     const char *path;      /* as the caller wrote it, for errors */
-    const char *target;    /* the file that is replaced: `path` without symbolic links */
+    const char *target;    /* the file that is replaced or made: where `path` leads to by symbolic links */
     const char *temporary; /* NULL when `path` is written to directly */
 };
 
@@ -53,20 +53,37 @@ static int open_temporary(ur_file *file)
     return -1;
 }
 
+/* Where a symbolic link leads to: its text, from the link's own folder on. NULL for what is no link, or with ENOMEM. */
+static const char *next_of(ur_file *file, const char *path)
+{
+    char to[PATH_MAX];
+    ssize_t length = readlink(path, to, sizeof to);
+    if (length < 0)
+        return NULL;
+    const char *slash = strrchr(path, '/');
+    int folder = slash && to[0] != '/' ? (int)(slash - path) + 1 : 0;
+    size_t bytes = (size_t)folder + (size_t)length + 1;
+    char *next = (char *)ur__arena_new(&file->arena, &file->allocator, bytes);
+    if (!next) {
+        errno = ENOMEM;
+        return NULL;
+    }
+    snprintf(next, bytes, "%.*s%.*s", folder, path, (int)length, to);
+    return next;
+}
+
 static int open_target(ur_file *file)
 {
     struct stat status;
     bool exists = stat(file->path, &status) == 0;
     if (exists && !S_ISREG(status.st_mode))
         return open(file->path, O_WRONLY);
-    char resolved[PATH_MAX];
-    file->target =
-        ur__arena_text(&file->arena, &file->allocator, realpath(file->path, resolved) ? resolved : file->path);
-    if (!file->target) {
-        errno = ENOMEM;
+    if (!exists && errno != ENOENT)
         return -1;
-    }
-    int descriptor = open_temporary(file);
+    file->target = file->path;
+    for (const char *next; (next = next_of(file, file->target));)
+        file->target = next;
+    int descriptor = errno == ENOMEM ? -1 : open_temporary(file);
     if (descriptor >= 0 && exists)
         fchmod(descriptor, status.st_mode & 0777);
     return descriptor;

@@ -22,6 +22,10 @@ bool ur__fail_in(ur_error *error, const char *file, const char *format, ...)
 /* Not blocking: otherwise a pipe that nobody writes to would hold it up for ever. */
 FILE *ur__open_file(const char *path, uint64_t *bytes, ur_error *error)
 {
+    if (!path) {
+        ur__fail(error, "the path of a file to read was expected, there is none");
+        return NULL;
+    }
     int descriptor = open(path, O_RDONLY | O_NONBLOCK);
     FILE *stream = descriptor >= 0 ? fdopen(descriptor, "rb") : NULL;
     struct stat status;

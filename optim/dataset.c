@@ -171,15 +171,10 @@ static ur_data *new_data(const source *s, const ur_allocator *allocator)
     return ur_data_new(s->n, s->steps, s->x->size[2], outputs, parts, allocator, s->error);
 }
 
-static int64_t integer_at(const ur_array *array, int64_t k)
-{
-    return array->type == UR_ARRAY_I32 ? ((const int32_t *)array->data)[k] : ((const int64_t *)array->data)[k];
-}
-
 static bool copy_lengths(const source *s, ur_data *data)
 {
     for (int64_t k = 0; s->lengths && k < s->n; k++) {
-        data->lengths[k] = integer_at(s->lengths, k);
+        data->lengths[k] = ur__array_integer(s->lengths, (size_t)k);
         if (data->lengths[k] < 0 || data->lengths[k] > s->steps)
             return ur__fail_in(s->error, s->lengths->file, "lengths[%lld] is %lld, expected 0 to %lld", (long long)k,
                                (long long)data->lengths[k], (long long)s->steps);
@@ -187,32 +182,35 @@ static bool copy_lengths(const source *s, ur_data *data)
     return true;
 }
 
-static bool check_class(const source *s, int64_t k, int64_t t, int64_t classes, int64_t *largest)
+/* Classes are numbers from 0 to `most`. */
+static bool check_class(const source *s, int64_t k, int64_t t, int64_t most, int64_t *largest)
 {
     bool last = s->y->rank == 1;
-    int64_t class = integer_at(s->y, last ? k : k * s->steps + t);
+    int64_t class = ur__array_integer(s->y, (size_t)(last ? k : k * s->steps + t));
     if (class > *largest)
         *largest = class;
-    if (class >= 0 && (classes == 0 || class < classes))
+    if (class >= 0 && class <= most)
         return true;
     char place[64];
     snprintf(place, sizeof place, last ? "y[%lld]" : "y[%lld,%lld]", (long long)k, (long long)t);
     if (class < 0)
         return ur__fail_in(s->error, s->y->file, "%s is %lld, expected a class of at least 0", place, (long long)class);
     return ur__fail_in(s->error, s->y->file, "%s is %lld, expected a class from 0 to %lld", place, (long long)class,
-                       (long long)classes - 1);
+                       (long long)most);
 }
 
 /* Sets p; a sequence of length 0 has no last step, and so no class that counts. */
 static bool check_classes(const source *s, ur_data *data, int64_t classes)
 {
-    int64_t largest = 0;
+    int64_t largest = 0, most = classes ? classes - 1 : INT32_MAX;
+    if (classes < 0)
+        return ur__fail(s->error, "%lld classes were asked for, expected a number from 1, or 0", (long long)classes);
     for (int64_t k = 0; k < s->n; k++) {
         int64_t alive = data->lengths ? data->lengths[k] : s->steps;
         if (data->y_last && alive > 1)
             alive = 1;
         for (int64_t t = 0; t < alive; t++)
-            if (!check_class(s, k, t, classes, &largest))
+            if (!check_class(s, k, t, most, &largest))
                 return false;
     }
     data->outputs = classes ? classes : largest + 1;

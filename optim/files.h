@@ -14,6 +14,12 @@ bool ur__array_type_find(const char *name, ur_array_type *type);
 /* Of one element. */
 int ur__array_type_bits(ur_array_type type);
 bool ur__array_is_integer(const ur_array *array);
+/* Element i of such an array. */
+int64_t ur__array_integer(const ur_array *array, size_t i);
+/* Is it of a type with numbers? */
+bool ur__array_has_numbers(const ur_array *array, ur_error *error);
+/* All elements in a tape's type. */
+bool ur__array_convert(const ur_array *array, ur_dtype dtype, void *out, ur_error *error);
 const char *ur__sizes_text(int rank, const int64_t *size, char text[UR_ARRAY_TEXT]);
 /* Number of elements and bytes. False when they do not fit into a size_t, or the bits make no whole bytes. */
 bool ur__array_bytes(ur_array_type type, int rank, const int64_t *size, size_t *count, size_t *bytes);
@@ -45,6 +51,17 @@ void ur__put_little(unsigned char *to, int bytes, uint64_t value);
 bool ur__vector_to_arrays(ur_tape *tape, const char *prefix, const void *vector, ur_arrays *set, ur_error *error);
 bool ur__vector_from_arrays(ur_tape *tape, const char *prefix, void *vector, const ur_arrays *set, const char *path,
                             ur_error *error);
+/* Are these arrays all there and of the right shapes? Reading them cannot fail then. */
+bool ur__vector_fits(ur_tape *tape, const char *prefix, const ur_arrays *set, const char *path, ur_error *error);
+/* The same for the running averages, `prefix` average.NAME: in a vector, one behind another, each of so many bytes; NULL:
+ * where the network has them. */
+size_t ur__average_bytes(const ur_net *net);
+bool ur__averages_to_arrays(const ur_net *net, const char *prefix, const void *vector, ur_arrays *set, ur_error *error);
+bool ur__averages_from_arrays(const ur_net *net, const char *prefix, void *vector, const ur_arrays *set,
+                              const char *path, ur_error *error);
+bool ur__averages_fit(const ur_net *net, const char *prefix, const ur_arrays *set, const char *path, ur_error *error);
+/* All that ur_net_from_arrays reads. */
+bool ur__net_fits_arrays(const ur_net *net, const ur_arrays *set, const char *path, ur_error *error);
 /* The metadata and parameters of a model. */
 bool ur__model_to_arrays(const ur_net *net, const ur_model *model, ur_arrays *set, ur_error *error);
 bool ur__set_number(ur_arrays *set, const char *key, uint64_t number, ur_error *error);

@@ -32,31 +32,6 @@ bool ur__frozen(const char *freeze, const char *parameter)
 
 /* ---- names that mean nothing */
 
-enum { LONGEST = 128 };
-
-static size_t least(size_t a, size_t b)
-{
-    return a < b ? a : b;
-}
-
-/* Characters to insert, delete or replace until the one is the other (Levenshtein 1966); the first LONGEST count. */
-static size_t edits(const char *a, size_t a_length, const char *b)
-{
-    size_t row[LONGEST + 1], b_length = least(strlen(b), LONGEST);
-    for (size_t j = 0; j <= b_length; j++)
-        row[j] = j;
-    for (size_t i = 1; i <= least(a_length, LONGEST); i++) {
-        size_t diagonal = row[0];
-        row[0] = i;
-        for (size_t j = 1; j <= b_length; j++) {
-            size_t replaced = diagonal + (a[i - 1] != b[j - 1]);
-            diagonal = row[j];
-            row[j] = least(replaced, least(row[j], row[j - 1]) + 1);
-        }
-    }
-    return row[b_length];
-}
-
 /* Lists the parameters that are as near to the name as any. */
 static void fail_unknown(ur_tape *tape, const char *name, size_t length)
 {
@@ -64,12 +39,15 @@ static void fail_unknown(ur_tape *tape, const char *name, size_t length)
     const char *found;
     size_t nearest = SIZE_MAX;
     ur__text out = {.text = near, .bytes = sizeof near};
+    for (size_t k = 0; ur_param_at(tape, k, NULL, &found, NULL); k++) {
+        size_t edits = ur__edits(name, length, found);
+        nearest = edits < nearest ? edits : nearest;
+    }
     for (size_t k = 0; ur_param_at(tape, k, NULL, &found, NULL); k++)
-        nearest = least(nearest, edits(name, length, found));
-    for (size_t k = 0; ur_param_at(tape, k, NULL, &found, NULL); k++)
-        if (edits(name, length, found) == nearest)
+        if (ur__edits(name, length, found) == nearest)
             ur__print(&out, "%s%s", out.length ? ", " : "", found);
-    ur_tape_fail(tape, "freeze: no parameter has the name '%.*s', near it %s", (int)least(length, LONGEST), name, near);
+    ur_tape_fail(tape, "freeze: no parameter has the name '%.*s', near it %s",
+                 (int)(length < UR__EDITED ? length : UR__EDITED), name, near);
 }
 
 bool ur__freeze_check(ur_tape *tape, const char *freeze)

@@ -33,10 +33,12 @@ bool ur__vector_to_arrays(ur_tape *tape, const char *prefix, const void *vector,
 bool ur_params_to_arrays(ur_tape *tape, ur_arrays *set, ur_error *error)
 {
     size_t count;
+    if (!tape)
+        return ur__fail(error, "there is no tape with parameters to write");
     return ur__vector_to_arrays(tape, "", ur_params(tape, &count), set, error);
 }
 
-/* The array for a parameter of this shape, or an error that names both. */
+/* The array of this name and shape, which has numbers; or an error that says what is wrong with it. */
 static const ur_array *array_for(const ur_arrays *set, const char *path, const char *name, ur_shape shape,
                                  ur_error *error)
 {
@@ -46,48 +48,51 @@ static const ur_array *array_for(const ur_arrays *set, const char *path, const c
     for (int i = 0; same && i < shape.rank; i++)
         same = array->size[i] == shape.size[i];
     if (same)
-        return array;
+        return ur__array_has_numbers(array, error) ? array : NULL;
     if (!array)
-        ur__fail(error, "%s: the parameter %s%s is missing", path, name, ur_shape_text(shape, text));
+        ur__fail_in(error, path, "the parameter %s%s is missing", name, ur_shape_text(shape, text));
     else
-        ur__fail(error, "%s: %s%s was found, the parameter is %s%s", path, name, ur_array_shape(array, found), name,
-                 ur_shape_text(shape, text));
+        ur__fail_in(error, path, "%s%s was found, the parameter is %s%s", name, ur_array_shape(array, found), name,
+                    ur_shape_text(shape, text));
     return NULL;
 }
 
-/* Writes `count` numbers of the tape's type. */
-static void put(ur_dtype dtype, void *out, size_t count, const double *values)
+/* The array of parameter k, which begins at `offset` of the vector; NULL with an error, or past the last. */
+static const ur_array *array_at(ur_tape *tape, size_t k, const char *prefix, const ur_arrays *set, const char *path,
+                                size_t *offset, ur_error *error)
 {
-    for (size_t i = 0; i < count; i++)
-        if (dtype == UR_F32)
-            ((float *)out)[i] = (float)values[i];
-        else
-            ((double *)out)[i] = values[i];
+    ur_var param;
+    ur_node node;
+    const char *name;
+    char full[LONGEST_NAME];
+    if (!ur_param_at(tape, k, &param, &name, offset))
+        return NULL;
+    if (!ur_look(param, &node)) {
+        ur__fail(error, "%s", ur_tape_error(tape));
+        return NULL;
+    }
+    snprintf(full, sizeof full, "%s%s", prefix, name);
+    return array_for(set, path, full, node.shape, error);
+}
+
+bool ur__vector_fits(ur_tape *tape, const char *prefix, const ur_arrays *set, const char *path, ur_error *error)
+{
+    size_t k = 0, offset;
+    while (array_at(tape, k, prefix, set, path, &offset, error))
+        k++;
+    return !ur_param_at(tape, k, NULL, NULL, NULL);
 }
 
 bool ur__vector_from_arrays(ur_tape *tape, const char *prefix, void *vector, const ur_arrays *set, const char *path,
                             ur_error *error)
 {
-    ur_var param;
-    const char *name;
-    size_t offset;
     ur_dtype dtype = ur_tape_dtype(tape);
-    for (size_t k = 0; ur_param_at(tape, k, &param, &name, &offset); k++) {
-        ur_node node;
-        char full[LONGEST_NAME];
-        if (!ur_look(param, &node))
-            return ur__fail(error, "%s", ur_tape_error(tape));
-        snprintf(full, sizeof full, "%s%s", prefix, name);
-        const ur_array *array = array_for(set, path, full, node.shape, error);
-        if (!array)
-            return false;
-        double *values = (double *)ur_tape_memory(tape, array->count * sizeof *values);
-        if (!values)
-            return ur__fail(error, "%s", ur_tape_error(tape));
-        if (!ur_array_get(array, values, error))
-            return false;
-        put(dtype, (char *)vector + offset * ur_dtype_bytes(dtype), array->count, values);
-    }
+    const ur_array *array;
+    size_t offset;
+    if (!ur__vector_fits(tape, prefix, set, path, error))
+        return false;
+    for (size_t k = 0; (array = array_at(tape, k, prefix, set, path, &offset, error)); k++)
+        ur__array_convert(array, dtype, (char *)vector + offset * ur_dtype_bytes(dtype), error);
     return true;
 }
 
@@ -105,7 +110,7 @@ static bool none_left_over(ur_tape *tape, const ur_arrays *set, const char *path
         for (size_t i = 0; !known && ur_param_at(tape, i, NULL, &name, NULL); i++)
             known = strcmp(name, array->name) == 0;
         if (!known)
-            return ur__fail(error, "%s: %s is no parameter of this network", path, array->name);
+            return ur__fail_in(error, path, "%s is no parameter of this network", array->name);
     }
     return true;
 }
@@ -113,96 +118,176 @@ static bool none_left_over(ur_tape *tape, const ur_arrays *set, const char *path
 bool ur_params_from_arrays(ur_tape *tape, const ur_arrays *set, const char *path, ur_error *error)
 {
     size_t count;
-    return ur__vector_from_arrays(tape, "", ur_params(tape, &count), set, path, error) &&
-           none_left_over(tape, set, path, error);
+    if (!tape)
+        return ur__fail_in(error, path, "there is no tape to write these parameters to");
+    return ur__vector_fits(tape, "", set, path, error) && none_left_over(tape, set, path, error) &&
+           ur__vector_from_arrays(tape, "", ur_params(tape, &count), set, path, error);
 }
 
 /* ---- the running averages of batch normalisation: `average.mean`, `average.layer1.back.variance` */
 
-static const char *average_name(const ur_net_average *average, char text[80])
+enum { AVERAGE_NAME = 112 };
+
+static const char *average_name(const ur_net *net, size_t i, const char *prefix, char text[AVERAGE_NAME])
 {
-    snprintf(text, 80, "average.%s", average->name);
+    snprintf(text, AVERAGE_NAME, "%saverage.%s", prefix, net->average[i].name);
     return text;
 }
 
-static bool averages_to_arrays(const ur_net *net, ur_arrays *set, ur_error *error)
+size_t ur__average_bytes(const ur_net *net)
+{
+    return (size_t)net->options.hidden * ur_dtype_bytes(ur_tape_dtype(net->tape));
+}
+
+bool ur__averages_to_arrays(const ur_net *net, const char *prefix, const void *vector, ur_arrays *set, ur_error *error)
 {
     ur_array_type type = ur_tape_dtype(net->tape) == UR_F32 ? UR_ARRAY_F32 : UR_ARRAY_F64;
     for (size_t i = 0; i < net->averages; i++) {
-        char name[80];
-        ur_array *array =
-            ur_arrays_add(set, average_name(&net->average[i], name), type, 1, &net->options.hidden, error);
+        char name[AVERAGE_NAME];
+        const void *numbers =
+            vector ? (const char *)vector + i * ur__average_bytes(net) : ur_leaf(net->average[i].leaf);
+        ur_array *array = ur_arrays_add(set, average_name(net, i, prefix, name), type, 1, &net->options.hidden, error);
         if (!array)
             return false;
-        memcpy(array->data, ur_leaf(net->average[i].leaf), array->bytes);
+        memcpy(array->data, numbers, array->bytes);
     }
     return true;
+}
+
+static const ur_array *average_array(const ur_net *net, size_t i, const char *prefix, const ur_arrays *set,
+                                     const char *path, ur_error *error)
+{
+    char name[AVERAGE_NAME];
+    return array_for(set, path, average_name(net, i, prefix, name), UR_SHAPE(net->options.hidden), error);
+}
+
+bool ur__averages_fit(const ur_net *net, const char *prefix, const ur_arrays *set, const char *path, ur_error *error)
+{
+    for (size_t i = 0; i < net->averages; i++)
+        if (!average_array(net, i, prefix, set, path, error))
+            return false;
+    return true;
+}
+
+bool ur__averages_from_arrays(const ur_net *net, const char *prefix, void *vector, const ur_arrays *set,
+                              const char *path, ur_error *error)
+{
+    if (!ur__averages_fit(net, prefix, set, path, error))
+        return false;
+    for (size_t i = 0; i < net->averages; i++) {
+        void *numbers = vector ? (char *)vector + i * ur__average_bytes(net) : ur_leaf(net->average[i].leaf);
+        ur__array_convert(average_array(net, i, prefix, set, path, error), ur_tape_dtype(net->tape), numbers, error);
+    }
+    return true;
+}
+
+bool ur__net_fits_arrays(const ur_net *net, const ur_arrays *set, const char *path, ur_error *error)
+{
+    return ur__vector_fits(net->tape, "", set, path, error) && none_left_over(net->tape, set, path, error) &&
+           ur__averages_fit(net, "", set, path, error);
 }
 
 bool ur_net_from_arrays(ur_net *net, const ur_arrays *set, const char *path, ur_error *error)
 {
+    size_t count;
     if (!net)
         return ur__fail_in(error, path, "there is no network to write these parameters to");
-    if (!ur_params_from_arrays(net->tape, set, path, error))
-        return false;
-    for (size_t i = 0; i < net->averages; i++) {
-        char name[80];
-        average_name(&net->average[i], name);
-        const ur_array *array = array_for(set, path, name, UR_SHAPE(net->options.hidden), error);
-        double *values = array ? (double *)ur_tape_memory(net->tape, array->count * sizeof *values) : NULL;
-        if (!values || !ur_array_get(array, values, error) || !ur_write(net->average[i].leaf, array->count, values))
-            return false;
-    }
-    return true;
+    return ur__net_fits_arrays(net, set, path, error) &&
+           ur__vector_from_arrays(net->tape, "", ur_params(net->tape, &count), set, path, error) &&
+           ur__averages_from_arrays(net, "", NULL, set, path, error);
 }
 
 /* ---- sizes from parameters */
 
-/* The number of hidden units: a size that is `least` in the network of so many units and twice that in the other one,
- * as the arrays have it. */
-static bool find_hidden(ur_tape *one, ur_tape *two, int64_t least, const ur_arrays *set, int64_t *hidden)
+/* Two networks that differ in one size: it is `least` in the first and twice that in the second. */
+typedef struct pair {
+    ur_tape *one, *two;
+    int64_t least;
+} pair;
+
+/* Records them; `size` is the one that differs, of `options`. */
+static bool record_pair(pair *p, ur_net_options *options, int64_t *size, ur_error *error)
 {
-    ur_var a, b;
+    *p = (pair){.one = ur_tape_new(NULL), .two = ur_tape_new(NULL), .least = *size};
+    bool good = ur_net_new(p->one, options, 1, 1) != NULL;
+    *size *= 2;
+    good = good && ur_net_new(p->two, options, 1, 1);
+    *size = p->least;
+    if (!good)
+        ur__fail(error, "%s", ur_tape_error(p->one) ? ur_tape_error(p->one) : ur_tape_error(p->two));
+    return good;
+}
+
+/* A parameter of such networks, and which of its dimensions is the size that differs; -1: none is. */
+typedef struct clue {
     const char *name;
-    for (size_t k = 0; ur_param_at(one, k, &a, &name, NULL) && ur_param_at(two, k, &b, NULL, NULL); k++) {
-        ur_node small, large;
-        const ur_array *array = ur_arrays_find(set, name);
-        if (!array || !ur_look(a, &small) || !ur_look(b, &large) || array->rank != small.shape.rank)
-            continue;
-        for (int i = 0; i < small.shape.rank; i++)
-            if (small.shape.size[i] == least && large.shape.size[i] == 2 * least) {
-                *hidden = array->size[i];
-                return true;
-            }
+    int rank, dimension;
+} clue;
+
+static bool clue_at(const pair *p, size_t k, clue *c)
+{
+    ur_var one, two;
+    ur_node small, large;
+    if (!ur_param_at(p->one, k, &one, &c->name, NULL) || !ur_param_at(p->two, k, &two, NULL, NULL) ||
+        !ur_look(one, &small) || !ur_look(two, &large))
+        return false;
+    c->rank = small.shape.rank;
+    c->dimension = c->rank - 1;
+    while (c->dimension >= 0 &&
+           (small.shape.size[c->dimension] != p->least || large.shape.size[c->dimension] != 2 * p->least))
+        c->dimension--;
+    return true;
+}
+
+/* The size as the arrays have it. Where they do not, the first parameter that would tell it is missing or misshapen. */
+static bool find_size(const pair *p, const ur_arrays *set, const char *path, const char *cell, int64_t *size,
+                      ur_error *error)
+{
+    clue c, first = {.name = NULL};
+    char shape[UR_ARRAY_TEXT];
+    for (size_t k = 0; clue_at(p, k, &c); k++) {
+        const ur_array *array = c.dimension >= 0 ? ur_arrays_find(set, c.name) : NULL;
+        if (array && array->rank == c.rank) {
+            *size = array->size[c.dimension];
+            return true;
+        }
+        if (c.dimension >= 0 && !first.name)
+            first = c;
     }
-    return false;
+    if (!first.name)
+        return ur__fail_in(error, path, "no parameter of the cell %s tells its sizes", cell);
+    const ur_array *found = ur_arrays_find(set, first.name);
+    if (found)
+        return ur__fail_in(error, path, "%s%s was found, %s of the cell %s has %d dimensions", first.name,
+                           ur_array_shape(found, shape), first.name, cell, first.rank);
+    return ur__fail_in(error, path, "the parameter %s of the cell %s is missing", first.name, cell);
+}
+
+typedef enum size { INPUTS, HIDDEN } size;
+
+static bool read_size(size which, const ur_arrays *set, const char *path, const ur_net_options *options, int64_t *found,
+                      ur_error *error)
+{
+    pair p;
+    ur_net_options o = *options;
+    o.inputs = o.outputs = 1;
+    o.hidden = options->heads > 1 ? options->heads : 1;
+    o.loss = UR_NO_LOSS;
+    bool good = record_pair(&p, &o, which == INPUTS ? &o.inputs : &o.hidden, error) &&
+                find_size(&p, set, path, o.cell->name, found, error);
+    ur_tape_free(p.one);
+    ur_tape_free(p.two);
+    return good;
 }
 
 bool ur_sizes_from_arrays(const ur_arrays *set, const char *path, ur_net_options *options, ur_error *error)
 {
     if (!options || !options->cell)
         return ur__fail_in(error, path, "a network's options with its cell were expected, there are none");
-    ur_net_options probe = *options;
-    int64_t least = options->heads > 1 ? options->heads : 1; /* number of units */
     const ur_array *bo = ur_arrays_find(set, "bo");
-    ur_tape *one = ur_tape_new(NULL), *two = ur_tape_new(NULL);
     if (options->out && bo && bo->rank == 1 && bo->size[0] > 0)
-        options->outputs = probe.outputs = bo->size[0];
-    else if (options->out)
-        probe.outputs = 1;
-    probe.loss = UR_NO_LOSS;
-    probe.hidden = least;
-    bool good = ur_net_new(one, &probe, 1, 1) != NULL;
-    probe.hidden = 2 * least;
-    good = good && ur_net_new(two, &probe, 1, 1);
-    if (!good)
-        ur__fail(error, "%s", ur_tape_error(one) ? ur_tape_error(one) : ur_tape_error(two));
-    else if (!find_hidden(one, two, least, set, &options->hidden))
-        good = ur__fail(error, "%s: no parameter of the cell %s tells the number of hidden units", path,
-                        options->cell->name);
-    ur_tape_free(one);
-    ur_tape_free(two);
-    return good;
+        options->outputs = bo->size[0];
+    return read_size(HIDDEN, set, path, options, &options->hidden, error);
 }
 
 /* ---- models */
@@ -263,7 +348,7 @@ bool ur__model_to_arrays(const ur_net *net, const ur_model *model, ur_arrays *se
            ur__set_number(set, "seed", model->seed, error) &&
            (!model->batch || ur__set_number(set, "batch", (uint64_t)model->batch, error)) &&
            set_drawn(&model->drawn, set, error) && ur_params_to_arrays(net->tape, set, error) &&
-           averages_to_arrays(net, set, error);
+           ur__averages_to_arrays(net, "", NULL, set, error);
 }
 
 bool ur_model_save(const ur_net *net, const ur_model *model, const char *path, ur_error *error)
@@ -272,7 +357,7 @@ bool ur_model_save(const ur_net *net, const ur_model *model, const char *path, u
         return ur__fail_in(error, path, "there is no %s to write", net ? "ur_model" : "network");
     ur_arrays *set = ur_arrays_new(NULL);
     bool good = set ? ur__model_to_arrays(net, model, set, error) && ur_arrays_save(set, path, error)
-                    : ur__fail(error, "%s: no memory for the model", path);
+                    : ur__fail_in(error, path, "no memory for the model");
     ur_arrays_free(set);
     return good;
 }
@@ -281,7 +366,7 @@ const char *ur__read_text(ur__reader *r, const char *key)
 {
     const char *text = ur_arrays_text(r->set, key);
     if (!text && !r->failed) {
-        ur__fail(r->error, "%s: a model of unroll was expected, its metadata have no '%s'", r->path, key);
+        ur__fail_in(r->error, r->path, "a model of unroll was expected, its metadata have no '%s'", key);
         r->failed = true;
     }
     return text;
@@ -292,7 +377,7 @@ static bool is_read(ur__reader *r, const char *key, const char *text, const char
 {
     if (good && errno == 0 && end != text && !*end)
         return true;
-    ur__fail(r->error, "%s: '%s' in the metadata is '%s', %s was expected", r->path, key, text, expected);
+    ur__fail_in(r->error, r->path, "'%s' in the metadata is '%s', %s was expected", key, text, expected);
     r->failed = true;
     return false;
 }
@@ -340,7 +425,7 @@ unsigned ur__read_choice(ur__reader *r, const char *key, const char *const *choi
         if (strcmp(choices[i], text) == 0)
             return i;
     if (text) {
-        ur__fail(r->error, "%s: '%s' in the metadata is '%s', which this version does not know", r->path, key, text);
+        ur__fail_in(r->error, r->path, "'%s' in the metadata is '%s', which this version does not know", key, text);
         r->failed = true;
     }
     return 0;
@@ -350,6 +435,32 @@ unsigned ur__read_choice(ur__reader *r, const char *key, const char *const *choi
 static int64_t read_optional(ur__reader *r, const char *key)
 {
     return ur_arrays_text(r->set, key) ? ur__read_number(r, key, 1) : 0;
+}
+
+/* The metadata's sizes are compared with the arrays before a network of such sizes is recorded. */
+static bool size_holds(const ur__reader *r, const char *key, int64_t told, int64_t found)
+{
+    return told == found || ur__fail_in(r->error, r->path, "'%s' in the metadata is %lld, the parameters have %lld",
+                                        key, (long long)told, (long long)found);
+}
+
+static bool sizes_hold(const ur__reader *r, const ur_net_options *o)
+{
+    ur_net_options found = *o;
+    size_t arrays = 0;
+    int64_t largest = 0;
+    for (const ur_array *array; (array = ur_arrays_at(r->set, arrays)); arrays++)
+        for (int i = 0; i < array->rank; i++)
+            largest = array->size[i] > largest ? array->size[i] : largest;
+    if ((uint64_t)o->layers > arrays || o->heads > largest)
+        return ur__fail_in(r->error, r->path,
+                           "'%s' in the metadata is %lld, the file has %zu arrays of sizes up to %lld",
+                           o->heads > largest ? "heads" : "layers",
+                           (long long)(o->heads > largest ? o->heads : o->layers), arrays, (long long)largest);
+    return ur_sizes_from_arrays(r->set, r->path, &found, r->error) &&
+           read_size(INPUTS, r->set, r->path, o, &found.inputs, r->error) &&
+           size_holds(r, "d", o->inputs, found.inputs) && size_holds(r, "m", o->hidden, found.hidden) &&
+           size_holds(r, "p", o->outputs, found.outputs);
 }
 
 bool ur_model_read(const ur_arrays *set, const char *path, ur_net_options *options, ur_model *model, ur_error *error)
@@ -386,6 +497,6 @@ bool ur_model_read(const ur_arrays *set, const char *path, ur_net_options *optio
                                   .min_length = read_optional(&r, "min_length"),
                                   .max_length = read_optional(&r, "max_length")}};
     if (!r.failed && !options->cell)
-        return ur__fail(error, "%s: the cell '%s' is not one of this version", path, cell);
-    return !r.failed;
+        return ur__fail_in(error, path, "the cell '%s' is not one of this version", cell);
+    return !r.failed && sizes_hold(&r, options);
 }

@@ -24,7 +24,7 @@ extern "C" {
 typedef struct ur_file ur_file;
 
 /* Begins a file beside the one that stands at `path`, which stays as it is until ur_file_commit takes its place with
- * the new one. What is no regular file, /dev/stdout or a pipe, is written to directly. */
+ * the new one. A symbolic link stays a link, and the file that it leads to is written. What is no regular file, /dev/stdout or a pipe, is written to directly. */
 ur_file *ur_file_create(const char *path, const ur_allocator *allocator, ur_error *error);
 /* Where to write. Write errors need no attention: they stay in the stream, and ur_file_commit reports them. */
 FILE *ur_file_stream(ur_file *file);
@@ -63,7 +63,7 @@ typedef enum ur_array_type {
     UR_ARRAY_TYPES
 } ur_array_type;
 
-/* "F32". */
+/* "F32"; "?" for what is no such type. */
 const char *ur_array_type_name(ur_array_type type);
 
 enum { UR_ARRAY_RANK = 8 };
@@ -139,7 +139,7 @@ void ur_data_free(ur_data *data);
  *     weight   [N,T]; may be missing
  *
  * which are copied. An array of another name is an error: it is likely a misspelt one. For classes, p is `classes`, or
- * with 0 one more than the largest class. Positions past a sequence's length are not checked and kept as they are. */
+ * with 0 one more than the largest class, which is at most 2^31 - 1. Positions past a sequence's length are not checked and kept as they are. */
 ur_data *ur_data_from_arrays(const ur_arrays *set, int64_t classes, const ur_allocator *allocator, ur_error *error);
 /* The arrays of a data set: numbers in the dtype, classes and lengths as I64. */
 ur_arrays *ur_data_to_arrays(const ur_data *data, ur_dtype dtype, const ur_allocator *allocator, ur_error *error);
@@ -207,7 +207,8 @@ bool ur_task_path(const ur_task *task, const char *symbols, int *states, double 
 /* Appends every parameter of the tape, by its name, in its shape and in the tape's type. */
 bool ur_params_to_arrays(ur_tape *tape, ur_arrays *set, ur_error *error);
 /* Writes every parameter from the array of its name. A missing, left-over or misshapen array is an error that names it;
- * `path` is the file that stands in the error. Arrays under `optim.` belong to the training and are passed over. */
+ * `path` is the file that stands in the error, and nothing is written. Arrays under `optim.` belong to the training and
+ * are passed over. */
 bool ur_params_from_arrays(ur_tape *tape, const ur_arrays *set, const char *path, ur_error *error);
 
 /* The same for a network: its parameters and, with batch normalisation, its running averages, `average.mean`. */
@@ -226,8 +227,8 @@ typedef struct ur_model {
 
 /* Writes a model: a safetensors file with the parameters and, in the metadata, the options. */
 bool ur_model_save(const ur_net *net, const ur_model *model, const char *path, ur_error *error);
-/* Reads the metadata of a model; `model->task` lives in the set. The parameters follow, once the network is recorded,
- * by ur_net_from_arrays. */
+/* Reads the metadata of a model; `model->task` lives in the set. Sizes that are not those of the arrays are an error. The
+ * parameters follow, once the network is recorded, by ur_net_from_arrays. */
 bool ur_model_read(const ur_arrays *set, const char *path, ur_net_options *options, ur_model *model, ur_error *error);
 
 /* ---- optimisers -------------------------------------------------------------------------------------------------- */
@@ -271,7 +272,7 @@ extern const char *const ur_schedule_names[]; /* "constant", "step", "cosine", "
  *     warmup    e/w in the first tenth of the epochs, w = ceil(E/10), then 1
  *     plateau   0.5^halvings
  *
- * Epochs past E have the factor of epoch E, with cosine 0. */
+ * Epochs past E have the factor of epoch E, with cosine 0. Numbers of epochs below 1 count as 1. */
 double ur_schedule_factor(ur_schedule schedule, int64_t epoch, int64_t epochs, int64_t halvings);
 
 /* ---- training ---------------------------------------------------------------------------------------------------- */
@@ -288,8 +289,8 @@ typedef struct ur_train_options {
     int64_t epochs; /* that the schedules step, cosine and warmup spread over */
     double valid;   /* fraction of the sequences, 0 to below 1, that is for validation: the last floor(valid N) */
     /* After so many epochs without a better loss than ever the plateau schedule halves the rate, and counts anew. Under
-     * every other schedule training stops and takes back the parameters with the best loss: early stopping. The loss is
-     * that of the validation part. Plateau needs it from 1, and without a validation part looks at the training loss.
+     * every other schedule training stops and takes back the parameters with the best loss, and the running averages of
+     * batch normalisation that went with them: early stopping. The loss is that of the validation part. Plateau needs it from 1, and without a validation part looks at the training loss.
      * 0: no early stopping. */
     int64_t patience;
     bool shuffle;        /* the sequences of each epoch come in the order ur_shuffle(.., seed, epoch) */
@@ -300,7 +301,7 @@ typedef struct ur_train_options {
     /* Parameters that stay as they are: names, or beginnings that end in a dot for all parameters of a module, with
      * commas between them; NULL: none. Their gradients are not computed and count for no norm. */
     const char *freeze;
-    bool until_zero_errors; /* ends before the update of the first epoch without a wrong position */
+    bool until_zero_errors; /* ends before the update of the first epoch without a wrong position; see ur_score */
     /* Stateful training, truncated back-propagation after Williams and Peng (1990) over windows that do not overlap: the
      * sequences are cut into windows of net->steps steps, the last one may be shorter. Each batch takes its windows in
      * their order until its last sequence has ended, with an update after each; the states after a window are those
@@ -337,14 +338,15 @@ void ur_trainer_free(ur_trainer *trainer);
 typedef enum ur_progress {
     UR_TRAINED,  /* every parameter was updated */
     UR_FLAWLESS, /* until_zero_errors: no position of the training data is wrong under the present parameters */
-    UR_STOPPED,  /* patience has run out: the parameters are those with the best validation loss */
+    UR_STOPPED,  /* patience has run out: parameters and running averages are those with the best validation loss */
     UR_FAILED    /* see the tape's error; a gradient that is not finite changes no parameter */
 } ur_progress;
 
 /* One pass over the data: for each batch the loss, its gradient and an update. The score is that of the forward passes,
  * before the updates. Allocates nothing after the first. */
 ur_progress ur_trainer_epoch(ur_trainer *trainer, ur_score *score);
-/* Loss and errors on the validation part after the last epoch; NULL before it, or without such a part. */
+/* Loss and errors on the validation part after the last epoch, of the parameters that the network has then: after
+ * UR_STOPPED the best. NULL before an epoch, or without such a part. */
 const ur_score *ur_trainer_valid(const ur_trainer *trainer);
 /* Number of epochs with updates, those before a resume included. */
 int64_t ur_trainer_epochs(const ur_trainer *trainer);
@@ -357,12 +359,12 @@ size_t ur_trainer_plan_bytes(const ur_trainer *trainer);
 /* Writes the explanations of the plans: of training and, where there is one, of evaluation. */
 bool ur_trainer_explain(const ur_trainer *trainer, FILE *out);
 
-/* Writes a model, as ur_model_save does, with what it takes to train on: the optimiser's states and the best parameters
- * under `optim.`; in the metadata options and counters, and the true epoch and batch in place of the model's. */
+/* Writes a model, as ur_model_save does, with what it takes to train on: the optimiser's states, the best parameters and
+ * their running averages under `optim.`; in the metadata options and counters, and the true epoch and batch in place of the model's. */
 bool ur_trainer_save(const ur_trainer *trainer, const ur_model *model, const char *path, ur_error *error);
 /* Goes on from such a file: parameters, states and epoch are taken from it, and training with the same data, options,
  * batch and type gives the same bits as training without the break. Options are the trainer's own, they may differ; but
- * the optimiser's states must be there. */
+ * the optimiser's states must be there. False: nothing has changed. */
 bool ur_trainer_resume(ur_trainer *trainer, const ur_arrays *set, const char *path, ur_error *error);
 /* The options that such a file was trained with; `freeze` lives in the set. Starting from them, a caller changes what
  * its user wants otherwise. */

@@ -1,6 +1,7 @@
 /* resume.c - training in model files: what it takes to go on as if there had been no break. Beside what a model has,
- * these are the optimiser's states, `optim.m.Wi`, the best parameters of early stopping, `optim.best.Wi`, and in the
- * metadata the options that change the result and the trainer's counters. */
+ * these are the optimiser's states, `optim.m.Wi`, the best parameters of early stopping, `optim.best.Wi`, with their
+ * running averages, `optim.best.average.mean`, and in the metadata the options that change the result and the trainer's
+ * counters. */
 #include <math.h>
 #include <string.h>
 
@@ -66,7 +67,7 @@ bool ur_train_options_read(const ur_arrays *set, const char *path, ur_train_opti
         memcpy((char *)options + reals[i].offset, &value, sizeof value);
     }
     if (!r.failed && !options->optim)
-        return ur__fail(error, "%s: the optimiser '%s' is not one of this version", path, optim);
+        return ur__fail_in(error, path, "the optimiser '%s' is not one of this version", optim);
     return !r.failed;
 }
 
@@ -87,7 +88,8 @@ static bool set_state(const ur_trainer *t, ur_arrays *set, ur_error *error)
     for (int s = 0; s < optim->states; s++)
         good = good && ur__vector_to_arrays(tape, state_prefix(optim->state[s], prefix), t->state[s], set, error);
     if (t->best)
-        good = good && ur__vector_to_arrays(tape, state_prefix("best", prefix), t->best, set, error);
+        good = good && ur__vector_to_arrays(tape, state_prefix("best", prefix), t->best, set, error) &&
+               ur__averages_to_arrays(t->net, prefix, t->best_average, set, error);
     return good && ur__set_number(set, "updates", (uint64_t)t->updates, error) &&
            ur__set_number(set, "waited", (uint64_t)t->waited, error) &&
            ur__set_number(set, "halvings", (uint64_t)t->halvings, error) &&
@@ -105,7 +107,7 @@ bool ur_trainer_save(const ur_trainer *trainer, const ur_model *model, const cha
     bool good = set ? ur__model_to_arrays(trainer->net, &told, set, error) &&
                           set_options(&trainer->options, set, error) && set_state(trainer, set, error) &&
                           ur_arrays_save(set, path, error)
-                    : ur__fail(error, "%s: no memory for the model", path);
+                    : ur__fail_in(error, path, "no memory for the model");
     ur_arrays_free(set);
     return good;
 }
@@ -117,6 +119,18 @@ static bool has_vector(const ur_arrays *set, const char *prefix)
         if (strncmp(array->name, prefix, strlen(prefix)) == 0)
             return true;
     return false;
+}
+
+static bool state_fits(const ur_trainer *t, const ur_arrays *set, const char *path, ur_error *error)
+{
+    char prefix[32];
+    const ur_optim *optim = t->options.optim;
+    for (int s = 0; s < optim->states; s++)
+        if (!ur__vector_fits(t->net->tape, state_prefix(optim->state[s], prefix), set, path, error))
+            return false;
+    return !t->best || !has_vector(set, state_prefix("best", prefix)) ||
+           (ur__vector_fits(t->net->tape, prefix, set, path, error) &&
+            ur__averages_fit(t->net, prefix, set, path, error));
 }
 
 /* Best parameters that the file does not have are found anew. */
@@ -131,7 +145,8 @@ static bool read_state(ur_trainer *t, const ur_arrays *set, const char *path, ur
     if (!t->best)
         return true;
     if (has_vector(set, state_prefix("best", prefix)))
-        return ur__vector_from_arrays(tape, prefix, t->best, set, path, error);
+        return ur__vector_from_arrays(tape, prefix, t->best, set, path, error) &&
+               ur__averages_from_arrays(t->net, prefix, t->best_average, set, path, error);
     t->best_loss = INFINITY;
     t->waited = 0;
     return true;
@@ -142,21 +157,27 @@ static bool same_optimiser(const ur_trainer *t, ur__reader *r)
     const char *name = ur__read_text(r, "optim"), *mine = t->options.optim->name;
     if (r->failed || strcmp(name, mine) == 0 || t->options.optim->states == 0)
         return !r->failed;
-    return ur__fail(r->error, "%s: was trained by %s, whose state %s cannot go on from", r->path, name, mine);
+    return ur__fail_in(r->error, r->path, "was trained by %s, whose state %s cannot go on from", name, mine);
 }
 
+/* All is looked at before anything is changed. */
 bool ur_trainer_resume(ur_trainer *t, const ur_arrays *set, const char *path, ur_error *error)
 {
     ur__reader r = {.set = set, .path = path, .error = error};
     if (!t)
         return ur__fail_in(error, path, "there is no trainer to go on with");
     if (!ur_arrays_text(set, "updates"))
-        return ur__fail(error, "%s: holds no state of a training to go on from", path);
-    t->epoch = ur__read_number(&r, "epoch", 0);
-    t->updates = ur__read_number(&r, "updates", 0);
-    t->waited = ur__read_number(&r, "waited", 0);
-    t->halvings = ur__read_number(&r, "halvings", 0);
-    t->best_loss = ur__read_real(&r, "best_loss");
-    return !r.failed && same_optimiser(t, &r) && ur_net_from_arrays(t->net, set, path, error) &&
-           read_state(t, set, path, error);
+        return ur__fail_in(error, path, "holds no state of a training to go on from");
+    ur_trainer told = *t;
+    told.epoch = ur__read_number(&r, "epoch", 0);
+    told.updates = ur__read_number(&r, "updates", 0);
+    told.waited = ur__read_number(&r, "waited", 0);
+    told.halvings = ur__read_number(&r, "halvings", 0);
+    told.best_loss = ur__read_real(&r, "best_loss");
+    told.score = (ur_score){0};
+    if (r.failed || !same_optimiser(t, &r) || !ur__net_fits_arrays(t->net, set, path, error) ||
+        !state_fits(t, set, path, error))
+        return false;
+    *t = told;
+    return ur_net_from_arrays(t->net, set, path, error) && read_state(t, set, path, error);
 }

@@ -13,19 +13,25 @@ static double power(double base, int64_t exponent)
     return p;
 }
 
+/* In which third of E epochs does epoch e lie? 3 (e-1)/E without its overflow. */
+static int64_t third(int64_t e, int64_t E)
+{
+    return (e > E / 3 + (E % 3 > 0)) + (e > E - E / 3);
+}
+
 double ur_schedule_factor(ur_schedule schedule, int64_t epoch, int64_t epochs, int64_t halvings)
 {
     static const double pi = 3.14159265358979324;
-    int64_t warm = (epochs + 9) / 10;
+    int64_t e = epoch > 1 ? epoch : 1, E = epochs > 1 ? epochs : 1, warm = (E - 1) / 10 + 1;
     switch (schedule) {
     case UR_CONSTANT:
         break;
     case UR_STEPS:
-        return power(0.1, 3 * ((epoch < epochs ? epoch : epochs) - 1) / epochs);
+        return power(0.1, third(e < E ? e : E, E));
     case UR_COSINE:
-        return epoch > epochs ? 0 : (1 + cos(pi * (double)(epoch - 1) / (double)epochs)) / 2;
+        return e > E ? 0 : (1 + cos(pi * (double)(e - 1) / (double)E)) / 2;
     case UR_WARMUP:
-        return epoch < warm ? (double)epoch / (double)warm : 1;
+        return e < warm ? (double)e / (double)warm : 1;
     case UR_PLATEAU:
         return power(0.5, halvings);
     }
@@ -71,6 +77,8 @@ static void sort_rows(const ur_data *data, int64_t n, int64_t *order)
 
 void ur_longest_first(const ur_data *data, int64_t batch, int64_t n, int64_t *order)
 {
+    if (!data || !order)
+        return;
     for (int64_t first = 0; first < n && batch > 0; first += batch)
         sort_rows(data, n - first < batch ? n - first : batch, order + first);
 }

@@ -2,6 +2,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "files.h"
 #include "train.h"
 
 /* ---- options */
@@ -46,6 +47,8 @@ static bool check_options(ur_tape *tape, const ur_train_options *o, int64_t n)
     bool spread = o->schedule == UR_STEPS || o->schedule == UR_COSINE || o->schedule == UR_WARMUP;
     if (!check_numbers(tape, o))
         return false;
+    if ((unsigned)o->schedule > UR_PLATEAU)
+        return fail_range(tape, "schedule", (double)o->schedule, "one of ur_schedule");
     if (o->patience < 0 || (o->schedule == UR_PLATEAU && o->patience == 0))
         return fail_range(tape, "patience", (double)o->patience, "a number of epochs from 1");
     if (spread && o->epochs < 1)
@@ -76,7 +79,8 @@ static ur_train_options complete(const ur_train_options *options)
 
 int64_t ur_train_count(const ur_train_options *options, int64_t n)
 {
-    return n - (int64_t)(options->valid * (double)n);
+    bool validates = options && options->valid > 0 && options->valid < 1;
+    return validates ? n - (int64_t)(options->valid * (double)n) : n;
 }
 
 /* What the loss of these sequences is divided by, but for a factor that all have. */
@@ -310,27 +314,56 @@ static bool out_of_patience(const ur_trainer *t)
     return t->best && t->waited >= t->options.patience;
 }
 
+/* Keeps the parameters and running averages as they are now. */
+static void keep_best(ur_trainer *t)
+{
+    const ur_net *net = t->net;
+    size_t count, bytes = ur__average_bytes(net);
+    const void *theta = ur_params(net->tape, &count);
+    memcpy(t->best, theta, count * ur_dtype_bytes(ur_tape_dtype(net->tape)));
+    for (size_t i = 0; i < net->averages; i++)
+        memcpy((char *)t->best_average + i * bytes, ur_leaf(net->average[i].leaf), bytes);
+}
+
+static void take_best_back(const ur_trainer *t)
+{
+    const ur_net *net = t->net;
+    size_t count, bytes = ur__average_bytes(net);
+    void *theta = ur_params(net->tape, &count);
+    memcpy(theta, t->best, count * ur_dtype_bytes(ur_tape_dtype(net->tape)));
+    for (size_t i = 0; i < net->averages; i++)
+        memcpy(ur_leaf(net->average[i].leaf), (const char *)t->best_average + i * bytes, bytes);
+}
+
 /* Takes notice of the epoch's loss: is it the best, and for how long has there been no better one? */
 static void observe(ur_trainer *t, double loss)
 {
-    size_t count, bytes;
-    void *theta = ur_params(t->net->tape, &count);
-    bytes = count * ur_dtype_bytes(ur_tape_dtype(t->net->tape));
     if (loss < t->best_loss) {
         t->best_loss = loss;
         t->waited = 0;
         if (t->best)
-            memcpy(t->best, theta, bytes);
+            keep_best(t);
         return;
     }
     t->waited++;
-    if (out_of_patience(t)) {
-        if (t->best_loss < INFINITY)
-            memcpy(theta, t->best, bytes);
-    } else if (t->options.schedule == UR_PLATEAU && t->waited >= t->options.patience) {
+    if (t->options.schedule == UR_PLATEAU && t->waited >= t->options.patience) {
         t->halvings++;
         t->waited = 0;
     }
+}
+
+static bool validate(ur_trainer *t)
+{
+    t->score = (ur_score){0};
+    return look(t, &t->valid, &t->score);
+}
+
+/* Patience has run out: the network is again what it was with the best loss, and so is the score. */
+static ur_progress stop(ur_trainer *t)
+{
+    if (t->best_loss < INFINITY)
+        take_best_back(t);
+    return validate(t) ? UR_STOPPED : UR_FAILED;
 }
 
 /* What follows the updates of an epoch. */
@@ -338,21 +371,22 @@ static ur_progress finish(ur_trainer *t, const ur_score *score)
 {
     bool validates = t->valid.data.n > 0;
     t->epoch++;
-    t->score = (ur_score){0};
-    if (validates && !look(t, &t->valid, &t->score))
+    if (validates && !validate(t))
         return UR_FAILED;
     observe(t, validates ? t->score.loss : score->loss);
-    return out_of_patience(t) ? UR_STOPPED : UR_TRAINED;
+    return out_of_patience(t) ? stop(t) : UR_TRAINED;
 }
 
 ur_progress ur_trainer_epoch(ur_trainer *t, ur_score *score)
 {
     if (score)
         *score = (ur_score){0};
-    if (!t || !score || ur_tape_error(t->net->tape))
+    if (t && !score)
+        ur_tape_fail(t->net->tape, "ur_trainer_epoch: a ur_score was expected, there is none");
+    if (!t || ur_tape_error(t->net->tape))
         return UR_FAILED;
     if (out_of_patience(t))
-        return UR_STOPPED;
+        return stop(t);
     if (t->options.shuffle)
         reorder(t);
     if (t->looks_first) {
@@ -390,9 +424,11 @@ size_t ur_trainer_bytes(const ur_trainer *trainer)
 {
     if (!trainer)
         return 0;
+    const ur_net *net = trainer->net;
     size_t count, vectors = 1 + (size_t)trainer->options.optim->states + (trainer->best != NULL);
-    ur_params(trainer->net->tape, &count);
-    return ur_trainer_plan_bytes(trainer) + vectors * count * ur_dtype_bytes(ur_tape_dtype(trainer->net->tape));
+    size_t averages = trainer->best ? net->averages * ur__average_bytes(net) : 0;
+    ur_params(net->tape, &count);
+    return ur_trainer_plan_bytes(trainer) + vectors * count * ur_dtype_bytes(ur_tape_dtype(net->tape)) + averages;
 }
 
 size_t ur_trainer_plan_bytes(const ur_trainer *trainer)
@@ -414,7 +450,9 @@ bool ur_trainer_explain(const ur_trainer *trainer, FILE *out)
 
 bool ur_net_evaluate(ur_net *net, const ur_data *data, ur_score *score)
 {
-    if (!score || !ur_net_fits(net, data))
+    if (net && !score)
+        ur_tape_fail(net->tape, "ur_net_evaluate: a ur_score to add to was expected, there is none");
+    if (!ur_net_fits(net, data))
         return false;
     ur_trainer t = {.net = net};
     t.forward = plan_forward(&t, 0);

@@ -46,10 +46,11 @@ struct ur_trainer {
     size_t roots;
     void *gradient, *state[UR_OPTIM_STATES];
     int64_t epoch, updates; /* both complete */
-    /* the best loss so far, the epochs since, the parameters that gave it where early stopping wants them back */
+    /* the best loss so far, the epochs since; where early stopping wants them back, what gave it: the parameters and,
+     * one behind another, the running averages of batch normalisation */
     double best_loss;
     int64_t waited, halvings;
-    void *best;
+    void *best, *best_average;
 };
 
 /* ---- freeze.c */

@@ -3,34 +3,8 @@
 #include <math.h>
 #include <string.h>
 
+#include "files.h"
 #include "train.h"
-
-/* ---- elements of vectors in the tape's type */
-
-static double get(ur_dtype dtype, const void *vector, size_t i)
-{
-    return dtype == UR_F32 ? (double)((const float *)vector)[i] : ((const double *)vector)[i];
-}
-
-static void put(ur_dtype dtype, void *vector, size_t i, double value)
-{
-    if (dtype == UR_F32)
-        ((float *)vector)[i] = (float)value;
-    else
-        ((double *)vector)[i] = value;
-}
-
-static void get_block(ur_dtype dtype, const void *vector, size_t begin, size_t n, double *out)
-{
-    for (size_t i = 0; i < n; i++)
-        out[i] = get(dtype, vector, begin + i);
-}
-
-static void put_block(ur_dtype dtype, void *vector, size_t begin, size_t n, const double *values)
-{
-    for (size_t i = 0; i < n; i++)
-        put(dtype, vector, begin + i, values[i]);
-}
 
 /* ---- what is trained */
 
@@ -77,7 +51,8 @@ bool ur__update_prepare(ur_trainer *t)
     for (int s = 0; s < t->options.optim->states; s++)
         good = good && (t->state[s] = ur_tape_memory(tape, bytes));
     if (t->options.patience > 0 && t->options.schedule != UR_PLATEAU)
-        good = good && (t->best = ur_tape_memory(tape, bytes));
+        good = good && (t->best = ur_tape_memory(tape, bytes)) &&
+               (t->best_average = ur_tape_memory(tape, t->net->averages * ur__average_bytes(t->net)));
     return good;
 }
 
@@ -114,8 +89,8 @@ static bool is_finite(const ur_trainer *t)
     ur_dtype dtype = ur_tape_dtype(t->net->tape);
     for (size_t r = 0; r < t->ranges; r++)
         for (size_t i = t->range[r].begin; i < t->range[r].end; i++)
-            if (!isfinite(get(dtype, t->gradient, i)))
-                return report_gradient(t, i, get(dtype, t->gradient, i));
+            if (!isfinite(ur__get(dtype, t->gradient, i)))
+                return report_gradient(t, i, ur__get(dtype, t->gradient, i));
     return true;
 }
 
@@ -124,7 +99,7 @@ static void clip_value(const ur_trainer *t, double most)
     ur_dtype dtype = ur_tape_dtype(t->net->tape);
     for (size_t r = 0; r < t->ranges; r++)
         for (size_t i = t->range[r].begin; i < t->range[r].end; i++)
-            put(dtype, t->gradient, i, fmax(-most, fmin(most, get(dtype, t->gradient, i))));
+            ur__put(dtype, t->gradient, i, fmax(-most, fmin(most, ur__get(dtype, t->gradient, i))));
 }
 
 /* Squares are taken of numbers up to 1, so that no sum overflows. */
@@ -134,10 +109,10 @@ static double norm(const ur_trainer *t)
     double largest = 0, sum = 0;
     for (size_t r = 0; r < t->ranges; r++)
         for (size_t i = t->range[r].begin; i < t->range[r].end; i++)
-            largest = fmax(largest, fabs(get(dtype, t->gradient, i)));
+            largest = fmax(largest, fabs(ur__get(dtype, t->gradient, i)));
     for (size_t r = 0; r < t->ranges && largest > 0; r++)
         for (size_t i = t->range[r].begin; i < t->range[r].end; i++) {
-            double part = get(dtype, t->gradient, i) / largest;
+            double part = ur__get(dtype, t->gradient, i) / largest;
             sum += part * part;
         }
     return largest * sqrt(sum);
@@ -152,7 +127,7 @@ static void clip_norm(const ur_trainer *t, double most)
         return;
     for (size_t r = 0; r < t->ranges; r++)
         for (size_t i = t->range[r].begin; i < t->range[r].end; i++)
-            put(dtype, t->gradient, i, get(dtype, t->gradient, i) * (most / length));
+            ur__put(dtype, t->gradient, i, ur__get(dtype, t->gradient, i) * (most / length));
 }
 
 /* ---- the step */
@@ -165,18 +140,18 @@ static void step_block(ur_trainer *t, const ur_update *u, double decay, void *pa
     ur_dtype dtype = ur_tape_dtype(t->net->tape);
     const ur_optim *optim = t->options.optim;
     double theta[BLOCK], g[BLOCK], states[UR_OPTIM_STATES][BLOCK], *state[UR_OPTIM_STATES];
-    get_block(dtype, parameters, begin, n, theta);
-    get_block(dtype, t->gradient, begin, n, g);
+    ur__get_row(dtype, parameters, begin, n, theta);
+    ur__get_row(dtype, t->gradient, begin, n, g);
     for (int s = 0; s < optim->states; s++) {
         state[s] = states[s];
-        get_block(dtype, t->state[s], begin, n, state[s]);
+        ur__get_row(dtype, t->state[s], begin, n, state[s]);
     }
     for (size_t i = 0; i < n && decay > 0; i++)
         g[i] += decay * theta[i];
     optim->step(u, n, theta, g, state);
-    put_block(dtype, parameters, begin, n, theta);
+    ur__put_row(dtype, parameters, begin, n, theta);
     for (int s = 0; s < optim->states; s++)
-        put_block(dtype, t->state[s], begin, n, state[s]);
+        ur__put_row(dtype, t->state[s], begin, n, state[s]);
 }
 
 bool ur__update(ur_trainer *t)

@@ -661,21 +661,36 @@ START_TEST(file_abandoned)
 }
 END_TEST
 
-/* The file that a symbolic link names is replaced, not the link. */
-START_TEST(file_behind_a_link)
+/* Writes a file through a link to a link; both stay links. */
+static void write_through(const char *link, const char *other)
 {
-    char link[128];
     struct stat status;
-    snprintf(link, sizeof link, "%s/link", folder);
-    put_bytes("old", 3);
-    ck_assert_int_eq(symlink(path, link), 0);
     ur_file *file = ur_file_create(link, NULL, NULL);
     ck_assert_ptr_nonnull(file);
     fprintf(ur_file_stream(file), "%s", "new");
     ck_assert(ur_file_commit(file, NULL));
     check_bytes("new", 3);
     ck_assert(lstat(link, &status) == 0 && S_ISLNK(status.st_mode));
+    ck_assert(lstat(other, &status) == 0 && S_ISLNK(status.st_mode));
+}
+
+/* The file that symbolic links name is replaced, or made, not the link. */
+START_TEST(file_behind_a_link)
+{
+    char link[128], other[128];
+    ur_error error = {{0}};
+    snprintf(link, sizeof link, "%s/link", folder);
+    snprintf(other, sizeof other, "%s/other", folder);
+    put_bytes("old", 3);
+    ck_assert(symlink(path, other) == 0 && symlink("other", link) == 0);
+    write_through(link, other);
+    ck_assert_int_eq(unlink(path), 0);
+    write_through(link, other);
+    ck_assert(unlink(other) == 0 && symlink("link", other) == 0); /* round and round */
+    ck_assert_ptr_null(ur_file_create(link, NULL, &error));
+    ck_assert_ptr_nonnull(strstr(error.text, "link: cannot be written"));
     unlink(link);
+    unlink(other);
 }
 END_TEST
 
@@ -897,6 +912,16 @@ START_TEST(classes_refused)
     set = set_with_x();
     add(set, "y", UR_ARRAY_I64, 1, n_t, (const double[]){0, -1});
     check_no_data(set, 3, "y[1] is -1, expected a class of at least 0");
+    set = set_with_x();
+    add(set, "y", UR_ARRAY_I64, 2, n_t, (const double[]){0, 1, 2, 0, 0x1p31, 1});
+    check_no_data(set, 0, "y[1,1] is 2147483648, expected a class from 0 to 2147483647");
+    set = set_with_x();
+    add(set, "y", UR_ARRAY_I64, 1, n_t, (const double[]){0, 1});
+    ((int64_t *)ur_arrays_find(set, "y")->data)[1] = INT64_MAX;
+    check_no_data(set, 0, "y[1] is 9223372036854775807, expected a class from 0 to 2147483647");
+    set = set_with_x();
+    add(set, "y", UR_ARRAY_I64, 1, n_t, (const double[]){0, 1});
+    check_no_data(set, -3, "-3 classes were asked for, expected a number from 1, or 0");
 }
 END_TEST
 

@@ -814,6 +814,136 @@ static void input_too_large(ur_tape *tape)
     ur_data_free(data);
 }
 
+/* ---- no room for what is told */
+
+static void inputs_without_room(ur_tape *tape)
+{
+    ck_assert(!ur_inputs(tape, "x", UR_SHAPE(3, 4), 2, NULL));
+}
+
+static void look_without_room(ur_tape *tape)
+{
+    ck_assert(!ur_look(matrix(tape, "a"), NULL));
+}
+
+static void diagram_without_roots(ur_tape *tape)
+{
+    matrix(tape, "a");
+    ck_assert(!ur_dot(tape, 1, NULL, NULL, stdout));
+}
+
+static void check_without_gradients(ur_tape *tape)
+{
+    ur_var a = number(tape, "a");
+    ur_check_result found;
+    ck_assert(!ur_check(ur_tanh(a), 1, &a, NULL, 1e-6, &found));
+}
+
+static void check_without_room(ur_tape *tape)
+{
+    ur_var a = number(tape, "a");
+    ck_assert(!ur_check(ur_tanh(a), 1, &a, &a, 1e-6, NULL));
+}
+
+static void fill_without_a_name(ur_tape *tape)
+{
+    ur_param(tape, "W", UR_SHAPE(3, 4));
+    ck_assert(!ur_params_fill(tape, NULL, 1));
+}
+
+static void score_without_room(ur_tape *tape)
+{
+    ur_data *data;
+    ur_net *net = fitted(tape, UR_SIGMOID, 0, &data);
+    ur_plan *plan = ur_plan_new(tape, &(ur_plan_options){.roots = 4, .root = net->o});
+    ck_assert(ur_net_bind(net, data, 0, 2) && ur_plan_run(plan));
+    ck_assert(!ur_net_score(net, plan, data, 0, 2, NULL));
+    ur_plan_free(plan);
+    ur_data_free(data);
+}
+
+static void evaluation_without_room(ur_tape *tape)
+{
+    ur_data *data;
+    ur_net *net = fitted(tape, UR_SIGMOID, 0, &data);
+    ck_assert(!ur_net_evaluate(net, data, NULL));
+    ur_data_free(data);
+}
+
+static void epoch_without_room(ur_tape *tape)
+{
+    ur_data *data;
+    ur_net *net = fitted(tape, UR_SIGMOID, 0, &data);
+    ur_trainer *trainer = ur_trainer_new(net, data, &(ur_train_options){.rate = 1});
+    ck_assert_int_eq(ur_trainer_epoch(trainer, NULL), UR_FAILED);
+    ur_trainer_free(trainer);
+    ur_data_free(data);
+}
+
+/* ---- what is none of the choices, and data that cannot be */
+
+static void hidden_activation_of_none(ur_tape *tape)
+{
+    ur_net_options o = small();
+    o.hidden_activation = (ur_activation)99;
+    ck_assert_ptr_null(ur_net_new(tape, &o, 4, 5));
+}
+
+static void out_of_none(ur_tape *tape)
+{
+    ur_net_options o = small();
+    o.out = (ur_activation)99;
+    ck_assert_ptr_null(ur_net_new(tape, &o, 4, 5));
+}
+
+static void loss_of_none(ur_tape *tape)
+{
+    ur_net_options o = small();
+    o.loss = (ur_loss)99;
+    ck_assert_ptr_null(ur_net_new(tape, &o, 4, 5));
+}
+
+static void reduction_of_none(ur_tape *tape)
+{
+    ur_net_options o = small();
+    o.reduction = (ur_reduction)-1;
+    ck_assert_ptr_null(ur_net_new(tape, &o, 4, 5));
+}
+
+static void start_of_none(ur_tape *tape)
+{
+    ur_net_options o = small();
+    o.start = (ur_start)3;
+    ck_assert_ptr_null(ur_net_new(tape, &o, 4, 5));
+}
+
+static void schedule_of_none(ur_tape *tape)
+{
+    ur_data *data;
+    ur_net *net = fitted(tape, UR_SIGMOID, 0, &data);
+    ck_assert_ptr_null(ur_trainer_new(net, data, &(ur_train_options){.rate = 1, .schedule = (ur_schedule)77}));
+    ur_data_free(data);
+}
+
+static void order_below_0(ur_tape *tape)
+{
+    ur_data *data;
+    ur_net *net = fitted(tape, UR_SIGMOID, 0, &data);
+    data->order = (const int64_t[]){1, -7};
+    ck_assert(ur_net_bind(net, data, 0, 1));
+    ck_assert(!ur_net_bind(net, data, 0, 2));
+    ur_data_free(data);
+}
+
+static void data_without_steps(ur_tape *tape)
+{
+    ur_data *data;
+    ur_net *net = fitted(tape, UR_SIGMOID, 0, &data);
+    data->steps = 0;
+    ck_assert(!ur_net_fits(net, data));
+    ur_data_free(data);
+}
+
 /* ---- all of them */
 
 #define PROGRAM(f) #f, f
@@ -907,6 +1037,23 @@ static const struct program {
     {PROGRAM(data_with_weights)},
     {PROGRAM(differentiate_without_loss)},
     {PROGRAM(input_too_large)},
+    {PROGRAM(inputs_without_room)},
+    {PROGRAM(look_without_room)},
+    {PROGRAM(diagram_without_roots)},
+    {PROGRAM(check_without_gradients)},
+    {PROGRAM(check_without_room)},
+    {PROGRAM(fill_without_a_name)},
+    {PROGRAM(score_without_room)},
+    {PROGRAM(evaluation_without_room)},
+    {PROGRAM(epoch_without_room)},
+    {PROGRAM(hidden_activation_of_none)},
+    {PROGRAM(out_of_none)},
+    {PROGRAM(loss_of_none)},
+    {PROGRAM(reduction_of_none)},
+    {PROGRAM(start_of_none)},
+    {PROGRAM(schedule_of_none)},
+    {PROGRAM(order_below_0)},
+    {PROGRAM(data_without_steps)},
 };
 enum { PROGRAMS = sizeof programs / sizeof *programs };
 
@@ -1022,6 +1169,13 @@ START_TEST(no_tape)
     ck_assert_uint_eq(ur_slice(none, 0, 0, 1).index, UR_NONE);
     ck_assert_uint_eq(ur_reshape(none, UR_SHAPE(3)).index, UR_NONE);
     ck_assert_uint_eq(ur_concat(0, NULL, 0).index, UR_NONE);
+    ck_assert_uint_eq(ur_concat(2, NULL, 0).index, UR_NONE);
+    ck_assert_uint_eq(ur_total(2, NULL).index, UR_NONE);
+    ck_assert_uint_eq(ur_recurrent(NULL, none).index, none.index);
+    ck_assert(!ur_look(none, NULL));
+    ck_assert(ur_random(1, NULL, 2) == ur_random(1, "", 2));
+    ck_assert_int_eq(ur_net_outputs(NULL), 0);
+    ck_assert_int_eq(ur_net_outputs(&(ur_net_options){.hidden = 3}), 3);
     ck_assert_ptr_null(ur_net_new(NULL, &o, 4, 5));
     ck_assert(!ur_params_copy(NULL, NULL));
     ck_assert(!ur_net_fits(NULL, NULL) && !ur_net_bind(NULL, NULL, 0, 1));
@@ -1057,6 +1211,10 @@ START_TEST(no_trainer)
     ck_assert_told(&error, "m.safetensors: there is no trainer to write");
     ck_assert(!ur_trainer_resume(NULL, NULL, "m.safetensors", &error));
     ck_assert_told(&error, "m.safetensors: there is no trainer to go on with");
+    ck_assert_int_eq(ur_train_count(NULL, 5), 5);
+    ck_assert_int_eq(ur_train_count(&(ur_train_options){.valid = 1e300}, 5), 5);
+    ur_shuffle(5, NULL, 1, 1);
+    ur_longest_first(NULL, 3, 3, (int64_t[]){2, 0, 1});
     ck_assert(!ur_train_options_read(NULL, "m.safetensors", &read, &error));
     ck_assert_told(&error, "m.safetensors: a model of unroll was expected, its metadata have no 'optim'");
     ur_trainer_free(NULL);
@@ -1090,6 +1248,47 @@ START_TEST(no_files)
 }
 END_TEST
 
+/* A set's arrays and metadata: no names, no numbers, no such type. */
+START_TEST(no_names)
+{
+    const int64_t size[] = {2, 3};
+    double numbers[6] = {0};
+    ur_error error = {{0}};
+    ur_arrays *set = ur_arrays_new(NULL);
+    ur_array *array = ur_arrays_add(set, "a", UR_ARRAY_F32, 2, size, &error);
+    ck_assert_ptr_nonnull(array);
+    ck_assert_ptr_null(ur_arrays_add(set, NULL, UR_ARRAY_F32, 2, size, &error));
+    ck_assert_told(&error, "the name of an array was expected, there is none");
+    ck_assert_ptr_null(ur_arrays_add(set, "x", UR_ARRAY_F32, 2, NULL, &error));
+    ck_assert_told(&error, "\"x\" has no sizes, expected 2");
+    ck_assert_ptr_null(ur_arrays_add(set, "x", (ur_array_type)99, 2, size, &error));
+    ck_assert_told(&error, "\"x\" has the type 99, expected one of ur_array_type");
+    ck_assert_ptr_null(ur_arrays_add(set, "x", (ur_array_type)-1, 2, size, &error));
+    ck_assert_told(&error, "\"x\" has the type -1, expected one of ur_array_type");
+    ck_assert_str_eq(ur_array_type_name((ur_array_type)99), "?");
+    ck_assert(!ur_arrays_set_text(set, NULL, "x", &error));
+    ck_assert_told(&error, "metadata are a key and a text, there is no key");
+    ck_assert(!ur_arrays_set_text(set, "k", NULL, &error));
+    ck_assert_told(&error, "metadata are a key and a text, there is no text");
+    ck_assert(ur_arrays_set_text(set, "k", "v", &error) && !ur_arrays_text(set, NULL) && !ur_arrays_find(set, NULL));
+    ck_assert(!ur_array_get(array, NULL, &error));
+    ck_assert_told(&error, "there is no room for the numbers of an array");
+    ck_assert(!ur_array_set(array, NULL, &error));
+    ck_assert_told(&error, "there are no numbers to set an array to");
+    ck_assert(!ur_array_get(NULL, numbers, &error));
+    ck_assert_told(&error, "there is no array to read");
+    ck_assert_ptr_null(ur_data_to_arrays(&(ur_data){.n = 1, .steps = 1, .inputs = 1}, UR_F32, NULL, &error));
+    ck_assert_told(&error, "there are no numbers to set an array to");
+    ck_assert_ptr_null(ur_arrays_load(NULL, NULL, &error));
+    ck_assert_told(&error, "the path of a file to read was expected, there is none");
+    ck_assert(!ur_params_to_arrays(NULL, set, &error));
+    ck_assert_told(&error, "there is no tape with parameters to write");
+    ck_assert(!ur_params_from_arrays(NULL, set, "m.safetensors", &error));
+    ck_assert_told(&error, "m.safetensors: there is no tape to write these parameters to");
+    ur_arrays_free(set);
+}
+END_TEST
+
 START_TEST(write_golden)
 {
     char line[LINE];
@@ -1118,6 +1317,7 @@ int main(void)
     tcase_add_test(tests, no_tape);
     tcase_add_test(tests, no_trainer);
     tcase_add_test(tests, no_files);
+    tcase_add_test(tests, no_names);
     suite_add_tcase(suite, tests);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);

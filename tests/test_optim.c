@@ -471,6 +471,15 @@ START_TEST(schedules_in_closed_form)
             ck_assert(ur_schedule_factor(UR_PLATEAU, e, epochs, 3) == 0.125);
         }
     ck_assert(ur_schedule_factor(UR_CONSTANT, 1, 0, 0) == 1 && ur_schedule_factor(UR_PLATEAU, 9, 0, 0) == 1);
+    for (int s = UR_CONSTANT; s <= UR_PLATEAU; s++) { /* numbers of epochs that are none */
+        ck_assert(ur_schedule_factor((ur_schedule)s, 1, 0, 0) == 1);
+        ck_assert(ur_schedule_factor((ur_schedule)s, INT64_MIN, INT64_MIN, INT64_MIN) == 1);
+    }
+    ck_assert(ur_schedule_factor((ur_schedule)99, 1, 1, 0) == 1);
+    const int64_t most = INT64_MAX;
+    ck_assert_double_eq_tol(ur_schedule_factor(UR_STEPS, most, most, 0), 0.01, 1e-15);
+    ck_assert(ur_schedule_factor(UR_COSINE, most, most - 1, 0) == 0 && ur_schedule_factor(UR_WARMUP, 1, most, 0) > 0);
+    ck_assert(ur_schedule_factor(UR_PLATEAU, 1, 1, most) == 0);
 }
 END_TEST
 
@@ -1225,6 +1234,55 @@ START_TEST(early_stopping_restores_the_best)
 }
 END_TEST
 
+/* A network whose validation gets worse before it stops; with batch normalisation its averages go on moving then. */
+static ur_net *stopping_net(bool batch_norm)
+{
+    ur_net_options shape = small_options();
+    shape.batch_norm = batch_norm;
+    return net_of(UR_F64, shape, 2);
+}
+
+static const ur_train_options stopping = {.rate = 0.002, .valid = 0.29, .patience = 4, .shuffle = true};
+
+static double validation_loss(ur_net *net, const ur_data *data)
+{
+    ur_score score = {0};
+    int64_t first = ur_train_count(&stopping, data->n), order[N];
+    ur_data part = *data;
+    part.order = order;
+    part.n = data->n - first;
+    for (int64_t k = 0; k < part.n; k++)
+        order[k] = first + k;
+    ck_assert(ur_net_evaluate(net, &part, &score));
+    return score.loss;
+}
+
+/* After the stop the network is what it was with the best loss, and the trainer says so, when asked again too. */
+START_TEST(a_stopped_network_has_the_best_loss)
+{
+    sample s;
+    fill_sample(&s);
+    contradict(&s, 5);
+    ur_net *net = stopping_net(_i);
+    ur_trainer *trainer = new_trainer(net, &s.data, &stopping);
+    ur_score score;
+    double best = INFINITY;
+    while (ur_trainer_epoch(trainer, &score) == UR_TRAINED) {
+        ck_assert_double_eq(ur_trainer_valid(trainer)->loss, validation_loss(net, &s.data));
+        best = fmin(best, ur_trainer_valid(trainer)->loss);
+        ck_assert_int_lt(ur_trainer_epochs(trainer), 500);
+    }
+    ck_assert_int_gt(ur_trainer_epochs(trainer), stopping.patience);
+    for (int again = 0; again < 2; again++) {
+        ck_assert_double_eq(validation_loss(net, &s.data), best);
+        ck_assert_double_eq(ur_trainer_valid(trainer)->loss, best);
+        ck_assert_int_eq(ur_trainer_valid(trainer)->sequences, 2);
+        ck_assert_int_eq(ur_trainer_epoch(trainer, &score), UR_STOPPED);
+    }
+    close_training(trainer, net);
+}
+END_TEST
+
 /* ---- going on after a break */
 
 static void assert_same_files(const ur_arrays *a, const ur_arrays *b)
@@ -1364,6 +1422,71 @@ START_TEST(stopped_trainings_stay_stopped)
 }
 END_TEST
 
+/* A break before the stop, while the best parameters and averages are of the past. */
+START_TEST(resumed_early_stopping)
+{
+    sample s;
+    fill_sample(&s);
+    contradict(&s, 5);
+    ur_net *through = stopping_net(_i), *first = stopping_net(_i), *second = stopping_net(_i);
+    ur_trainer *a = new_trainer(through, &s.data, &stopping), *b = new_trainer(first, &s.data, &stopping);
+    ur_trainer *c = new_trainer(second, &s.data, &stopping);
+    ur_error error = {{0}};
+    ur_score score;
+    while (ur_trainer_epoch(a, &score) == UR_TRAINED)
+        ck_assert_int_lt(ur_trainer_epochs(a), 500);
+    train(b, (int)ur_trainer_epochs(a) - 2);
+    ur_arrays *set = through_a_file(b), *end = through_a_file(a);
+    ck_assert_msg(ur_trainer_resume(c, set, "m", &error), "%s", error.text);
+    ck_assert_ptr_null(ur_trainer_valid(c));
+    train(c, 1);
+    ck_assert_int_eq(ur_trainer_epoch(c, &score), UR_STOPPED);
+    ck_assert_double_eq(ur_trainer_valid(c)->loss, ur_trainer_valid(a)->loss);
+    ur_arrays *resumed = through_a_file(c);
+    assert_same_files(end, resumed);
+    assert_same_files(resumed, end);
+    ck_assert(!_i == !ur_arrays_find(end, "optim.best.average.mean"));
+    ur_arrays_free(set);
+    ur_arrays_free(end);
+    ur_arrays_free(resumed);
+    close_training(a, through);
+    close_training(b, first);
+    close_training(c, second);
+}
+END_TEST
+
+/* With less patience than it had, a training stops before the next epoch, with the best parameters. */
+START_TEST(resumed_with_less_patience)
+{
+    sample s;
+    fill_sample(&s);
+    contradict(&s, 5);
+    ur_train_options less = stopping;
+    less.patience = 1;
+    ur_net *net = stopping_net(true), *other = stopping_net(true);
+    ur_trainer *a = new_trainer(net, &s.data, &stopping), *b = new_trainer(other, &s.data, &less);
+    ur_score score;
+    while (ur_trainer_epoch(a, &score) == UR_TRAINED)
+        ck_assert_int_lt(ur_trainer_epochs(a), 500);
+    double best = ur_trainer_valid(a)->loss;
+    int epochs = (int)ur_trainer_epochs(a) - 1;
+    close_training(a, net);
+    net = stopping_net(true);
+    a = new_trainer(net, &s.data, &stopping);
+    train(a, epochs);
+    ur_arrays *set = through_a_file(a);
+    ck_assert(ur_trainer_resume(b, set, "m", NULL));
+    ck_assert_double_ne(validation_loss(other, &s.data), best);
+    ck_assert_int_eq(ur_trainer_epoch(b, &score), UR_STOPPED);
+    ck_assert_int_eq(ur_trainer_epochs(b), epochs);
+    ck_assert_double_eq(validation_loss(other, &s.data), best);
+    ck_assert_double_eq(ur_trainer_valid(b)->loss, best);
+    ur_arrays_free(set);
+    close_training(a, net);
+    close_training(b, other);
+}
+END_TEST
+
 /* eval takes the parameters and passes the rest over. */
 START_TEST(training_state_is_no_parameter)
 {
@@ -1391,17 +1514,25 @@ START_TEST(training_state_is_no_parameter)
 }
 END_TEST
 
+/* A trainer that is refused is as it was. */
 static void check_no_resume(const ur_arrays *set, const char *optim, const char *words)
 {
     sample s;
     fill_sample(&s);
     ur_error error = {{0}};
     ur_net *net = new_net(3);
-    ur_trainer *trainer = new_trainer(net, &s.data, &(ur_train_options){.optim = ur_optim_find(optim), .rate = 1});
+    ur_trainer *trainer = new_trainer(net, &s.data, &(ur_train_options){.optim = ur_optim_find(optim), .rate = 0.1});
+    train(trainer, 1);
+    ur_arrays *before = through_a_file(trainer);
     ck_assert(!ur_trainer_resume(trainer, set, "m.safetensors", &error));
     ck_assert_msg(strstr(error.text, "m.safetensors: ") && strstr(error.text, words), "'%s' was expected in '%s'",
                   words, error.text);
     ck_assert(!ur_trainer_resume(trainer, set, "m.safetensors", NULL));
+    ur_arrays *after = through_a_file(trainer);
+    assert_same_files(before, after);
+    assert_same_files(after, before);
+    ur_arrays_free(before);
+    ur_arrays_free(after);
     close_training(trainer, net);
 }
 
@@ -1412,7 +1543,9 @@ START_TEST(what_cannot_be_resumed)
     ur_net *net = new_net(3);
     ur_error error = {{0}};
     ur_train_options options;
-    ur_trainer *trainer = new_trainer(net, &s.data, &(ur_train_options){.optim = ur_optim_find("momentum"), .rate = 1});
+    ur_trainer *trainer =
+        new_trainer(net, &s.data, &(ur_train_options){.optim = ur_optim_find("momentum"), .rate = 0.01});
+    train(trainer, 7);
     ur_arrays *set = through_a_file(trainer), *plain = ur_arrays_new(NULL);
     ck_assert(ur_params_to_arrays(net->tape, plain, NULL));
     check_no_resume(plain, "gd", "holds no state of a training");
@@ -1627,6 +1760,9 @@ int main(void)
     tcase_add_test(cases, ended_batches_take_no_steps);
     tcase_add_test(cases, what_has_no_windows);
     tcase_add_test(cases, early_stopping_restores_the_best);
+    tcase_add_loop_test(cases, a_stopped_network_has_the_best_loss, 0, 2);
+    tcase_add_loop_test(cases, resumed_early_stopping, 0, 2);
+    tcase_add_test(cases, resumed_with_less_patience);
     tcase_add_loop_test(cases, resumed_trainings_have_equal_bits, 0, 7);
     tcase_add_test(cases, resumed_plateau);
     tcase_add_test(cases, resumed_dropout);

@@ -1,5 +1,6 @@
 /* options.c - the command line: one table of options, which commands take them, and their values. */
 #include "options.h"
+#include "../graph/support.h"
 
 #include <ctype.h>
 #include <math.h>
@@ -209,29 +210,6 @@ int complain(const char *format, ...)
     return BAD_INPUT;
 }
 
-/* Levenshtein (1966): the least number of insertions, deletions and exchanges. */
-static size_t distance(const char *a, const char *b)
-{
-    enum { LONGEST = 40 };
-    size_t n = strlen(b), row[LONGEST + 1];
-    if (n > LONGEST || strlen(a) > LONGEST)
-        return LONGEST;
-    for (size_t j = 0; j <= n; j++)
-        row[j] = j;
-    for (size_t i = 1; *a; a++, i++) {
-        size_t diagonal = row[0];
-        row[0] = i;
-        for (size_t j = 1; j <= n; j++) {
-            size_t best = diagonal + (*a != b[j - 1]);
-            best = row[j] + 1 < best ? row[j] + 1 : best;
-            best = row[j - 1] + 1 < best ? row[j - 1] + 1 : best;
-            diagonal = row[j];
-            row[j] = best;
-        }
-    }
-    return row[n];
-}
-
 /* The name that begins with the word, if the word is at least two letters, or else the nearest, if any is near. */
 static const char *nearest(const char *word, const char *const *names)
 {
@@ -240,7 +218,7 @@ static const char *nearest(const char *word, const char *const *names)
     for (size_t i = 0; names[i]; i++) {
         if (length > 1 && strncmp(names[i], word, length) == 0)
             return names[i];
-        size_t d = distance(word, names[i]);
+        size_t d = ur__edits(word, length, names[i]);
         if (d < least && d < length) {
             least = d;
             best = names[i];
