@@ -134,12 +134,15 @@ refuses '^unroll: --threads: an integer from 1 ' W1 --threads 0
 
 if command -v python3 >/dev/null; then
     grep -e '"W1"' -e '"W4"' all.json >out
-    printf '%s\n' '# check' 'peer W1_reber 1 0.002 0.001' 'peer W4_lstm128 2 3e-9 2e-9' >peer
+    printf '%s\n' '# check' 'peer W1_reber 1 0.002 0.001' 'peer W4_lstm128 2 3e-9 2e-9' \
+        'peer W9_length_T100 1 0.003 0.002' 'slow W4 1 5 5' >peer
     "$chart" out peer --svg chart.svg --title 'a < b' >table.md || fail 'bench-chart.py failed'
-    grep -q '^| workload | unroll | peer | peer, 2 threads |$' table.md || fail 'table.md: the head is wrong'
-    grep -Eq '^\| W1 \| [0-9.]+ [mu]s \| 2 ms \|  \|$' table.md || fail 'table.md: the row of W1 is wrong'
-    grep -Eq '^\| W4 \| [0-9.]+ [mu]s \|  \| 3 ns \|$' table.md || fail 'table.md: the row of W4 is wrong'
-    [ "$(grep -c '^<rect ' chart.svg)" -eq 5 ] || fail 'chart.svg has not four bars on its ground'
+    grep -q '^| workload | unroll | peer | peer, 2 threads | slow |$' table.md || fail 'table.md: the head is wrong'
+    grep -Eq '^\| W1 \| [0-9.]+ [mu]s \| 2 ms \|  \|  \|$' table.md || fail 'table.md: the row of W1 is wrong'
+    grep -Eq '^\| W4 \| [0-9.]+ [mu]s \|  \| 3 ns \| 5 s \|$' table.md || fail 'table.md: the row of W4 is wrong'
+    grep -q '^| W9-100 |  | 30 us |  |  |$' table.md || fail 'table.md: the row of W9-100 is not for a time step'
+    [ "$(grep -c '^<rect ' chart.svg)" -eq 6 ] || fail 'chart.svg has not five bars on its ground'
+    grep -q '>slow 5 s, 1670000000 x<' chart.svg || fail 'chart.svg: the ratio of the slow one is wrong'
     python3 -c 'import sys, xml.dom.minidom as m; m.parse(sys.argv[1])' chart.svg || fail 'chart.svg is no XML'
 fi
 

@@ -19,11 +19,12 @@ COLOURS = ["#1f5fa8", "#d98a2b", "#5a9e6f", "#b5566b", "#7d6bb0", "#8c7a5b", "#4
 
 
 def canonical(workload):
-    """The peers' names say more: W1_reber is W1, W9_length_T100 is W9-100, W10_tape_scalar is W10."""
+    """The workload and what its seconds are to be divided by. The peers' names say more: W1_reber is W1, W10_tape_scalar
+    is W10; W9_length_T100 is W9-100, whose seconds are for a time step, while the peers' are for all 100."""
     length = re.fullmatch(r"(W\d+)_[a-z]+_T(\d+)", workload)
     if length:
-        return f"{length[1]}-{length[2]}"
-    return re.sub(r"^(W\d+m?)_(tape_scalar|[a-z]+\d*)$", r"\1", workload)
+        return f"{length[1]}-{length[2]}", int(length[2])
+    return re.sub(r"^(W\d+m?)_(tape_scalar|[a-z]+\d*)$", r"\1", workload), 1
 
 
 def parse(line):
@@ -39,8 +40,8 @@ def parse(line):
         if not match:
             return None
         source, workload, threads, median, fraction = *match.groups()[:3], float(match[4]), None
-    threads = int(threads)
-    return source + (f", {threads} threads" if threads > 1 else ""), canonical(workload), median, fraction
+    (workload, parts), threads = canonical(workload), int(threads)
+    return source + (f", {threads} threads" if threads > 1 else ""), workload, median / parts, fraction
 
 
 def natural(workload):
@@ -62,11 +63,16 @@ def read(paths):
     return sources, {w: times[w] for w in sorted(times, key=natural)}, fractions
 
 
+def digits(value):
+    """Three of them, never with an exponent."""
+    return f"{float(f'{value:.3g}'):.10g}"
+
+
 def seconds(value):
     for unit, size in ("s", 1), ("ms", 1e-3), ("us", 1e-6):
         if value >= size:
-            return f"{value / size:.3g} {unit}"
-    return f"{value * 1e9:.3g} ns"
+            return f"{digits(value / size)} {unit}"
+    return f"{digits(value * 1e9)} ns"
 
 
 def markdown(sources, times, fractions):
@@ -91,7 +97,7 @@ def bars(sources, times, fractions):
         for i, source in enumerate(sources):
             if source in medians:
                 ratio = medians[source] / fastest
-                label = f"{source} {seconds(medians[source])}" + (f", {ratio:.3g} x" if ratio > 1 else "")
+                label = f"{source} {seconds(medians[source])}" + (f", {digits(ratio)} x" if ratio > 1 else "")
                 length = min(ratio, LONGEST) / LONGEST
                 group.append((COLOURS[i % len(COLOURS)], length, ratio > LONGEST, label))
         if len(group) > 1:
