@@ -138,7 +138,7 @@ void ur_tape_fail(ur_tape *tape, const char *format, ...)
         return;
     va_list list;
     va_start(list, format);
-    ur__fail_list(&tape->error, format, list);
+    ur__fail_list(&tape->error, format ? format : "an error without words", list);
     va_end(list);
 }
 

@@ -280,8 +280,8 @@ static void compare_largest(const ur_net *net, const ur_data *data, const part *
                             bool *wrong)
 {
     double out[PART], target[PART], most[PART];
-    int64_t set[PART] = {0}; /* outputs in the target's set */
-    bool right[PART];        /* is the largest so far in it? */
+    int64_t set[PART] = {0};    /* outputs in the target's set */
+    bool right[PART] = {false}; /* is the largest so far in it? */
     for (int64_t i = 0; i < data->outputs; i++) {
         get(net, p, o, i, out);
         targets(data, p, t, i, target);

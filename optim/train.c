@@ -383,7 +383,7 @@ ur_progress ur_trainer_epoch(ur_trainer *t, ur_score *score)
         *score = (ur_score){0};
     if (t && !score)
         ur_tape_fail(t->net->tape, "ur_trainer_epoch: a ur_score was expected, there is none");
-    if (!t || ur_tape_error(t->net->tape))
+    if (!t || !score || ur_tape_error(t->net->tape))
         return UR_FAILED;
     if (out_of_patience(t))
         return stop(t);
@@ -452,7 +452,7 @@ bool ur_net_evaluate(ur_net *net, const ur_data *data, ur_score *score)
 {
     if (net && !score)
         ur_tape_fail(net->tape, "ur_net_evaluate: a ur_score to add to was expected, there is none");
-    if (!ur_net_fits(net, data))
+    if (!net || !score || !ur_net_fits(net, data))
         return false;
     ur_trainer t = {.net = net};
     t.forward = plan_forward(&t, 0);

@@ -880,6 +880,11 @@ static void epoch_without_room(ur_tape *tape)
     ur_data_free(data);
 }
 
+static void failure_without_words(ur_tape *tape)
+{
+    ur_tape_fail(tape, (const char *)NULL);
+}
+
 /* ---- what is none of the choices, and data that cannot be */
 
 static void hidden_activation_of_none(ur_tape *tape)
@@ -1046,6 +1051,7 @@ static const struct program {
     {PROGRAM(score_without_room)},
     {PROGRAM(evaluation_without_room)},
     {PROGRAM(epoch_without_room)},
+    {PROGRAM(failure_without_words)},
     {PROGRAM(hidden_activation_of_none)},
     {PROGRAM(out_of_none)},
     {PROGRAM(loss_of_none)},

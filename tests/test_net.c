@@ -317,7 +317,7 @@ START_TEST(errors_by_hand)
             sample s;
             weights w = random_weights(true, seed);
             fill_sample(&s, seed + 100, y_last, classes, weighted);
-            s.weight[1] = s.weight[2 * T] = s.weight[3 * T + 1] = 0;
+            s.weight[1] = s.weight[(size_t)2 * T] = s.weight[(size_t)3 * T + 1] = 0;
             int64_t from_start[T] = {0}, from_end[T] = {0};
             ur_score score = {.from_start = from_start, .from_end = from_end};
             ur_net *net = new_net(UR_F64, options_of(outs[k], UR_MSE, UR_SUM_ALL, y_last || weighted), T, 2);
