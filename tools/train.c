@@ -252,6 +252,8 @@ static bool loop(run *r)
         r->progress = ur_trainer_epoch(r->trainer, &score);
         if (r->progress == UR_FAILED)
             return false;
+        if (r->progress == UR_STOPPED && ur_trainer_epochs(r->trainer) < epoch) /* it was resumed when it had stopped */
+            break;
         if (!history_add(&r->history, epoch, &score)) {
             ur_tape_fail(r->tape, "no memory for the log of %lld epochs", (long long)epoch);
             return false;
