@@ -4,39 +4,40 @@
 
 /* ---- products */
 
-static void run_product(const ur__worker *w, const ur__launch *l)
+void ur__bind_product(const ur__worker *w, const ur__launch *l)
 {
-    enum { MOST = 16 };
     const ur_plan *plan = w->plan;
     size_t e = ur__element_bytes(plan);
-    bool narrow = ur__is_narrow(plan), add = false;
+    ur__term *term = w->term + ur__walk_of(w, l)->first;
+    for (uint32_t k = 0; k < l->count; k++) {
+        const ur__product_term *t = &plan->term[l->first + k];
+        ur__view a = {plan->packed + t->packed * e, 0};
+        if (l->in_place)
+            a = ur__view_of(w, &t->a, false);
+        term[k] = (ur__term){.a = a.at,
+                             .k = t->k,
+                             .x_stride = ur__argument_view(w, l, t->x).row,
+                             .a_stride = a.row,
+                             .a_packed = !l->in_place,
+                             .a_transposed = l->in_place && t->transposed};
+    }
+}
+
+static void run_product(const ur__worker *w, const ur__launch *l)
+{
+    const ur_plan *plan = w->plan;
+    ur__term *term = w->term + ur__walk_of(w, l)->first;
     ur__view y = ur__argument_view(w, l, 0);
     const char *bias = NULL;
     if (l->bias != UR__NOWHERE)
-        bias = l->in_place ? ur__argument_view(w, l, (uint32_t)l->bias).at : plan->packed + l->bias * e;
-    for (uint32_t k = 0; k < l->count; k += MOST) {
-        ur__term terms[MOST];
-        uint32_t n = 0;
-        for (; n < MOST && k + n < l->count; n++) {
-            const ur__product_term *t = &plan->term[l->first + k + n];
-            ur__view x = ur__argument_view(w, l, t->x);
-            ur__view a = {plan->packed + t->packed * e, 0};
-            if (l->in_place)
-                a = ur__view_of(w, &t->a, false);
-            terms[n] = (ur__term){.a = a.at,
-                                  .x = x.at,
-                                  .k = t->k,
-                                  .x_stride = x.row,
-                                  .a_stride = a.row,
-                                  .a_packed = !l->in_place,
-                                  .a_transposed = l->in_place && t->transposed};
-        }
-        if (narrow)
-            plan->kernels->product_narrow(l->rows, w->columns, n, terms, add ? NULL : bias, add, y.at, y.row);
-        else
-            plan->kernels->product(l->panel, l->rows, w->columns, n, terms, add ? NULL : bias, add, y.at, y.row);
-        add = true;
-    }
+        bias = l->in_place ? ur__argument_view(w, l, (uint32_t)l->bias).at
+                           : plan->packed + l->bias * ur__element_bytes(plan);
+    for (uint32_t k = 0; k < l->count; k++)
+        term[k].x = ur__argument_view(w, l, plan->term[l->first + k].x).at;
+    if (ur__is_narrow(plan))
+        plan->kernels->product_narrow(l->rows, w->columns, l->count, term, bias, false, y.at, y.row);
+    else
+        plan->kernels->product(l->panel, l->rows, w->columns, l->count, term, bias, false, y.at, y.row);
 }
 
 void ur__run_packing(const ur__worker *w, const ur__packing *p)

@@ -251,7 +251,7 @@ struct ur_plan {
     size_t worker_bytes, shared_bytes;
     char *allocation, *memory, *sums, *packed, *block, *full, *tiles, *cursors, *scratch;
     size_t allocation_bytes, most_operands, addresses_bytes;
-    size_t most_cursors, most_walks; /* arguments and launches of a phase */
+    size_t most_cursors, most_walks, most_calls, most_terms; /* arguments, launches, instructions, terms of a phase */
 };
 
 /* ---- making one: each returns false with the tape's error set */

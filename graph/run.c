@@ -79,17 +79,26 @@ static bool is_bound(const ur__launch *l)
     return l->kind == UR__POINTWISE || l->kind == UR__PRODUCT;
 }
 
-/* Where a phase has several iterations all its launches are bound before, else one after another. */
-static void bind_launches(ur__worker *w, uint32_t first, uint32_t count)
+/* Where a phase has several iterations all its launches are bound before and their calls are kept, else one after
+ * another. */
+static void bind_launches(ur__worker *w, uint32_t first, uint32_t count, bool again)
 {
     const ur__launch *l = &w->plan->launch[first];
+    uint32_t calls = 0, terms = 0;
     w->bound = l->operand;
     w->launch = first;
-    for (uint32_t k = 0; k < count; k++, l++)
-        if (is_bound(l)) {
-            ur__bind(w, l);
-            w->walk[k].bound = 0;
+    for (uint32_t k = 0; k < count; k++, l++) {
+        if (!is_bound(l))
+            continue;
+        ur__bind(w, l);
+        w->walk[k] = (ur__walk){.first = l->kind == UR__PRODUCT ? terms : again ? calls : UR_NONE};
+        if (l->kind == UR__PRODUCT) {
+            ur__bind_product(w, l);
+            terms += l->count;
+        } else {
+            calls += ur__calls_of(l);
         }
+    }
 }
 
 static void run_one(const ur__worker *w, uint32_t number)
@@ -97,7 +106,7 @@ static void run_one(const ur__worker *w, uint32_t number)
     const ur__launch *l = &w->plan->launch[number];
     if (l->kind == UR__ADD_UP && w->advancing)
         return;
-    if (l->kind == UR__POINTWISE && w->walk[number - w->launch].bound != w->columns)
+    if (l->kind == UR__POINTWISE && ur__walk_of(w, l)->bound != w->columns)
         ur__bind_tiles(w, l);
     ur__run_launch(w, l);
 }
@@ -111,7 +120,7 @@ static void run_phase(ur__worker *w, const ur__loop *loop, uint32_t f, const ur_
     end = (end < phase->end ? end : phase->end) - phase->begin;
     const bool again = end - begin > 1;
     if (again)
-        bind_launches(w, span->first, span->count);
+        bind_launches(w, span->first, span->count, true);
     for (w->i = begin; w->i < end; w->i++) {
         size_t active = ur__active_columns(w, loop, phase->begin + w->i);
         if (active < w->all)
@@ -119,7 +128,7 @@ static void run_phase(ur__worker *w, const ur__loop *loop, uint32_t f, const ur_
         w->columns = active;
         for (uint32_t k = span->first; k < span->first + span->count && active > 0; k++) {
             if (!again)
-                bind_launches(w, k, 1);
+                bind_launches(w, k, 1, false);
             run_one(w, k);
         }
     }
@@ -377,6 +386,8 @@ static ur__worker worker_of(const ur_plan *plan, size_t number)
     w.tiles = plan->tiles + at;
     w.cursor = (ur__cursor *)(void *)(plan->cursors + at);
     w.walk = (ur__walk *)(void *)(w.cursor + plan->most_cursors);
+    w.call = (ur__call *)(void *)(w.walk + plan->most_walks);
+    w.term = (ur__term *)(void *)(w.call + plan->most_calls);
     w.at = (char **)(void *)(plan->scratch + at);
     w.scratch = plan->scratch + at + plan->addresses_bytes;
     return w;

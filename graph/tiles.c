@@ -7,11 +7,6 @@
 /* Rows with gaps between them are copied together where they are shorter than this; a longer one is a tile by itself. */
 enum { SHORT = UR__TILE / 2 };
 
-static ur__walk *walk_of(const ur__worker *w, const ur__launch *l)
-{
-    return &w->walk[l - w->plan->launch - w->launch];
-}
-
 /* Do the rows of an operand lie apart? */
 static bool has_gaps(const ur__launch *l, const ur__argument *a, const ur__cursor *c, const ur__walk *k)
 {
@@ -54,7 +49,11 @@ void ur__bind_tiles(const ur__worker *w, const ur__launch *l)
 {
     const ur__argument *a = &w->plan->argument[l->operand];
     ur__cursor *c = &w->cursor[l->operand - w->bound];
-    ur__walk k = {.bound = w->columns, .rows = l->rows, .columns = l->batch ? w->columns : 1};
+    ur__walk k = *ur__walk_of(w, l);
+    k.bound = w->columns;
+    k.rows = l->rows;
+    k.columns = l->batch ? w->columns : 1;
+    k.next = UR_NONE;
     bool flat = true, dense = true, gathers = false;
     for (uint32_t i = 0; i < l->operands; i++) {
         bool gaps = has_gaps(l, &a[i], &c[i], &k);
@@ -71,7 +70,7 @@ void ur__bind_tiles(const ur__worker *w, const ur__launch *l)
         k.rows = k.group = 1;
     }
     k.in_place = is_in_place(w, l, c, &k);
-    *walk_of(w, l) = k;
+    *ur__walk_of(w, l) = k;
 }
 
 /* ---- a tile */
@@ -104,7 +103,7 @@ typedef struct run {
     const ur__launch *l;
     const ur__argument *argument;
     const ur__cursor *cursor;
-    const ur__walk *walk;
+    ur__walk *walk;
     ur__view *view;
     bool alive; /* the form of the program that reads no masks */
 } run;
@@ -136,18 +135,6 @@ static void begin(const run *r)
     }
     for (uint32_t i = 0; i < r->l->buffers; i++, own += bytes)
         at[r->l->operands + i] = own;
-}
-
-/* What `begin` and `aim` come to where a program is in place. */
-static void aim_in_place(const run *r)
-{
-    const size_t bytes = UR__TILE * ur__element_bytes(r->w->plan);
-    const ptrdiff_t i = r->w->i;
-    char *own = r->w->scratch, **at = r->w->at;
-    for (const ur__cursor *c = r->cursor, *end = c + r->l->operands; c < end; c++)
-        *at++ = c->at + i * c->step;
-    for (uint32_t k = 0; k < r->l->buffers; k++, own += bytes)
-        *at++ = own;
 }
 
 /* Elements first..first+n-1 of [rows, columns], whose rows lie apart. Those of a block of one cache line are copied
@@ -210,12 +197,19 @@ static void sum_rows(const ur_plan *plan, size_t columns, size_t n, bool first, 
     plan->kernels->sum_to(n, y, a); /* a row is an element: the lanes go along them */
 }
 
+/* The instructions of the form that runs. */
+static const ur__instruction *program_of(const run *r, uint32_t *count)
+{
+    *count = r->alive ? r->l->alive : r->l->count;
+    return &r->w->plan->instruction[r->l->first + (r->alive ? r->l->count : 0)];
+}
+
 /* All instructions on n elements from row `row` on. */
 static void run_tile(const run *r, size_t row, size_t n)
 {
     const ur_plan *plan = r->w->plan;
-    const ur__instruction *in = &plan->instruction[r->l->first + (r->alive ? r->l->count : 0)];
-    const ur__instruction *end = in + (r->alive ? r->l->alive : r->l->count);
+    uint32_t count;
+    const ur__instruction *in = program_of(r, &count), *end = in + count;
     ur__map_kernel *const *map = plan->kernels->map;
     const double *attr = plan->attr;
     char *const *at = r->w->at;
@@ -224,13 +218,6 @@ static void run_tile(const run *r, size_t row, size_t n)
             sum_rows(plan, n < r->walk->columns ? n : r->walk->columns, n, row == 0, at[in->y], at[in->a]);
         else
             map[in->kernel](n, at[in->y], at[in->a], at[in->b], at[in->c], attr + in->attr);
-}
-
-/* Are all columns at hand alive by this mask? */
-static bool is_full(const ur__worker *w, const ur__ref *r)
-{
-    int32_t value = r->first + r->stride * (int32_t)w->i;
-    return w->full[w->plan->line[r->line].full + (size_t)value] != 0;
 }
 
 static void run_tile_by_tile(run *r)
@@ -247,20 +234,93 @@ static void run_tile_by_tile(run *r)
     }
 }
 
+/* ---- in place */
+
+/* Where operand or buffer number `number` lies in this iteration. */
+static void point(const run *r, uint32_t number, char **at, ptrdiff_t *step)
+{
+    if (number < r->l->operands) {
+        const ur__cursor *c = &r->cursor[number];
+        *step = c->step;
+        *at = c->at + (ptrdiff_t)r->w->i * c->step;
+    } else {
+        *step = 0;
+        *at = r->w->scratch + (number - r->l->operands) * UR__TILE * ur__element_bytes(r->w->plan);
+    }
+}
+
+static ur__call call_of(const run *r, const ur__instruction *in)
+{
+    const ur_plan *plan = r->w->plan;
+    ur__call c = {.map = in->kernel == UR__REDUCE ? NULL : plan->kernels->map[in->kernel],
+                  .attr = plan->attr + in->attr};
+    const uint32_t number[] = {in->y, in->a, in->b, in->c};
+    for (int k = 0; k < 4; k++)
+        point(r, number[k], &c.at[k], &c.step[k]);
+    return c;
+}
+
+static void call(const run *r, const ur__call *c, size_t n)
+{
+    if (c->map)
+        c->map(n, c->at[0], c->at[1], c->at[2], c->at[3], c->attr);
+    else
+        sum_rows(r->w->plan, r->walk->columns, n, true, c->at[0], c->at[1]);
+}
+
+static void run_once(const run *r)
+{
+    uint32_t count;
+    const ur__instruction *in = program_of(r, &count), *end = in + count;
+    for (size_t n = r->walk->rows * r->walk->columns; in < end; in++) {
+        ur__call c = call_of(r, in);
+        call(r, &c, n);
+    }
+}
+
+/* Calls are made anew where this is not the iteration that they are aimed at. */
+static void run_calls(const run *r)
+{
+    ur__walk *walk = r->walk;
+    ur__call *c = r->w->call + walk->first;
+    uint32_t count;
+    const ur__instruction *in = program_of(r, &count);
+    if (walk->next != r->w->i || walk->alive != r->alive)
+        for (uint32_t k = 0; k < count; k++)
+            c[k] = call_of(r, &in[k]);
+    const size_t n = walk->rows * walk->columns;
+    for (const ur__call *end = c + count; c < end; c++) {
+        call(r, c, n);
+        for (int k = 0; k < 4; k++)
+            c->at[k] += c->step[k];
+    }
+    walk->next = r->w->i + 1;
+    walk->alive = r->alive;
+}
+
+/* ---- a launch */
+
+/* Are all columns at hand alive by this mask? */
+static bool is_full(const ur__worker *w, const ur__ref *r)
+{
+    int32_t value = r->first + r->stride * (int32_t)w->i;
+    return w->full[w->plan->line[r->line].full + (size_t)value] != 0;
+}
+
 void ur__run_tiles(const ur__worker *w, const ur__launch *l)
 {
     run r = {.w = w,
              .l = l,
              .argument = &w->plan->argument[l->operand],
              .cursor = &w->cursor[l->operand - w->bound],
-             .walk = walk_of(w, l),
+             .walk = ur__walk_of(w, l),
              .alive = l->alive > 0};
     for (uint32_t i = 0; i < l->operands && r.alive; i++)
         r.alive = !r.argument[i].mask || is_full(w, &r.argument[i].ref);
-    if (!r.walk->in_place) {
+    if (!r.walk->in_place)
         run_tile_by_tile(&r);
-        return;
-    }
-    aim_in_place(&r);
-    run_tile(&r, 0, r.walk->rows * r.walk->columns);
+    else if (r.walk->first == UR_NONE)
+        run_once(&r);
+    else
+        run_calls(&r);
 }
