@@ -67,17 +67,12 @@ static void measure_cursors(ur_plan *plan)
     plan->cursor_bytes = (plan->cursor_bytes + UR__LINE - 1) / UR__LINE * UR__LINE;
 }
 
-/* Does a launch add its operands where they lie? Then it needs no room, however many steps of a loop it adds. */
+/* Does a launch add its operands where they lie? Then it needs no room, however many steps of a loop it adds. With the
+ * batch that depends on how many columns last. */
 static bool adds_in_place(const ur_plan *plan, const ur__launch *l)
 {
-    if (l->kind != UR__STATEMENT || l->batch || ur__node_of(plan, l->line)->op != &ur_op_sum_of)
-        return l->kind == UR__COLLECT;
-    for (uint32_t k = 0; k < l->operands; k++) {
-        uint32_t line = plan->argument[l->operand + k].ref.line;
-        if (plan->line[line].class == UR__BATCH || !ur__same_shape(plan, line, l->line))
-            return false;
-    }
-    return true;
+    const ur__worker any = {.plan = plan, .all = (size_t)plan->batch};
+    return l->kind == UR__COLLECT || (l->kind == UR__STATEMENT && !l->batch && ur__adds_in_place(&any, l));
 }
 
 /* What the launches need beside the lines: addresses and shapes of operands, tiles, dense copies. */

@@ -340,13 +340,23 @@ static uint32_t *active_of(const ur__worker *w)
     return (uint32_t *)(void *)(w->full + w->plan->active);
 }
 
-/* Finds the columns that last in each step, in whole vectors: those behind have ended for good. */
-static void find_active(const ur__worker *w)
+/* Flags value v of a mask if it is 1 in so many columns. */
+static bool flag_full(const ur__worker *w, uint32_t line, uint32_t v, const char *mask, size_t columns)
+{
+    bool full = !w->plan->kernels->has_zero(columns, mask);
+    w->full[w->plan->line[line].full + v] = (char)full;
+    return full;
+}
+
+/* Finds the columns that last in each step, in whole vectors: those behind have ended for good. Are the masks of all steps
+ * 1 in all columns? */
+static bool find_active(const ur__worker *w)
 {
     const ur_plan *plan = w->plan;
     uint32_t *active = active_of(w), most = 0;
     size_t e = ur__element_bytes(plan), unit = UR__LINE / e;
-    for (uint32_t v = plan->ends ? plan->program.line[plan->mask].values : 0; v-- > 0;) {
+    bool all = true;
+    for (uint32_t v = plan->program.line[plan->mask].values; v-- > 0;) {
         ur__ref r = {.line = plan->mask, .first = (int32_t)v};
         const char *mask = ur__view_of(w, &r, true).at;
         while (most < w->all) { /* more columns than in the steps behind */
@@ -356,22 +366,21 @@ static void find_active(const ur__worker *w)
             most += (uint32_t)n;
         }
         active[v] = most;
+        all = flag_full(w, plan->mask, v, mask, most) && all && most == w->all;
     }
+    return all;
 }
 
 /* Flags the values of the masks that are 1 in all columns that last; are all of them in all columns? */
 static bool find_full(const ur__worker *w)
 {
     const ur_plan *plan = w->plan;
-    bool all = true;
-    find_active(w);
+    bool all = !plan->ends || find_active(w);
     for (uint32_t l = 0; l < plan->program.lines && plan->full_bytes > 0; l++)
         for (uint32_t v = 0; plan->line[l].mask && v < plan->program.line[l].values; v++) {
             ur__ref r = {.line = l, .first = (int32_t)v};
-            size_t columns = plan->ends && plan->mask == l ? active_of(w)[v] : w->all;
-            bool full = !plan->kernels->has_zero(columns, ur__view_of(w, &r, true).at);
-            w->full[plan->line[l].full + v] = (char)full;
-            all = all && full && columns == w->all;
+            if (!plan->ends || l != plan->mask)
+                all = flag_full(w, l, v, ur__view_of(w, &r, true).at, w->all) && all;
         }
     return all;
 }

@@ -189,7 +189,7 @@ static void aim(const run *r, size_t row, size_t c, size_t n)
 static void sum_rows(const ur_plan *plan, size_t columns, size_t n, bool first, char *y, const char *a)
 {
     if (columns > 1) {
-        plan->kernels->sum_rows(n / columns, columns, y, a, !first);
+        plan->kernels->sum_rows(n / columns, columns, y, a, (ptrdiff_t)columns, !first);
         return;
     }
     if (first)

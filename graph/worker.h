@@ -139,6 +139,8 @@ void ur__run_tiles(const ur__worker *w, const ur__launch *l);
 void ur__fill_tiles(const ur__worker *w);
 /* The terms of a product whose operands are bound. */
 void ur__bind_product(const ur__worker *w, const ur__launch *l);
+/* Is it a sum of dense values of its own shape? They are added where they lie. */
+bool ur__adds_in_place(const ur__worker *w, const ur__launch *l);
 /* A launch of any kind. */
 void ur__run_launch(const ur__worker *w, const ur__launch *l);
 void ur__run_packing(const ur__worker *w, const ur__packing *p);
