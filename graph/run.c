@@ -30,22 +30,27 @@ ur__view ur__view_of(const ur__worker *w, const ur__ref *r, bool own)
     return (ur__view){at, line->row};
 }
 
-/* An argument's offset counts from its home; it is worked out in address.c. */
-void ur__bind(const ur__worker *w, const ur__launch *l)
+/* An argument's offset counts from its home; it is worked out in address.c. `own`: the columns of the block only. */
+static ur__cursor cursor_of(const ur__worker *w, const ur__argument *a, bool own)
 {
     const ur_plan *plan = w->plan;
     size_t e = ur__element_bytes(plan);
+    ur__cursor c = {.step = a->step, .row = a->own_rows ? w->all : a->row};
+    if (!a->known)
+        return c;
+    c.at = w->home[a->home] + a->offset - (ptrdiff_t)(w->passed * plan->line[a->ref.line].window_bytes);
+    if (a->own_rows)
+        c.at += a->higher * w->all * e;
+    else if (a->cut && own)
+        c.at += w->first * e;
+    return c;
+}
+
+void ur__bind(const ur__worker *w, const ur__launch *l)
+{
     for (uint32_t k = 0; k < l->operands; k++) {
-        const ur__argument *a = &plan->argument[l->operand + k];
-        ur__cursor *c = &w->cursor[l->operand + k - w->bound];
-        *c = (ur__cursor){.step = a->step, .row = a->own_rows ? w->all : a->row};
-        if (!a->known)
-            continue;
-        c->at = w->home[a->home] + a->offset - (ptrdiff_t)(w->passed * plan->line[a->ref.line].window_bytes);
-        if (a->own_rows)
-            c->at += a->higher * w->all * e;
-        else if (a->cut && l->batch && a->spread != UR__COLUMN)
-            c->at += w->first * e;
+        const ur__argument *a = &w->plan->argument[l->operand + k];
+        w->cursor[l->operand + k - w->bound] = cursor_of(w, a, l->batch && a->spread != UR__COLUMN);
     }
 }
 
@@ -355,10 +360,11 @@ static bool find_active(const ur__worker *w)
     const ur_plan *plan = w->plan;
     uint32_t *active = active_of(w), most = 0;
     size_t e = ur__element_bytes(plan), unit = UR__LINE / e;
+    const ur__cursor c = cursor_of(w, &plan->masks, true);
     bool all = true;
     for (uint32_t v = plan->program.line[plan->mask].values; v-- > 0;) {
         ur__ref r = {.line = plan->mask, .first = (int32_t)v};
-        const char *mask = ur__view_of(w, &r, true).at;
+        const char *mask = c.at ? c.at + (ptrdiff_t)v * c.step : ur__view_of(w, &r, true).at;
         while (most < w->all) { /* more columns than in the steps behind */
             size_t n = w->all - most < unit ? w->all - most : unit;
             if (!plan->kernels->has_other(w->all - most, mask + most * e))
