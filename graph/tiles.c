@@ -27,24 +27,29 @@ static uint8_t move_of(const ur__argument *a, const ur__walk *k, bool gathers)
     }
 }
 
-/* Does a launch read and write its operands where they lie, all elements in one tile? Then its cursors say everything:
- * also that of an operand that stays, whose tile is written here. */
-static bool is_in_place(const ur__worker *w, const ur__launch *l, ur__cursor *c, const ur__walk *k)
+/* Do all tiles read and write the operands where they lie, at equal distances? Then the cursors say everything: also that
+ * of an operand that stays, whose tile is written here. */
+static bool is_steady(const ur__worker *w, const ur__launch *l, ur__cursor *c, const ur__walk *k)
 {
     const ur_plan *plan = w->plan;
-    bool in_place = k->columns <= UR__TILE && k->rows <= k->group;
+    const size_t e = ur__element_bytes(plan);
+    bool steady = k->rows == 1 || k->columns <= UR__TILE;
     for (uint32_t i = 0; i < l->operands; i++) {
         if (c[i].move == UR__STAYS) {
             c[i].at = w->tiles + plan->line[plan->argument[l->operand + i].ref.line].tile;
-            c[i].step = 0;
+            c[i].step = c[i].hop = 0;
+        } else if (k->rows == 1) {
+            c[i].hop = (ptrdiff_t)(k->tile * e);
+        } else {
+            c[i].hop = c[i].move == UR__FOLLOWS ? (ptrdiff_t)(k->group * c[i].row * e) : 0;
         }
-        in_place = in_place && c[i].at && c[i].move <= UR__IN_ROW;
+        steady = steady && c[i].at && c[i].move <= UR__IN_ROW;
     }
-    return in_place;
+    return steady;
 }
 
-/* Where all rows follow each other without gaps, they are one long row; where they can be made to, several of them are a
- * tile. */
+/* The walk over [rows, columns] in tiles. Where all rows follow each other without gaps, they are one long row; where they
+ * can be made to, several of them are a tile. */
 void ur__bind_tiles(const ur__worker *w, const ur__launch *l)
 {
     const ur__argument *a = &w->plan->argument[l->operand];
@@ -69,7 +74,10 @@ void ur__bind_tiles(const ur__worker *w, const ur__launch *l)
         k.columns *= k.rows;
         k.rows = k.group = 1;
     }
-    k.in_place = is_in_place(w, l, c, &k);
+    k.tile = k.group * k.columns < UR__TILE ? k.group * k.columns : UR__TILE;
+    k.tiles = (k.rows * k.columns + k.tile - 1) / k.tile;
+    k.last = k.rows * k.columns - (k.tiles - 1) * k.tile;
+    k.steady = is_steady(w, l, c, &k);
     *ur__walk_of(w, l) = k;
 }
 
@@ -185,9 +193,11 @@ static void aim(const run *r, size_t row, size_t c, size_t n)
     }
 }
 
-/* y = the sum of a tile's rows of so many columns, added to what y holds where it is not the first tile. */
-static void sum_rows(const ur_plan *plan, size_t columns, size_t n, bool first, char *y, const char *a)
+/* y = the sum of a tile's rows, added to what y holds where it is not the first tile. */
+static void sum_rows(const run *r, size_t n, bool first, char *y, const char *a)
 {
+    const ur_plan *plan = r->w->plan;
+    size_t columns = n < r->walk->columns ? n : r->walk->columns;
     if (columns > 1) {
         plan->kernels->sum_rows(n / columns, columns, y, a, (ptrdiff_t)columns, !first);
         return;
@@ -215,7 +225,7 @@ static void run_tile(const run *r, size_t row, size_t n)
     char *const *at = r->w->at;
     for (; in < end; in++)
         if (in->kernel == UR__REDUCE)
-            sum_rows(plan, n < r->walk->columns ? n : r->walk->columns, n, row == 0, at[in->y], at[in->a]);
+            sum_rows(r, n, row == 0, at[in->y], at[in->a]);
         else
             map[in->kernel](n, at[in->y], at[in->a], at[in->b], at[in->c], attr + in->attr);
 }
@@ -234,47 +244,52 @@ static void run_tile_by_tile(run *r)
     }
 }
 
-/* ---- in place */
+/* ---- steady tiles */
 
-/* Where operand or buffer number `number` lies in this iteration. */
-static void point(const run *r, uint32_t number, char **at, ptrdiff_t *step)
+/* Where operand or buffer number `number` lies in a tile of this iteration. */
+static char *address_of(const run *r, uint32_t number, size_t tile)
 {
-    if (number < r->l->operands) {
-        const ur__cursor *c = &r->cursor[number];
-        *step = c->step;
-        *at = c->at + (ptrdiff_t)r->w->i * c->step;
-    } else {
-        *step = 0;
-        *at = r->w->scratch + (number - r->l->operands) * UR__TILE * ur__element_bytes(r->w->plan);
-    }
+    const uint32_t operands = r->l->operands;
+    const ur__cursor *c = &r->cursor[number];
+    if (number < operands)
+        return c->at + (ptrdiff_t)r->w->i * c->step + (ptrdiff_t)tile * c->hop;
+    return r->w->scratch + (number - operands) * UR__TILE * ur__element_bytes(r->w->plan);
 }
 
+/* An instruction in the first tile of this iteration, as a call that goes on by itself. */
 static ur__call call_of(const run *r, const ur__instruction *in)
 {
     const ur_plan *plan = r->w->plan;
-    ur__call c = {.map = in->kernel == UR__REDUCE ? NULL : plan->kernels->map[in->kernel],
-                  .attr = plan->attr + in->attr};
     const uint32_t number[] = {in->y, in->a, in->b, in->c};
-    for (int k = 0; k < 4; k++)
-        point(r, number[k], &c.at[k], &c.step[k]);
-    return c;
-}
-
-static void call(const run *r, const ur__call *c, size_t n)
-{
-    if (c->map)
-        c->map(n, c->at[0], c->at[1], c->at[2], c->at[3], c->attr);
-    else
-        sum_rows(r->w->plan, r->walk->columns, n, true, c->at[0], c->at[1]);
+    ur__call call = {.map = in->kernel == UR__REDUCE ? NULL : plan->kernels->map[in->kernel],
+                     .attr = plan->attr + in->attr};
+    for (int k = 0; k < 4; k++) {
+        const ur__cursor *c = &r->cursor[number[k]];
+        call.at[k] = address_of(r, number[k], 0);
+        if (number[k] >= r->l->operands)
+            continue;
+        call.hop[0][k] = c->hop;
+        call.hop[1][k] = c->step - (ptrdiff_t)(r->walk->tiles - 1) * c->hop;
+    }
+    return call;
 }
 
 static void run_once(const run *r)
 {
+    const ur_plan *plan = r->w->plan;
+    const ur__walk *walk = r->walk;
     uint32_t count;
     const ur__instruction *in = program_of(r, &count), *end = in + count;
-    for (size_t n = r->walk->rows * r->walk->columns; in < end; in++) {
-        ur__call c = call_of(r, in);
-        call(r, &c, n);
+    for (size_t tile = 0; tile < walk->tiles; tile++) {
+        const size_t n = tile + 1 < walk->tiles ? walk->tile : walk->last;
+        for (const ur__instruction *i = in; i < end; i++) {
+            char *y = address_of(r, i->y, tile), *a = address_of(r, i->a, tile);
+            if (i->kernel == UR__REDUCE)
+                sum_rows(r, n, tile == 0 || walk->rows == 1, y, a);
+            else
+                plan->kernels->map[i->kernel](n, y, a, address_of(r, i->b, tile), address_of(r, i->c, tile),
+                                              plan->attr + i->attr);
+        }
     }
 }
 
@@ -282,17 +297,23 @@ static void run_once(const run *r)
 static void run_calls(const run *r)
 {
     ur__walk *walk = r->walk;
-    ur__call *c = r->w->call + walk->first;
+    ur__call *call = r->w->call + walk->first;
     uint32_t count;
     const ur__instruction *in = program_of(r, &count);
     if (walk->next != r->w->i || walk->alive != r->alive)
         for (uint32_t k = 0; k < count; k++)
-            c[k] = call_of(r, &in[k]);
-    const size_t n = walk->rows * walk->columns;
-    for (const ur__call *end = c + count; c < end; c++) {
-        call(r, c, n);
-        for (int k = 0; k < 4; k++)
-            c->at[k] += c->step[k];
+            call[k] = call_of(r, &in[k]);
+    for (size_t tile = 0; tile < walk->tiles; tile++) {
+        const bool first = tile == 0 || walk->rows == 1, last = tile + 1 == walk->tiles;
+        const size_t n = last ? walk->last : walk->tile;
+        for (ur__call *c = call, *end = call + count; c < end; c++) {
+            if (c->map)
+                c->map(n, c->at[0], c->at[1], c->at[2], c->at[3], c->attr);
+            else
+                sum_rows(r, n, first, c->at[0], c->at[1]);
+            for (int k = 0; k < 4; k++)
+                c->at[k] += c->hop[last][k];
+        }
     }
     walk->next = r->w->i + 1;
     walk->alive = r->alive;
@@ -317,7 +338,7 @@ void ur__run_tiles(const ur__worker *w, const ur__launch *l)
              .alive = l->alive > 0};
     for (uint32_t i = 0; i < l->operands && r.alive; i++)
         r.alive = !r.argument[i].mask || is_full(w, &r.argument[i].ref);
-    if (!r.walk->in_place)
+    if (!r.walk->steady)
         run_tile_by_tile(&r);
     else if (r.walk->first == UR_NONE)
         run_once(&r);

@@ -6,7 +6,7 @@
  *
  * Before a phase runs, the operands of its launches are bound: a cursor says where the value of the phase's first
  * iteration lies and how far away the next one's is. A launch then adds and does not look up. Where a phase has several
- * iterations, the instructions of programs that run in place are kept as calls whose addresses go on by themselves. */
+ * iterations, the instructions of programs are kept as calls whose addresses go on by themselves. */
 #ifndef UR_GRAPH_WORKER_H
 #define UR_GRAPH_WORKER_H
 
@@ -27,17 +27,17 @@ typedef enum ur__move {
 /* Where an operand lies in iteration i of the phase: at + i * step, its rows `row` elements apart. */
 typedef struct ur__cursor {
     char *at; /* NULL: where it is must be looked up in each iteration */
-    ptrdiff_t step;
+    ptrdiff_t step, hop; /* hop: bytes from one tile to the next, of a program whose tiles are steady */
     size_t row;
     uint8_t move;
 } ur__cursor;
 
-/* An instruction with the addresses of y, a, b and c in one iteration, and how far away those of the next one are. */
+/* An instruction with the addresses of y, a, b and c, and how far away the next ones are. */
 typedef struct ur__call {
     ur__map_kernel *map; /* NULL: y is the sum of the rows of a */
     const double *attr;
     char *at[4];
-    ptrdiff_t step[4];
+    ptrdiff_t hop[2][4]; /* to the next tile; from the last one to the next iteration */
 } ur__call;
 
 /* What is known of a launch for the phase at hand. A program walks over [rows, columns] in tiles of `group` whole rows, or
@@ -45,7 +45,8 @@ typedef struct ur__call {
 typedef struct ur__walk {
     size_t bound; /* to so many columns; 0: not yet */
     size_t rows, columns, group;
-    bool in_place;  /* one tile, and no operand has one of its own: iterations differ by addresses only */
+    bool steady;    /* no operand has a tile of its own: tiles and iterations differ by addresses only */
+    size_t tiles, tile, last; /* how many, and elements of each but the last one */
     bool alive;     /* its calls are those of the form that reads no masks ... */
     uint32_t next;  /* ... in this iteration; UR_NONE: there are none */
     uint32_t first; /* of its calls, or of a product's terms, among the worker's; UR_NONE: calls are not kept */
