@@ -149,8 +149,9 @@ static bool repeats(const ur_plan *plan, const ur__statement *s)
 static bool is_broadcast(const ur_plan *plan, uint32_t line)
 {
     const ur__line_plan *l = &plan->line[line];
+    uint32_t source = ur__resolve(plan, l->source).line;
     return ur__node_of(plan, line)->op->kernel == UR__BROADCAST ||
-           (l->class == UR__BATCH && is_number(plan, l->source.line) && !ur__is_zero(plan, l->source.line));
+           (l->class == UR__BATCH && plan->line[source].class == UR__ONCE && !ur__is_zero(plan, source));
 }
 
 /* Computes broadcasts that something else reads: other names of an alias are looked through first, so that its own reader

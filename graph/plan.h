@@ -220,10 +220,10 @@ struct ur_plan {
     ur__packing *packing;
     ur__contraction_part *part;
     double *attr;
-    ur__span *span;  /* [UR__TIMES][phases] */
-    ur__span finish; /* contractions, at a block's end */
-    bool ends;       /* steps behind the end of a block's sequences are known to be copies: rest[phase] of them */
-    uint32_t mask;   /* the line of masks; its value at step t is number t + mask_origin */
+    ur__span *span;     /* [UR__TIMES][phases] */
+    ur__span finish;    /* contractions, at a block's end */
+    bool ends;          /* steps behind the end of a block's sequences are known to be copies: rest[phase] of them */
+    uint32_t mask;      /* the line of masks; its value at step t is number t + mask_origin */
     ur__argument masks; /* all of them */
     int64_t mask_origin;
     size_t active; /* where the numbers of active columns lie, behind the flags of masks */

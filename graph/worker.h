@@ -26,7 +26,7 @@ typedef enum ur__move {
 
 /* Where an operand lies in iteration i of the phase: at + i * step, its rows `row` elements apart. */
 typedef struct ur__cursor {
-    char *at; /* NULL: where it is must be looked up in each iteration */
+    char *at;            /* NULL: where it is must be looked up in each iteration */
     ptrdiff_t step, hop; /* hop: bytes from one tile to the next, of a program whose tiles are steady */
     size_t row;
     uint8_t move;
@@ -45,10 +45,10 @@ typedef struct ur__call {
 typedef struct ur__walk {
     size_t bound; /* to so many columns; 0: not yet */
     size_t rows, columns, group;
-    bool steady;    /* no operand has a tile of its own: tiles and iterations differ by addresses only */
+    bool steady;              /* no operand has a tile of its own: tiles and iterations differ by addresses only */
     size_t tiles, tile, last; /* how many, and elements of each but the last one */
-    bool alive;     /* its calls are those of the form that reads no masks ... */
-    uint32_t next;  /* ... in this iteration; UR_NONE: there are none */
+    bool alive;               /* its calls are those of the form that reads no masks ... */
+    uint32_t next;            /* ... in this iteration; UR_NONE: there are none */
     uint32_t first; /* of its calls, or of a product's terms, among the worker's; UR_NONE: calls are not kept */
 } ur__walk;
 
