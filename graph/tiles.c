@@ -250,10 +250,10 @@ static void run_tile_by_tile(run *r)
 static char *address_of(const run *r, uint32_t number, size_t tile)
 {
     const uint32_t operands = r->l->operands;
+    if (number >= operands)
+        return r->w->scratch + (number - operands) * UR__TILE * ur__element_bytes(r->w->plan);
     const ur__cursor *c = &r->cursor[number];
-    if (number < operands)
-        return c->at + (ptrdiff_t)r->w->i * c->step + (ptrdiff_t)tile * c->hop;
-    return r->w->scratch + (number - operands) * UR__TILE * ur__element_bytes(r->w->plan);
+    return c->at + (ptrdiff_t)r->w->i * c->step + (ptrdiff_t)tile * c->hop;
 }
 
 /* An instruction in the first tile of this iteration, as a call that goes on by itself. */
@@ -264,16 +264,17 @@ static ur__call call_of(const run *r, const ur__instruction *in)
     ur__call call = {.map = in->kernel == UR__REDUCE ? NULL : plan->kernels->map[in->kernel],
                      .attr = plan->attr + in->attr};
     for (int k = 0; k < 4; k++) {
-        const ur__cursor *c = &r->cursor[number[k]];
         call.at[k] = address_of(r, number[k], 0);
         if (number[k] >= r->l->operands)
             continue;
+        const ur__cursor *c = &r->cursor[number[k]];
         call.hop[0][k] = c->hop;
         call.hop[1][k] = c->step - (ptrdiff_t)(r->walk->tiles - 1) * c->hop;
     }
     return call;
 }
 
+/* In a phase of one iteration. */
 static void run_once(const run *r)
 {
     const ur_plan *plan = r->w->plan;
@@ -293,7 +294,7 @@ static void run_once(const run *r)
     }
 }
 
-/* Calls are made anew where this is not the iteration that they are aimed at. */
+/* In a phase of several. Calls are made anew where this is not the iteration that they are aimed at. */
 static void run_calls(const run *r)
 {
     ur__walk *walk = r->walk;
