@@ -75,8 +75,8 @@ void ur__bind_tiles(const ur__worker *w, const ur__launch *l)
         k.rows = k.group = 1;
     }
     k.tile = k.group * k.columns < UR__TILE ? k.group * k.columns : UR__TILE;
-    k.tiles = (k.rows * k.columns + k.tile - 1) / k.tile;
-    k.last = k.rows * k.columns - (k.tiles - 1) * k.tile;
+    k.tiles = k.tile > 0 ? (k.rows * k.columns + k.tile - 1) / k.tile : 0;
+    k.last = k.tiles > 0 ? k.rows * k.columns - (k.tiles - 1) * k.tile : 0;
     k.steady = is_steady(w, l, c, &k);
     *ur__walk_of(w, l) = k;
 }
@@ -251,7 +251,7 @@ static char *address_of(const run *r, uint32_t number, size_t tile)
 {
     const uint32_t operands = r->l->operands;
     if (number >= operands)
-        return r->w->scratch + (number - operands) * UR__TILE * ur__element_bytes(r->w->plan);
+        return r->w->scratch + (size_t)(number - operands) * UR__TILE * ur__element_bytes(r->w->plan);
     const ur__cursor *c = &r->cursor[number];
     return c->at + (ptrdiff_t)r->w->i * c->step + (ptrdiff_t)tile * c->hop;
 }
