@@ -59,4 +59,8 @@ void ur__address(ur_plan *plan)
                 address(plan, &plan->argument[l->operand + i], phase->end - phase->begin);
         }
     }
+    if (plan->ends) {
+        plan->masks = (ur__argument){.ref = {.line = plan->mask, .stride = 1, .count = 1}};
+        address(plan, &plan->masks, p->line[plan->mask].values);
+    }
 }

@@ -40,36 +40,39 @@ static size_t contraction_bytes(const ur_plan *plan, const ur__launch *l)
            stretches * sizeof(ur__stretch) + steps + plan->kernels->contraction_room(&c) + 2 * (size_t)UR__LINE;
 }
 
-/* Cursors of the launches that are bound together: those of a phase, or one where it has one iteration. */
+/* What the launches that are bound together need: those of a phase, or one where it has one iteration; then calls are not
+ * kept. */
 static void measure_cursors(ur_plan *plan)
 {
     const ur__program *p = &plan->program;
     plan->most_cursors = plan->most_walks = 1;
+    plan->most_calls = plan->most_terms = 0;
     for (size_t f = 0; f < UR__TIMES * p->phases; f++) {
         const ur__phase *phase = &p->phase[f % p->phases];
-        size_t all = 0;
+        const bool again = phase->end - phase->begin > 1;
+        size_t operands = 0, calls = 0, terms = 0;
         for (uint32_t k = 0; k < plan->span[f].count; k++) {
             const ur__launch *l = &plan->launch[plan->span[f].first + k];
-            all += l->operands;
-            most(&plan->most_cursors, phase->end - phase->begin > 1 ? all : l->operands);
+            operands = l->operands + (again ? operands : 0);
+            terms = (l->kind == UR__PRODUCT ? l->count : 0) + (again ? terms : 0);
+            calls += l->kind == UR__POINTWISE && again ? ur__calls_of(l) : 0;
+            most(&plan->most_cursors, operands);
+            most(&plan->most_terms, terms);
         }
-        most(&plan->most_walks, phase->end - phase->begin > 1 ? plan->span[f].count : 1);
+        most(&plan->most_calls, calls);
+        most(&plan->most_walks, again ? plan->span[f].count : 1);
     }
-    plan->cursor_bytes = plan->most_cursors * sizeof(ur__cursor) + plan->most_walks * sizeof(ur__walk);
+    plan->cursor_bytes = plan->most_cursors * sizeof(ur__cursor) + plan->most_walks * sizeof(ur__walk) +
+                         plan->most_calls * sizeof(ur__call) + plan->most_terms * sizeof(ur__term);
     plan->cursor_bytes = (plan->cursor_bytes + UR__LINE - 1) / UR__LINE * UR__LINE;
 }
 
-/* Does a launch add its operands where they lie? Then it needs no room, however many steps of a loop it adds. */
+/* Does a launch add its operands where they lie? Then it needs no room, however many steps of a loop it adds. With the
+ * batch that depends on how many columns last. */
 static bool adds_in_place(const ur_plan *plan, const ur__launch *l)
 {
-    if (l->kind != UR__STATEMENT || l->batch || ur__node_of(plan, l->line)->op != &ur_op_sum_of)
-        return l->kind == UR__COLLECT;
-    for (uint32_t k = 0; k < l->operands; k++) {
-        uint32_t line = plan->argument[l->operand + k].ref.line;
-        if (plan->line[line].class == UR__BATCH || !ur__same_shape(plan, line, l->line))
-            return false;
-    }
-    return true;
+    const ur__worker any = {.plan = plan, .all = (size_t)plan->batch};
+    return l->kind == UR__COLLECT || (l->kind == UR__STATEMENT && !l->batch && ur__adds_in_place(&any, l));
 }
 
 /* What the launches need beside the lines: addresses and shapes of operands, tiles, dense copies. */

@@ -80,6 +80,12 @@ bool ur__is_masked(const ur_plan *plan, const ur__statement *s)
            plan->line[mask].rows == 1;
 }
 
+/* One element for the whole batch? */
+static bool is_number(const ur_plan *plan, uint32_t line)
+{
+    return plan->line[line].class == UR__ONCE && ur_shape_count(ur__line_shape(plan, line)) == 1;
+}
+
 /* The number of the operand that line is another name of; UR_NONE if it is computed. */
 static uint32_t named_operand(const ur_plan *plan, const ur__statement *s)
 {
@@ -90,13 +96,14 @@ static uint32_t named_operand(const ur_plan *plan, const ur__statement *s)
         (plan->line[ref->line].class == line->class || plan->line[ref->line].class == UR__REDUCED) &&
         (line->class == UR__BATCH || ur__same_shape(plan, ref->line, s->line)))
         return 0;
-    if (op->kernel == UR__BROADCAST && line->class == UR__BATCH && plan->line[ref->line].class != UR__REDUCED)
+    if (op->kernel == UR__BROADCAST && (line->class == UR__BATCH || is_number(plan, ref->line)) &&
+        plan->line[ref->line].class != UR__REDUCED)
         return 0;
     if (!plan->assumes_alive || !ur__is_masked(plan, s))
         return UR_NONE;
     uint32_t a = ref[1].line;
     bool same = plan->line[a].class == UR__BATCH && plan->line[a].rows == line->rows;
-    return same || ur__is_zero(plan, a) ? 1 : UR_NONE;
+    return same || ur__is_zero(plan, a) || is_number(plan, ur__resolve(plan, ref[1]).line) ? 1 : UR_NONE;
 }
 
 /* Lines in the program's order: operands are decided before. */
@@ -129,11 +136,22 @@ static bool is_simple(const ur_plan *plan, const ur__statement *s)
     return true;
 }
 
-/* Only elementwise statements repeat broadcast values themselves. */
+/* Only elementwise statements repeat broadcast values themselves; a sum without the batch may be added up from values as
+ * they lie. */
 static bool repeats(const ur_plan *plan, const ur__statement *s)
 {
     const ur_op *op = ur__node_of(plan, s->line)->op;
-    return ((op->kernel > UR__SPECIFICATION && op->kernel < UR__MAPS) || op == &ur_op_sum_of) && is_simple(plan, s);
+    bool map = op->kernel > UR__SPECIFICATION && op->kernel < UR__MAPS;
+    return (map || (op == &ur_op_sum_of && plan->line[s->line].class == UR__BATCH)) && is_simple(plan, s);
+}
+
+/* Is an alias larger than what it is the name of? Zeros are known to be zeros. */
+static bool is_broadcast(const ur_plan *plan, uint32_t line)
+{
+    const ur__line_plan *l = &plan->line[line];
+    uint32_t source = ur__resolve(plan, l->source).line;
+    return ur__node_of(plan, line)->op->kernel == UR__BROADCAST ||
+           (l->class == UR__BATCH && plan->line[source].class == UR__ONCE && !ur__is_zero(plan, source));
 }
 
 /* Computes broadcasts that something else reads: other names of an alias are looked through first, so that its own reader
@@ -149,7 +167,7 @@ static void take_back_broadcasts(ur_plan *plan)
                 ur__ref r = p->ref[s->ref + k];
                 for (; plan->line[r.line].alias; r = plan->line[r.line].source) {
                     ur__line_plan *line = &plan->line[r.line];
-                    if (ur__node_of(plan, r.line)->op->kernel != UR__BROADCAST || repeats(plan, s))
+                    if (!is_broadcast(plan, r.line) || repeats(plan, s))
                         continue;
                     line->alias = false;
                     changed = true;

@@ -163,8 +163,8 @@ typedef struct ur__kernels {
                    void *c);
     void (*add_to)(size_t n, void *y, const void *a); /* y += a */
     void (*sum_to)(size_t n, void *y, const void *a); /* *y += sum of a */
-    /* y[j] = the sum over i of a[i,j], a being dense [rows,n]; `add`: added to what y holds. */
-    void (*sum_rows)(size_t rows, size_t n, void *y, const void *a, bool add);
+    /* y[j] = the sum over i of a[i,j], a being [rows,n], its rows `row` elements apart; `add`: added to what y holds. */
+    void (*sum_rows)(size_t rows, size_t n, void *y, const void *a, ptrdiff_t row, bool add);
     void (*fill)(size_t n, void *y, const void *element); /* y = *element, n times */
     void (*to_f64)(size_t n, double *y, const void *a);
     void (*from_f64)(size_t n, void *y, const double *a);

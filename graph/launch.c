@@ -4,39 +4,40 @@
 
 /* ---- products */
 
-static void run_product(const ur__worker *w, const ur__launch *l)
+void ur__bind_product(const ur__worker *w, const ur__launch *l)
 {
-    enum { MOST = 16 };
     const ur_plan *plan = w->plan;
     size_t e = ur__element_bytes(plan);
-    bool narrow = ur__is_narrow(plan), add = false;
+    ur__term *term = w->term + ur__walk_of(w, l)->first;
+    for (uint32_t k = 0; k < l->count; k++) {
+        const ur__product_term *t = &plan->term[l->first + k];
+        ur__view a = {plan->packed + t->packed * e, 0};
+        if (l->in_place)
+            a = ur__view_of(w, &t->a, false);
+        term[k] = (ur__term){.a = a.at,
+                             .k = t->k,
+                             .x_stride = ur__argument_view(w, l, t->x).row,
+                             .a_stride = a.row,
+                             .a_packed = !l->in_place,
+                             .a_transposed = l->in_place && t->transposed};
+    }
+}
+
+static void run_product(const ur__worker *w, const ur__launch *l)
+{
+    const ur_plan *plan = w->plan;
+    ur__term *term = w->term + ur__walk_of(w, l)->first;
     ur__view y = ur__argument_view(w, l, 0);
     const char *bias = NULL;
     if (l->bias != UR__NOWHERE)
-        bias = l->in_place ? ur__argument_view(w, l, (uint32_t)l->bias).at : plan->packed + l->bias * e;
-    for (uint32_t k = 0; k < l->count; k += MOST) {
-        ur__term terms[MOST];
-        uint32_t n = 0;
-        for (; n < MOST && k + n < l->count; n++) {
-            const ur__product_term *t = &plan->term[l->first + k + n];
-            ur__view x = ur__argument_view(w, l, t->x);
-            ur__view a = {plan->packed + t->packed * e, 0};
-            if (l->in_place)
-                a = ur__view_of(w, &t->a, false);
-            terms[n] = (ur__term){.a = a.at,
-                                  .x = x.at,
-                                  .k = t->k,
-                                  .x_stride = x.row,
-                                  .a_stride = a.row,
-                                  .a_packed = !l->in_place,
-                                  .a_transposed = l->in_place && t->transposed};
-        }
-        if (narrow)
-            plan->kernels->product_narrow(l->rows, w->columns, n, terms, add ? NULL : bias, add, y.at, y.row);
-        else
-            plan->kernels->product(l->panel, l->rows, w->columns, n, terms, add ? NULL : bias, add, y.at, y.row);
-        add = true;
-    }
+        bias = l->in_place ? ur__argument_view(w, l, (uint32_t)l->bias).at
+                           : plan->packed + l->bias * ur__element_bytes(plan);
+    for (uint32_t k = 0; k < l->count; k++)
+        term[k].x = ur__argument_view(w, l, plan->term[l->first + k].x).at;
+    if (ur__is_narrow(plan))
+        plan->kernels->product_narrow(l->rows, w->columns, l->count, term, bias, false, y.at, y.row);
+    else
+        plan->kernels->product(l->panel, l->rows, w->columns, l->count, term, bias, false, y.at, y.row);
 }
 
 void ur__run_packing(const ur__worker *w, const ur__packing *p)
@@ -117,41 +118,38 @@ static void run_operation(const ur__worker *w, const ur__launch *l, void *out, u
                                .scratch = (double *)(void *)scratch});
 }
 
-/* Does a sum add dense values of its own shape? */
-static bool adds_in_place(const ur__worker *w, const ur__launch *l)
+bool ur__adds_in_place(const ur__worker *w, const ur__launch *l)
 {
+    const ur_plan *plan = w->plan;
+    if (ur__node_of(plan, l->line)->op != &ur_op_sum_of)
+        return false;
     size_t own, other, rows = ur__rows_in(w, l->line, l->batch, &own);
     for (uint32_t k = 0; k < l->operands; k++) {
-        const ur__ref *r = &w->plan->argument[l->operand + k].ref;
-        size_t each = ur__rows_in(w, r->line, l->batch, &other);
-        if (each != rows || other != own || (rows > 1 && ur__view_of(w, r, l->batch).row != own))
+        uint32_t line = plan->argument[l->operand + k].ref.line;
+        const ur__line_plan *p = &plan->line[line];
+        size_t row = p->class == UR__BATCH && p->home == UR__IN_BLOCK ? w->all : p->row;
+        size_t each = ur__rows_in(w, line, l->batch, &other);
+        if (each != rows || other != own || (rows > 1 && row != own))
             return false;
     }
     return true;
 }
 
-/* y = the sum of the operands, n elements each: the steps of a loop, which follow each other at one distance. */
+/* y = the sum of the operands, n elements each. The steps of a loop follow each other at one distance. */
 static void run_sum(const ur__worker *w, const ur__launch *l, char *y, size_t n)
 {
     const ur_plan *plan = w->plan;
+    const size_t e = ur__element_bytes(plan);
     bool begun = false;
     for (uint32_t k = 1; k < l->operands; k++) {
         const ur__ref *r = &plan->argument[l->operand + k].ref;
         const ur__line_plan *line = &plan->line[r->line];
-        ur__ref one = {.line = r->line, .first = r->first + (r->count > 1 ? 0 : r->stride * (int32_t)w->i)};
-        bool leaf = line->home == UR__IN_LEAF;
-        const char *x = ur__view_of(w, &one, l->batch).at;
-        for (uint32_t q = 0; q < (r->count > 1 ? r->count : 1); q++, one.first += r->stride) {
-            if (q > 0 && leaf)
-                x = ur__view_of(w, &one, l->batch).at;
-            else if (q > 0 && line->slots > 1)
-                x += r->stride * line->slot_bytes;
-            if (begun)
-                plan->kernels->add_to(n, y, x);
-            else
-                memmove(y, x, n * ur__element_bytes(plan));
-            begun = true;
-        }
+        const bool many = r->count > 1, leaf = line->home == UR__IN_LEAF;
+        ur__ref one = {.line = r->line, .first = r->first + (many ? 0 : r->stride * (int32_t)w->i)};
+        uint32_t count = many ? r->count : 1, together = leaf ? 1 : count;
+        ptrdiff_t step = line->slots > 1 ? r->stride * line->slot_bytes / (ptrdiff_t)e : 0;
+        for (uint32_t q = 0; q < count; q += together, one.first += r->stride, begun = true)
+            plan->kernels->sum_rows(together, n, y, ur__view_of(w, &one, l->batch).at, step, begun);
     }
 }
 
@@ -164,7 +162,7 @@ static void run_statement(const ur__worker *w, const ur__launch *l)
     ur_shape shape = ur__line_shape(plan, l->line);
     if (l->batch)
         shape.size[shape.rank - 1] = (int64_t)columns;
-    if (ur__node_of(plan, l->line)->op == &ur_op_sum_of && adds_in_place(w, l)) {
+    if (ur__adds_in_place(w, l)) {
         run_sum(w, l, y.at, rows * columns);
         return;
     }

@@ -220,10 +220,11 @@ struct ur_plan {
     ur__packing *packing;
     ur__contraction_part *part;
     double *attr;
-    ur__span *span;  /* [UR__TIMES][phases] */
-    ur__span finish; /* contractions, at a block's end */
-    bool ends;       /* steps behind the end of a block's sequences are known to be copies: rest[phase] of them */
-    uint32_t mask;   /* the line of masks; its value at step t is number t + mask_origin */
+    ur__span *span;     /* [UR__TIMES][phases] */
+    ur__span finish;    /* contractions, at a block's end */
+    bool ends;          /* steps behind the end of a block's sequences are known to be copies: rest[phase] of them */
+    uint32_t mask;      /* the line of masks; its value at step t is number t + mask_origin */
+    ur__argument masks; /* all of them */
     int64_t mask_origin;
     size_t active; /* where the numbers of active columns lie, behind the flags of masks */
     ur__remainder *remainder;
@@ -251,7 +252,7 @@ struct ur_plan {
     size_t worker_bytes, shared_bytes;
     char *allocation, *memory, *sums, *packed, *block, *full, *tiles, *cursors, *scratch;
     size_t allocation_bytes, most_operands, addresses_bytes;
-    size_t most_cursors, most_walks; /* arguments and launches of a phase */
+    size_t most_cursors, most_walks, most_calls, most_terms; /* arguments, launches, instructions, terms of a phase */
 };
 
 /* ---- making one: each returns false with the tape's error set */

@@ -27,14 +27,35 @@ static uint32_t kernel_of(const ur__maker *m, const ur__statement *s)
     return (uint32_t)op->kernel;
 }
 
+/* The number of the operand that a statement hands on as it is: that of a select whose columns are all alive, or the only
+ * one of a sum that is no zero, in this phase. UR_NONE: it computes. */
+static uint32_t handed_on(const ur__maker *m, const ur__statement *s)
+{
+    uint32_t only = UR_NONE;
+    if (is_transparent(m, s))
+        return 1;
+    if (ur__node_of(m->plan, s->line)->op != &ur_op_sum_of || m->sort[s - m->plan->program.statement] != UR__MAP)
+        return UR_NONE;
+    for (uint32_t k = 0; k < s->refs; k++) {
+        ur__ref r = ur__input_of(m, s, k);
+        if (ur__is_zero(m->plan, r.line))
+            continue;
+        if (only != UR_NONE || r.count > 1 || m->plan->line[r.line].inlined)
+            return UR_NONE;
+        only = k;
+    }
+    return only;
+}
+
 /* What is read where r is asked for. */
 static ur__ref seen(const ur__maker *m, ur__ref r)
 {
-    while (m->alive && m->member[r.line] == m->launch && ur__is_here(m, r) && !m->plan->line[r.line].stored) {
+    while (m->member[r.line] == m->launch && ur__is_here(m, r) && !m->plan->line[r.line].stored) {
         const ur__statement *s = &m->plan->program.statement[m->statement[r.line]];
-        if (!ur__is_masked(m->plan, s))
+        uint32_t k = handed_on(m, s);
+        if (k == UR_NONE)
             break;
-        r = ur__input_of(m, s, 1);
+        r = ur__input_of(m, s, k);
     }
     return r;
 }
@@ -127,12 +148,25 @@ static bool match_blend(ur__maker *m, const ur__statement *first, const ur__stat
     return false;
 }
 
+/* Is it a (1 - b^2)? That is one instruction, but no more than a product where a sum absorbs it. */
+static bool derives_tanh(const ur__maker *m, const ur__statement *product)
+{
+    for (uint32_t k = 0; k < 2; k++) {
+        const ur__statement *rest = inner(m, product->line, input(m, product, k), UR__ONE_MINUS);
+        if (rest && inner(m, rest->line, input(m, rest, 0), UR__SQUARE))
+            return true;
+    }
+    return false;
+}
+
 static bool match_sum(ur__maker *m, const ur__statement *s, form *f)
 {
     const ur__statement *products[2] = {NULL, NULL};
     size_t n = terms_of(m, s);
     for (size_t k = 0; k < n; k++) {
         const ur__statement *product = inner(m, s->line, m->term[k], UR__MUL);
+        if (product && derives_tanh(m, product))
+            product = NULL;
         if (product)
             absorb(m, product);
         if (k < 2)

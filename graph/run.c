@@ -30,22 +30,27 @@ ur__view ur__view_of(const ur__worker *w, const ur__ref *r, bool own)
     return (ur__view){at, line->row};
 }
 
-/* An argument's offset counts from its home; it is worked out in address.c. */
-void ur__bind(const ur__worker *w, const ur__launch *l)
+/* An argument's offset counts from its home; it is worked out in address.c. `own`: the columns of the block only. */
+static ur__cursor cursor_of(const ur__worker *w, const ur__argument *a, bool own)
 {
     const ur_plan *plan = w->plan;
     size_t e = ur__element_bytes(plan);
+    ur__cursor c = {.step = a->step, .row = a->own_rows ? w->all : a->row};
+    if (!a->known)
+        return c;
+    c.at = w->home[a->home] + a->offset - (ptrdiff_t)(w->passed * plan->line[a->ref.line].window_bytes);
+    if (a->own_rows)
+        c.at += a->higher * w->all * e;
+    else if (a->cut && own)
+        c.at += w->first * e;
+    return c;
+}
+
+void ur__bind(const ur__worker *w, const ur__launch *l)
+{
     for (uint32_t k = 0; k < l->operands; k++) {
-        const ur__argument *a = &plan->argument[l->operand + k];
-        ur__cursor *c = &w->cursor[l->operand + k - w->bound];
-        *c = (ur__cursor){.step = a->step, .row = a->own_rows ? w->all : a->row};
-        if (!a->known)
-            continue;
-        c->at = w->home[a->home] + a->offset - (ptrdiff_t)(w->passed * plan->line[a->ref.line].window_bytes);
-        if (a->own_rows)
-            c->at += a->higher * w->all * e;
-        else if (a->cut && l->batch && a->spread != UR__COLUMN)
-            c->at += w->first * e;
+        const ur__argument *a = &w->plan->argument[l->operand + k];
+        w->cursor[l->operand + k - w->bound] = cursor_of(w, a, l->batch && a->spread != UR__COLUMN);
     }
 }
 
@@ -79,17 +84,26 @@ static bool is_bound(const ur__launch *l)
     return l->kind == UR__POINTWISE || l->kind == UR__PRODUCT;
 }
 
-/* Where a phase has several iterations all its launches are bound before, else one after another. */
-static void bind_launches(ur__worker *w, uint32_t first, uint32_t count)
+/* Where a phase has several iterations all its launches are bound before and their calls are kept, else one after
+ * another. */
+static void bind_launches(ur__worker *w, uint32_t first, uint32_t count, bool again)
 {
     const ur__launch *l = &w->plan->launch[first];
+    uint32_t calls = 0, terms = 0;
     w->bound = l->operand;
     w->launch = first;
-    for (uint32_t k = 0; k < count; k++, l++)
-        if (is_bound(l)) {
-            ur__bind(w, l);
-            w->walk[k].bound = 0;
+    for (uint32_t k = 0; k < count; k++, l++) {
+        if (!is_bound(l))
+            continue;
+        ur__bind(w, l);
+        w->walk[k] = (ur__walk){.first = l->kind == UR__PRODUCT ? terms : again ? calls : UR_NONE};
+        if (l->kind == UR__PRODUCT) {
+            ur__bind_product(w, l);
+            terms += l->count;
+        } else {
+            calls += ur__calls_of(l);
         }
+    }
 }
 
 static void run_one(const ur__worker *w, uint32_t number)
@@ -97,7 +111,7 @@ static void run_one(const ur__worker *w, uint32_t number)
     const ur__launch *l = &w->plan->launch[number];
     if (l->kind == UR__ADD_UP && w->advancing)
         return;
-    if (l->kind == UR__POINTWISE && w->walk[number - w->launch].bound != w->columns)
+    if (l->kind == UR__POINTWISE && ur__walk_of(w, l)->bound != w->columns)
         ur__bind_tiles(w, l);
     ur__run_launch(w, l);
 }
@@ -111,7 +125,7 @@ static void run_phase(ur__worker *w, const ur__loop *loop, uint32_t f, const ur_
     end = (end < phase->end ? end : phase->end) - phase->begin;
     const bool again = end - begin > 1;
     if (again)
-        bind_launches(w, span->first, span->count);
+        bind_launches(w, span->first, span->count, true);
     for (w->i = begin; w->i < end; w->i++) {
         size_t active = ur__active_columns(w, loop, phase->begin + w->i);
         if (active < w->all)
@@ -119,7 +133,7 @@ static void run_phase(ur__worker *w, const ur__loop *loop, uint32_t f, const ur_
         w->columns = active;
         for (uint32_t k = span->first; k < span->first + span->count && active > 0; k++) {
             if (!again)
-                bind_launches(w, k, 1);
+                bind_launches(w, k, 1, false);
             run_one(w, k);
         }
     }
@@ -331,15 +345,26 @@ static uint32_t *active_of(const ur__worker *w)
     return (uint32_t *)(void *)(w->full + w->plan->active);
 }
 
-/* Finds the columns that last in each step, in whole vectors: those behind have ended for good. */
-static void find_active(const ur__worker *w)
+/* Flags value v of a mask if it is 1 in so many columns. */
+static bool flag_full(const ur__worker *w, uint32_t line, uint32_t v, const char *mask, size_t columns)
+{
+    bool full = !w->plan->kernels->has_zero(columns, mask);
+    w->full[w->plan->line[line].full + v] = (char)full;
+    return full;
+}
+
+/* Finds the columns that last in each step, in whole vectors: those behind have ended for good. Are the masks of all steps
+ * 1 in all columns? */
+static bool find_active(const ur__worker *w)
 {
     const ur_plan *plan = w->plan;
     uint32_t *active = active_of(w), most = 0;
     size_t e = ur__element_bytes(plan), unit = UR__LINE / e;
-    for (uint32_t v = plan->ends ? plan->program.line[plan->mask].values : 0; v-- > 0;) {
+    const ur__cursor c = cursor_of(w, &plan->masks, true);
+    bool all = true;
+    for (uint32_t v = plan->program.line[plan->mask].values; v-- > 0;) {
         ur__ref r = {.line = plan->mask, .first = (int32_t)v};
-        const char *mask = ur__view_of(w, &r, true).at;
+        const char *mask = c.at ? c.at + (ptrdiff_t)v * c.step : ur__view_of(w, &r, true).at;
         while (most < w->all) { /* more columns than in the steps behind */
             size_t n = w->all - most < unit ? w->all - most : unit;
             if (!plan->kernels->has_other(w->all - most, mask + most * e))
@@ -347,22 +372,21 @@ static void find_active(const ur__worker *w)
             most += (uint32_t)n;
         }
         active[v] = most;
+        all = flag_full(w, plan->mask, v, mask, most) && all && most == w->all;
     }
+    return all;
 }
 
 /* Flags the values of the masks that are 1 in all columns that last; are all of them in all columns? */
 static bool find_full(const ur__worker *w)
 {
     const ur_plan *plan = w->plan;
-    bool all = true;
-    find_active(w);
+    bool all = !plan->ends || find_active(w);
     for (uint32_t l = 0; l < plan->program.lines && plan->full_bytes > 0; l++)
         for (uint32_t v = 0; plan->line[l].mask && v < plan->program.line[l].values; v++) {
             ur__ref r = {.line = l, .first = (int32_t)v};
-            size_t columns = plan->ends && plan->mask == l ? active_of(w)[v] : w->all;
-            bool full = !plan->kernels->has_zero(columns, ur__view_of(w, &r, true).at);
-            w->full[plan->line[l].full + v] = (char)full;
-            all = all && full && columns == w->all;
+            if (!plan->ends || l != plan->mask)
+                all = flag_full(w, l, v, ur__view_of(w, &r, true).at, w->all) && all;
         }
     return all;
 }
@@ -377,6 +401,8 @@ static ur__worker worker_of(const ur_plan *plan, size_t number)
     w.tiles = plan->tiles + at;
     w.cursor = (ur__cursor *)(void *)(plan->cursors + at);
     w.walk = (ur__walk *)(void *)(w.cursor + plan->most_cursors);
+    w.call = (ur__call *)(void *)(w.walk + plan->most_walks);
+    w.term = (ur__term *)(void *)(w.call + plan->most_calls);
     w.at = (char **)(void *)(plan->scratch + at);
     w.scratch = plan->scratch + at + plan->addresses_bytes;
     return w;

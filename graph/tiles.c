@@ -7,11 +7,6 @@
 /* Rows with gaps between them are copied together where they are shorter than this; a longer one is a tile by itself. */
 enum { SHORT = UR__TILE / 2 };
 
-static ur__walk *walk_of(const ur__worker *w, const ur__launch *l)
-{
-    return &w->walk[l - w->plan->launch - w->launch];
-}
-
 /* Do the rows of an operand lie apart? */
 static bool has_gaps(const ur__launch *l, const ur__argument *a, const ur__cursor *c, const ur__walk *k)
 {
@@ -32,29 +27,38 @@ static uint8_t move_of(const ur__argument *a, const ur__walk *k, bool gathers)
     }
 }
 
-/* Does a launch read and write its operands where they lie, all elements in one tile? Then its cursors say everything:
- * also that of an operand that stays, whose tile is written here. */
-static bool is_in_place(const ur__worker *w, const ur__launch *l, ur__cursor *c, const ur__walk *k)
+/* Do all tiles read and write the operands where they lie, at equal distances? Then the cursors say everything: also that
+ * of an operand that stays, whose tile is written here. */
+static bool is_steady(const ur__worker *w, const ur__launch *l, ur__cursor *c, const ur__walk *k)
 {
     const ur_plan *plan = w->plan;
-    bool in_place = k->columns <= UR__TILE && k->rows <= k->group;
+    const size_t e = ur__element_bytes(plan);
+    bool steady = k->rows == 1 || k->columns <= UR__TILE;
     for (uint32_t i = 0; i < l->operands; i++) {
         if (c[i].move == UR__STAYS) {
             c[i].at = w->tiles + plan->line[plan->argument[l->operand + i].ref.line].tile;
-            c[i].step = 0;
+            c[i].step = c[i].hop = 0;
+        } else if (k->rows == 1) {
+            c[i].hop = (ptrdiff_t)(k->tile * e);
+        } else {
+            c[i].hop = c[i].move == UR__FOLLOWS ? (ptrdiff_t)(k->group * c[i].row * e) : 0;
         }
-        in_place = in_place && c[i].at && c[i].move <= UR__IN_ROW;
+        steady = steady && c[i].at && c[i].move <= UR__IN_ROW;
     }
-    return in_place;
+    return steady;
 }
 
-/* Where all rows follow each other without gaps, they are one long row; where they can be made to, several of them are a
- * tile. */
+/* The walk over [rows, columns] in tiles. Where all rows follow each other without gaps, they are one long row; where they
+ * can be made to, several of them are a tile. */
 void ur__bind_tiles(const ur__worker *w, const ur__launch *l)
 {
     const ur__argument *a = &w->plan->argument[l->operand];
     ur__cursor *c = &w->cursor[l->operand - w->bound];
-    ur__walk k = {.bound = w->columns, .rows = l->rows, .columns = l->batch ? w->columns : 1};
+    ur__walk k = *ur__walk_of(w, l);
+    k.bound = w->columns;
+    k.rows = l->rows;
+    k.columns = l->batch ? w->columns : 1;
+    k.next = UR_NONE;
     bool flat = true, dense = true, gathers = false;
     for (uint32_t i = 0; i < l->operands; i++) {
         bool gaps = has_gaps(l, &a[i], &c[i], &k);
@@ -70,8 +74,11 @@ void ur__bind_tiles(const ur__worker *w, const ur__launch *l)
         k.columns *= k.rows;
         k.rows = k.group = 1;
     }
-    k.in_place = is_in_place(w, l, c, &k);
-    *walk_of(w, l) = k;
+    k.tile = k.group * k.columns < UR__TILE ? k.group * k.columns : UR__TILE;
+    k.tiles = k.tile > 0 ? (k.rows * k.columns + k.tile - 1) / k.tile : 0;
+    k.last = k.tiles > 0 ? k.rows * k.columns - (k.tiles - 1) * k.tile : 0;
+    k.steady = is_steady(w, l, c, &k);
+    *ur__walk_of(w, l) = k;
 }
 
 /* ---- a tile */
@@ -104,7 +111,7 @@ typedef struct run {
     const ur__launch *l;
     const ur__argument *argument;
     const ur__cursor *cursor;
-    const ur__walk *walk;
+    ur__walk *walk;
     ur__view *view;
     bool alive; /* the form of the program that reads no masks */
 } run;
@@ -136,18 +143,6 @@ static void begin(const run *r)
     }
     for (uint32_t i = 0; i < r->l->buffers; i++, own += bytes)
         at[r->l->operands + i] = own;
-}
-
-/* What `begin` and `aim` come to where a program is in place. */
-static void aim_in_place(const run *r)
-{
-    const size_t bytes = UR__TILE * ur__element_bytes(r->w->plan);
-    const ptrdiff_t i = r->w->i;
-    char *own = r->w->scratch, **at = r->w->at;
-    for (const ur__cursor *c = r->cursor, *end = c + r->l->operands; c < end; c++)
-        *at++ = c->at + i * c->step;
-    for (uint32_t k = 0; k < r->l->buffers; k++, own += bytes)
-        *at++ = own;
 }
 
 /* Elements first..first+n-1 of [rows, columns], whose rows lie apart. Those of a block of one cache line are copied
@@ -198,11 +193,13 @@ static void aim(const run *r, size_t row, size_t c, size_t n)
     }
 }
 
-/* y = the sum of a tile's rows of so many columns, added to what y holds where it is not the first tile. */
-static void sum_rows(const ur_plan *plan, size_t columns, size_t n, bool first, char *y, const char *a)
+/* y = the sum of a tile's rows, added to what y holds where it is not the first tile. */
+static void sum_rows(const run *r, size_t n, bool first, char *y, const char *a)
 {
+    const ur_plan *plan = r->w->plan;
+    size_t columns = n < r->walk->columns ? n : r->walk->columns;
     if (columns > 1) {
-        plan->kernels->sum_rows(n / columns, columns, y, a, !first);
+        plan->kernels->sum_rows(n / columns, columns, y, a, (ptrdiff_t)columns, !first);
         return;
     }
     if (first)
@@ -210,27 +207,27 @@ static void sum_rows(const ur_plan *plan, size_t columns, size_t n, bool first, 
     plan->kernels->sum_to(n, y, a); /* a row is an element: the lanes go along them */
 }
 
+/* The instructions of the form that runs. */
+static const ur__instruction *program_of(const run *r, uint32_t *count)
+{
+    *count = r->alive ? r->l->alive : r->l->count;
+    return &r->w->plan->instruction[r->l->first + (r->alive ? r->l->count : 0)];
+}
+
 /* All instructions on n elements from row `row` on. */
 static void run_tile(const run *r, size_t row, size_t n)
 {
     const ur_plan *plan = r->w->plan;
-    const ur__instruction *in = &plan->instruction[r->l->first + (r->alive ? r->l->count : 0)];
-    const ur__instruction *end = in + (r->alive ? r->l->alive : r->l->count);
+    uint32_t count;
+    const ur__instruction *in = program_of(r, &count), *end = in + count;
     ur__map_kernel *const *map = plan->kernels->map;
     const double *attr = plan->attr;
     char *const *at = r->w->at;
     for (; in < end; in++)
         if (in->kernel == UR__REDUCE)
-            sum_rows(plan, n < r->walk->columns ? n : r->walk->columns, n, row == 0, at[in->y], at[in->a]);
+            sum_rows(r, n, row == 0, at[in->y], at[in->a]);
         else
             map[in->kernel](n, at[in->y], at[in->a], at[in->b], at[in->c], attr + in->attr);
-}
-
-/* Are all columns at hand alive by this mask? */
-static bool is_full(const ur__worker *w, const ur__ref *r)
-{
-    int32_t value = r->first + r->stride * (int32_t)w->i;
-    return w->full[w->plan->line[r->line].full + (size_t)value] != 0;
 }
 
 static void run_tile_by_tile(run *r)
@@ -247,20 +244,105 @@ static void run_tile_by_tile(run *r)
     }
 }
 
+/* ---- steady tiles */
+
+/* Where operand or buffer number `number` lies in a tile of this iteration. */
+static char *address_of(const run *r, uint32_t number, size_t tile)
+{
+    const uint32_t operands = r->l->operands;
+    if (number >= operands)
+        return r->w->scratch + (size_t)(number - operands) * UR__TILE * ur__element_bytes(r->w->plan);
+    const ur__cursor *c = &r->cursor[number];
+    return c->at + (ptrdiff_t)r->w->i * c->step + (ptrdiff_t)tile * c->hop;
+}
+
+/* An instruction in the first tile of this iteration, as a call that goes on by itself. */
+static ur__call call_of(const run *r, const ur__instruction *in)
+{
+    const ur_plan *plan = r->w->plan;
+    const uint32_t number[] = {in->y, in->a, in->b, in->c};
+    ur__call call = {.map = in->kernel == UR__REDUCE ? NULL : plan->kernels->map[in->kernel],
+                     .attr = plan->attr + in->attr};
+    for (int k = 0; k < 4; k++) {
+        call.at[k] = address_of(r, number[k], 0);
+        if (number[k] >= r->l->operands)
+            continue;
+        const ur__cursor *c = &r->cursor[number[k]];
+        call.hop[0][k] = c->hop;
+        call.hop[1][k] = c->step - (ptrdiff_t)(r->walk->tiles - 1) * c->hop;
+    }
+    return call;
+}
+
+/* In a phase of one iteration. */
+static void run_once(const run *r)
+{
+    const ur_plan *plan = r->w->plan;
+    const ur__walk *walk = r->walk;
+    uint32_t count;
+    const ur__instruction *in = program_of(r, &count), *end = in + count;
+    for (size_t tile = 0; tile < walk->tiles; tile++) {
+        const size_t n = tile + 1 < walk->tiles ? walk->tile : walk->last;
+        for (const ur__instruction *i = in; i < end; i++) {
+            char *y = address_of(r, i->y, tile), *a = address_of(r, i->a, tile);
+            if (i->kernel == UR__REDUCE)
+                sum_rows(r, n, tile == 0 || walk->rows == 1, y, a);
+            else
+                plan->kernels->map[i->kernel](n, y, a, address_of(r, i->b, tile), address_of(r, i->c, tile),
+                                              plan->attr + i->attr);
+        }
+    }
+}
+
+/* In a phase of several. Calls are made anew where this is not the iteration that they are aimed at. */
+static void run_calls(const run *r)
+{
+    ur__walk *walk = r->walk;
+    ur__call *call = r->w->call + walk->first;
+    uint32_t count;
+    const ur__instruction *in = program_of(r, &count);
+    if (walk->next != r->w->i || walk->alive != r->alive)
+        for (uint32_t k = 0; k < count; k++)
+            call[k] = call_of(r, &in[k]);
+    for (size_t tile = 0; tile < walk->tiles; tile++) {
+        const bool first = tile == 0 || walk->rows == 1, last = tile + 1 == walk->tiles;
+        const size_t n = last ? walk->last : walk->tile;
+        for (ur__call *c = call, *end = call + count; c < end; c++) {
+            if (c->map)
+                c->map(n, c->at[0], c->at[1], c->at[2], c->at[3], c->attr);
+            else
+                sum_rows(r, n, first, c->at[0], c->at[1]);
+            for (int k = 0; k < 4; k++)
+                c->at[k] += c->hop[last][k];
+        }
+    }
+    walk->next = r->w->i + 1;
+    walk->alive = r->alive;
+}
+
+/* ---- a launch */
+
+/* Are all columns at hand alive by this mask? */
+static bool is_full(const ur__worker *w, const ur__ref *r)
+{
+    int32_t value = r->first + r->stride * (int32_t)w->i;
+    return w->full[w->plan->line[r->line].full + (size_t)value] != 0;
+}
+
 void ur__run_tiles(const ur__worker *w, const ur__launch *l)
 {
     run r = {.w = w,
              .l = l,
              .argument = &w->plan->argument[l->operand],
              .cursor = &w->cursor[l->operand - w->bound],
-             .walk = walk_of(w, l),
+             .walk = ur__walk_of(w, l),
              .alive = l->alive > 0};
     for (uint32_t i = 0; i < l->operands && r.alive; i++)
         r.alive = !r.argument[i].mask || is_full(w, &r.argument[i].ref);
-    if (!r.walk->in_place) {
+    if (!r.walk->steady)
         run_tile_by_tile(&r);
-        return;
-    }
-    aim_in_place(&r);
-    run_tile(&r, 0, r.walk->rows * r.walk->columns);
+    else if (r.walk->first == UR_NONE)
+        run_once(&r);
+    else
+        run_calls(&r);
 }

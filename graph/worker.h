@@ -5,7 +5,8 @@
  *     launch.c   products, contractions, single operations, sums over the batch
  *
  * Before a phase runs, the operands of its launches are bound: a cursor says where the value of the phase's first
- * iteration lies and how far away the next one's is. A launch then adds and does not look up. */
+ * iteration lies and how far away the next one's is. A launch then adds and does not look up. Where a phase has several
+ * iterations, the instructions of programs are kept as calls whose addresses go on by themselves. */
 #ifndef UR_GRAPH_WORKER_H
 #define UR_GRAPH_WORKER_H
 
@@ -25,17 +26,30 @@ typedef enum ur__move {
 
 /* Where an operand lies in iteration i of the phase: at + i * step, its rows `row` elements apart. */
 typedef struct ur__cursor {
-    char *at; /* NULL: where it is must be looked up in each iteration */
-    ptrdiff_t step;
+    char *at;            /* NULL: where it is must be looked up in each iteration */
+    ptrdiff_t step, hop; /* hop: bytes from one tile to the next, of a program whose tiles are steady */
     size_t row;
     uint8_t move;
 } ur__cursor;
 
-/* How a program walks over [rows, columns]: tiles of `group` whole rows, or of part of a row where group is 1. */
+/* An instruction with the addresses of y, a, b and c, and how far away the next ones are. */
+typedef struct ur__call {
+    ur__map_kernel *map; /* NULL: y is the sum of the rows of a */
+    const double *attr;
+    char *at[4];
+    ptrdiff_t hop[2][4]; /* to the next tile; from the last one to the next iteration */
+} ur__call;
+
+/* What is known of a launch for the phase at hand. A program walks over [rows, columns] in tiles of `group` whole rows, or
+ * of part of a row where group is 1. */
 typedef struct ur__walk {
     size_t bound; /* to so many columns; 0: not yet */
     size_t rows, columns, group;
-    bool in_place; /* one tile, and no operand has one of its own: iterations differ by addresses only */
+    bool steady;              /* no operand has a tile of its own: tiles and iterations differ by addresses only */
+    size_t tiles, tile, last; /* how many, and elements of each but the last one */
+    bool alive;               /* its calls are those of the form that reads no masks ... */
+    uint32_t next;            /* ... in this iteration; UR_NONE: there are none */
+    uint32_t first; /* of its calls, or of a product's terms, among the worker's; UR_NONE: calls are not kept */
 } ur__walk;
 
 typedef struct ur__worker {
@@ -50,6 +64,8 @@ typedef struct ur__worker {
     char *home[5];      /* by ur__home: what the arguments' offsets count from */
     ur__cursor *cursor; /* of the arguments from number `bound` on ... */
     ur__walk *walk;     /* ... and of the launches from number `launch` on */
+    ur__call *call;
+    ur__term *term;
     uint32_t bound, launch;
 } ur__worker;
 
@@ -68,6 +84,17 @@ static inline size_t ur__element_bytes(const ur_plan *plan)
 ur__view ur__view_of(const ur__worker *w, const ur__ref *r, bool own);
 /* Binds the operands of a launch for the phase at hand. */
 void ur__bind(const ur__worker *w, const ur__launch *l);
+
+/* The calls that a program has at most. */
+static inline uint32_t ur__calls_of(const ur__launch *l)
+{
+    return l->count < l->alive ? l->alive : l->count;
+}
+
+static inline ur__walk *ur__walk_of(const ur__worker *w, const ur__launch *l)
+{
+    return &w->walk[l - w->plan->launch - w->launch];
+}
 
 /* Argument number k of a bound launch. */
 static inline ur__view ur__argument_view(const ur__worker *w, const ur__launch *l, uint32_t k)
@@ -111,7 +138,11 @@ void ur__bind_tiles(const ur__worker *w, const ur__launch *l);
 void ur__run_tiles(const ur__worker *w, const ur__launch *l);
 /* Writes the tiles of elements that are the same in the whole run. */
 void ur__fill_tiles(const ur__worker *w);
-/* A launch of any other kind. */
+/* The terms of a product whose operands are bound. */
+void ur__bind_product(const ur__worker *w, const ur__launch *l);
+/* Is it a sum of dense values of its own shape? They are added where they lie. */
+bool ur__adds_in_place(const ur__worker *w, const ur__launch *l);
+/* A launch of any kind. */
 void ur__run_launch(const ur__worker *w, const ur__launch *l);
 void ur__run_packing(const ur__worker *w, const ur__packing *p);
 

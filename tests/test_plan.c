@@ -137,6 +137,25 @@ static ur_var broadcasts(sizes *s, ur_var *h)
     return ur_total((size_t)s->steps, h);
 }
 
+/* A number repeated, where masks choose it too: read by elementwise operations, by products, by others, by sums with the
+ * batch and without it. */
+static ur_var repeated_numbers(sizes *s, ur_var *h)
+{
+    ur_shape wide = UR_SHAPE(s->m, s->b), square = UR_SHAPE(s->m, s->m);
+    ur_var n = ur_input(s->tape, "n", UR_SCALAR), k = ur_param(s->tape, "k", UR_SHAPE(1, 1)),
+           W = param(s, "W", s->m, s->m);
+    ur_var V = ur_total(3, (ur_var[]){ur_broadcast(n, square), W, ur_broadcast(k, square)}), before = number(s, 0);
+    for (int64_t t = 0; t < s->steps; t++) {
+        at_step(s, t);
+        ur_var own = ur_select(s->alive[t], ur_broadcast(n, wide), number(s, 0)), other = ur_broadcast(k, wide);
+        ur_var chosen = ur_select(s->alive[t], ur_broadcast(ur_square(n), wide), number(s, 0));
+        ur_var moved = ur_total(3, (ur_var[]){ur_matmul(V, own), ur_cumsum(other, 0, false), ur_matmul(W, s->x[t])});
+        h[t] = before = ur_sin(ur_total(
+            4, (ur_var[]){ur_scale(moved, 1 / (double)s->m), ur_mul(chosen, s->x[t]), own, ur_mul(before, other)}));
+    }
+    return ur_add(ur_total((size_t)s->steps, h), ur_scale(ur_sum(W), 0.3));
+}
+
 /* One value many times; a product used twice; sums of products that two sums read. */
 static ur_var many_times(sizes *s, ur_var *h)
 {
@@ -290,6 +309,7 @@ static const hand hands[] = {{"delay of two", delay_of_two, false},
                              {"decoder", decoder, false},
                              {"two loops", two_loops, false},
                              {"broadcasts", broadcasts, false},
+                             {"repeated numbers", repeated_numbers, false},
                              {"many times", many_times, false},
                              {"computed weights", computed_weights, false},
                              {"transposed operands", transposed_operands, true},

@@ -144,7 +144,7 @@ static void sum_to(size_t n, void *y_, const void *a_)
     *(real *)y_ += sum;
 }
 
-static void sum_rows(size_t rows, size_t n, void *y_, const void *a_, bool add)
+static void sum_rows(size_t rows, size_t n, void *y_, const void *a_, ptrdiff_t row, bool add)
 {
     real *y = (real *)y_;
     const real *a = (const real *)a_;
@@ -152,13 +152,13 @@ static void sum_rows(size_t rows, size_t n, void *y_, const void *a_, bool add)
     for (; j + LANES <= n; j += LANES) {
         vec sum = add ? load(y + j) : (vec){0};
         for (size_t i = 0; i < rows; i++)
-            sum += load(a + i * n + j);
+            sum += load(a + (ptrdiff_t)i * row + j);
         store(y + j, sum);
     }
     for (; j < n; j++) {
         real sum = add ? y[j] : 0;
         for (size_t i = 0; i < rows; i++)
-            sum += a[i * n + j];
+            sum += a[(ptrdiff_t)i * row + (ptrdiff_t)j];
         y[j] = sum;
     }
 }
