@@ -62,7 +62,7 @@ static void measure_cursors(ur_plan *plan)
 /* Does a launch add its operands where they lie? Then it needs no room, however many steps of a loop it adds. */
 static bool adds_in_place(const ur_plan *plan, const ur__launch *l)
 {
-    if (l->kind != UR__STATEMENT || l->batch || ur__node_of(plan, l->line)->op != &ur_op_sum_of)
+    if (l->kind != UR__STATEMENT || l->batch || ur__line_kind(plan, l->line)->op != &ur_op_sum_of)
         return l->kind == UR__COLLECT;
     for (uint32_t k = 0; k < l->operands; k++) {
         uint32_t line = plan->argument[l->operand + k].ref.line;

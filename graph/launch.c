@@ -59,7 +59,7 @@ void ur__run_packing(const ur__worker *w, const ur__packing *p)
  * in an elementwise operation. */
 static bool reads_own(const ur__worker *w, const ur__launch *l, uint32_t line)
 {
-    const ur_op *op = ur__node_of(w->plan, l->line)->op;
+    const ur_op *op = ur__line_kind(w->plan, l->line)->op;
     const ur__line_plan *p = &w->plan->line[line];
     return l->batch && p->wide && (p->class == UR__BATCH || op->kind == UR_MAP || op == &ur_op_sum_of);
 }
@@ -91,7 +91,7 @@ static const void *dense(const ur__worker *w, ur__ref r, uint32_t as, bool own, 
 static void run_operation(const ur__worker *w, const ur__launch *l, void *out, ur_shape out_shape, char *scratch)
 {
     const ur_plan *plan = w->plan;
-    const ur__node *n = ur__node_of(plan, l->line);
+    const ur__kind *kind = ur__line_kind(plan, l->line);
     uint32_t inputs = 0;
     ur_shape *shapes = (ur_shape *)(void *)(w->at + plan->most_operands);
     const void **in = (const void **)(void *)w->at;
@@ -108,8 +108,8 @@ static void run_operation(const ur__worker *w, const ur__launch *l, void *out, u
     shapes[inputs] = out_shape;
     ur__run_dense(&(ur__dense){.kernels = plan->kernels,
                                .dtype = plan->tape->dtype,
-                               .op = n->op,
-                               .attr = ur__attr(plan->tape, n),
+                               .op = kind->op,
+                               .attr = ur__attr(plan->tape, kind),
                                .inputs = inputs,
                                .shape = shapes,
                                .in = in,
@@ -164,7 +164,7 @@ static void run_statement(const ur__worker *w, const ur__launch *l)
     ur_shape shape = ur__line_shape(plan, l->line);
     if (l->batch)
         shape.size[shape.rank - 1] = (int64_t)columns;
-    if (ur__node_of(plan, l->line)->op == &ur_op_sum_of && adds_in_place(w, l)) {
+    if (ur__line_kind(plan, l->line)->op == &ur_op_sum_of && adds_in_place(w, l)) {
         run_sum(w, l, y.at, rows * columns);
         return;
     }

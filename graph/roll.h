@@ -51,17 +51,18 @@ typedef struct ur__roller {
 #define UR__STRAIGHT (UR_NONE - 1)
 
 /* Is this a statement? Leaves, constants and declared states are not. */
-static inline bool ur__is_code(const ur__node *n)
+static inline bool ur__is_code(const ur_tape *tape, uint32_t v)
 {
-    return n->op->kind != UR_LEAF && n->op != &ur_op_state;
+    const ur_op *op = ur__op(tape, v);
+    return op->kind != UR_LEAF && op != &ur_op_state;
 }
 
 /* Operand k of a node. A state's own value is that of its second input. */
-static inline uint32_t ur__operand_of(const ur_tape *tape, const ur__node *n, uint32_t k)
+static inline uint32_t ur__operand_of(const ur_tape *tape, uint32_t v, uint32_t k)
 {
-    uint32_t u = ur__in(tape, n, k);
-    while (tape->states && tape->node[u].op == &ur_op_state)
-        u = ur__in(tape, &tape->node[u], 1);
+    uint32_t u = ur__in(tape, v, k);
+    while (tape->states && ur__op(tape, u) == &ur_op_state)
+        u = ur__in(tape, u, 1);
     return u;
 }
 
