@@ -142,7 +142,6 @@ static bool take_memory(ur_plan *plan)
     plan->allocation = (char *)ur__take(plan->tape, plan->allocation_bytes);
     if (!plan->allocation)
         return false;
-    ur__large_pages(plan->allocation, plan->allocation_bytes);
     plan->memory = plan->allocation + (UR__PAIR - (size_t)((uintptr_t)plan->allocation % UR__PAIR)) % UR__PAIR;
     plan->sums = plan->memory + plan->memory_bytes;
     plan->packed = plan->sums + plan->blocks * plan->parts_bytes;
