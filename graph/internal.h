@@ -106,8 +106,8 @@ struct ur_tape {
     /* What was looked for last, by its hash: a shape, a site, a symbol with a name. */
     uint32_t shape_slot[UR__SLOTS], site_slot[UR__SLOTS], name_slot[UR__SLOTS];
     ur__ruling ruling[UR__RULINGS]; /* the same of shape rules */
-    ur__site now;       /* of nodes to come */
-    uint32_t site_last; /* of the newest node */
+    ur__site now;                   /* of nodes to come */
+    uint32_t site_last;             /* of the newest node */
 };
 
 /* The structural operations. */

@@ -60,8 +60,7 @@ void ur__labels_free(ur__labels *labels)
 static bool is_net(const ur_tape *tape, uint32_t node)
 {
     const ur_op *op = ur__op(tape, node);
-    return ur__site_of(tape, node)->scope &&
-           (op->kernel == UR__MATMUL || op->kernel == UR__ADD || op == &ur_op_sum_of);
+    return ur__site_of(tape, node)->scope && (op->kernel == UR__MATMUL || op->kernel == UR__ADD || op == &ur_op_sum_of);
 }
 
 /* The modules around a scope and its own name: `layer0.phi`. */

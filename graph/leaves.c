@@ -26,10 +26,12 @@ const ur_op ur_op_const = {.name = "const", .attrs = 1, .kind = UR_LEAF, .run = 
 /* Appends a leaf node and its record. The shape must be good. */
 static ur_var add_leaf(ur_tape *tape, const ur_op *op, const char *name, ur_shape shape, ur__leaf leaf)
 {
-    char what[UR__OPERAND];
-    snprintf(what, sizeof what, "%s %s", op->name, name);
-    if (!ur__possible(tape, what, shape))
+    if (ur_shape_count(shape) == 0) {
+        char what[UR__OPERAND];
+        snprintf(what, sizeof what, "%s %s", op->name, name);
+        ur__possible(tape, what, shape); /* says why not */
         return ur__poison(tape, NULL);
+    }
     if (!ur__room(tape, &tape->leaf, &tape->leaf_room, tape->leaves, sizeof *tape->leaf))
         return ur__poison(tape, NULL);
     ur_var v = ur__append(tape, ur__find_kind(tape, op, 0, shape, NULL), NULL);

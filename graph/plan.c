@@ -325,8 +325,7 @@ static void carry_states(ur_plan *plan)
     }
     for (size_t i = 0; i < plan->states; i++) {
         const ur__carry *s = &plan->state[i];
-        memcpy(ur__leaf_data(tape, s->leaf), plan->memory + s->offset,
-               ur_shape_count(ur__shape(tape, s->leaf)) * e);
+        memcpy(ur__leaf_data(tape, s->leaf), plan->memory + s->offset, ur_shape_count(ur__shape(tape, s->leaf)) * e);
     }
 }
 

@@ -149,11 +149,11 @@ static void run_statement(machine *m, const ur__phase *phase, const ur__statemen
     expect(!m->number[value], "a value is computed twice");
     m->number[value] = room_for(m, v);
     ur__specification(kind->op, &(ur_call){.inputs = (int)k,
-                                        .shape = shape,
-                                        .in = in,
-                                        .out_shape = ur__shape(m->tape, v),
-                                        .out = m->number[value],
-                                        .attr = ur__attr(m->tape, kind)});
+                                           .shape = shape,
+                                           .in = in,
+                                           .out_shape = ur__shape(m->tape, v),
+                                           .out = m->number[value],
+                                           .attr = ur__attr(m->tape, kind)});
 }
 
 /* Nothing moves in a phase of one iteration, but the operands of straight code. */
@@ -184,8 +184,7 @@ static void run_loop(machine *m, uint32_t l)
                 run_statement(m, phase, s, i, loop->iterations == 1);
                 uint32_t v = m->node[m->first[s->line] + i - p->line[s->line].begin];
                 if (loop->direction)
-                    expect(ur__step(m->tape, v) == loop->step + loop->direction * (int32_t)i,
-                           "a node of another step");
+                    expect(ur__step(m->tape, v) == loop->step + loop->direction * (int32_t)i, "a node of another step");
             }
         next = phase->end;
     }
