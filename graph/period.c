@@ -37,12 +37,6 @@ typedef struct search {
 
 /* ---- looks */
 
-static uint64_t mix(uint64_t h, uint64_t x)
-{
-    h = (h ^ x) * UINT64_C(0x9e3779b97f4a7c15);
-    return h ^ h >> 29;
-}
-
 static bool reads_param(const search *s, uint32_t i)
 {
     const ur_tape *tape = s->r->tape;
@@ -57,7 +51,7 @@ static uint64_t hash_of(const search *s, uint32_t i)
 {
     const ur_tape *tape = s->r->tape;
     uint32_t v = s->list[i];
-    uint64_t h = mix(tape->node[v].kind, ur__site_of(tape, v)->scope);
+    uint64_t h = ur__mix(tape->node[v].kind, ur__site_of(tape, v)->scope);
     for (uint32_t k = 0; k < ur__kind_of(tape, v)->inputs; k++) {
         uint32_t u = ur__operand_of(tape, v, k);
         const ur_op *op = ur__op(tape, u);
@@ -66,7 +60,7 @@ static uint64_t hash_of(const search *s, uint32_t i)
             own = UINT64_C(0x100000000) + s->r->program->place[u].line;
         else if (op != &ur_op_input && u >= s->list[0] && i - s->where[u] < NEAR)
             own = 3 + i - s->where[u];
-        h = mix(h, own);
+        h = ur__mix(h, own);
     }
     return h;
 }

@@ -2,9 +2,10 @@
  *
  * The statements in tape order are cut into segments: a new one begins where the step changes, at every ur_step and
  * where ur_grad began, so that the adjoints of step T are not taken for a part of its forward nodes. Segments whose
- * steps follow each other, up or down, are a chain, and a chain becomes loops: of the first segments that look alike one
- * is the loop's body, and the loop grows over its neighbours on both sides. A neighbour's nodes are matched with the
- * body's, in order; what matches none is a line of its own, with a value in this iteration alone.
+ * steps follow each other, up or down, are a chain (where only every so many are alike, join.c makes one of so many), and
+ * a chain becomes loops: of the first segments that look alike one is the loop's body, and the loop grows over its
+ * neighbours on both sides. A neighbour's nodes are matched with the body's, in order; what matches none is a line of its
+ * own, with a value in this iteration alone.
  *
  * How well segments are matched decides how long a description is, never whether it is right: order.c describes every
  * iteration by what the tape says. What it does rely on is that all values of a line have one operation, shape and
@@ -71,12 +72,6 @@ static bool place_params(ur__roller *r)
         p->leaf[p->leaves++] = v;
     }
     return true;
-}
-
-static uint64_t mix(uint64_t h, uint64_t x)
-{
-    h = (h ^ x) * UINT64_C(0x9e3779b97f4a7c15);
-    return h ^ h >> 29;
 }
 
 /* A constant is the one node of its kind. */
@@ -186,9 +181,9 @@ static uint64_t method_of(const ur_tape *tape, uint32_t v)
 static uint64_t look(const ur__roller *r, uint32_t v)
 {
     const ur_tape *tape = r->tape;
-    uint64_t h = mix(method_of(tape, v), ur__site_of(tape, v)->scope);
+    uint64_t h = ur__mix(method_of(tape, v), ur__site_of(tape, v)->scope);
     uint32_t o = r->origin[v], line = o ? r->program->place[o].line : UR_NONE;
-    return o ? mix(h, 1u + (uint64_t)line) : h;
+    return o ? ur__mix(h, 1u + (uint64_t)line) : h;
 }
 
 static bool same_kind(const ur_tape *tape, uint32_t a, uint32_t b)
@@ -240,14 +235,14 @@ static void look_at(const chain *c, ur__segment *s)
         if (!ur__is_code(tape, v))
             continue;
         c->now[v - s->begin] = ++rank;
-        h = mix(h, look(r, v));
+        h = ur__mix(h, look(r, v));
         uint64_t operands = kind->op == &ur_op_sum_of ? 0 : kind->inputs;
         for (uint32_t k = 0; k < kind->inputs; k++) {
             uint32_t u = ur__operand_of(tape, v, k);
             bool param = ur__op(tape, u) == &ur_op_param, local = !param && u >= s->begin;
             operands = operands * 31 + (param ? UINT64_C(0x100000000) + u : local ? c->now[u - s->begin] : 0);
         }
-        h = mix(h, operands);
+        h = ur__mix(h, operands);
     }
     s->hash = h;
 }
@@ -615,14 +610,20 @@ bool ur__roll_chain(ur__roller *r, uint32_t begin, uint32_t end)
     return good;
 }
 
+uint32_t ur__chain_end(const ur__roller *r, uint32_t begin)
+{
+    const ur__segment *s = r->segment;
+    uint32_t end = begin + 1;
+    int64_t way = end < r->segments ? (int64_t)s[end].step - s[begin].step : 0;
+    while (end < r->segments && (way == 1 || way == -1) && (int64_t)s[end].step - s[end - 1].step == way)
+        end++;
+    return end;
+}
+
 bool ur__roll_steps(ur__roller *r, uint32_t begin)
 {
     for (uint32_t end; begin < r->segments; begin = end) {
-        const ur__segment *s = r->segment;
-        end = begin + 1;
-        int64_t way = end < r->segments ? (int64_t)s[end].step - s[begin].step : 0;
-        while (end < r->segments && (way == 1 || way == -1) && (int64_t)s[end].step - s[end - 1].step == way)
-            end++;
+        end = ur__chain_end(r, begin);
         if (!ur__roll_chain(r, begin, end))
             return false;
     }
@@ -676,7 +677,7 @@ bool ur__roll(ur_tape *tape, size_t roots, const uint32_t *root, ur__program *pr
     bool good = take_tables(&r) && place_leaves(&r) && cut(&r);
     if (good)
         find_origins(&r);
-    good = good && ur__roll_steps(&r, 0) && ur__roll_periods(&r) && ur__find_regular(&r) && ur__order(&r, roots, root);
+    good = good && ur__join_steps(&r) && ur__roll_steps(&r, 0) && ur__roll_periods(&r) && ur__find_regular(&r) && ur__order(&r, roots, root);
     give_tables(&r);
     if (!good)
         ur__program_free(tape, program);

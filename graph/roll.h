@@ -66,10 +66,20 @@ static inline uint32_t ur__operand_of(const ur_tape *tape, uint32_t v, uint32_t 
     return u;
 }
 
+static inline uint64_t ur__mix(uint64_t h, uint64_t x)
+{
+    h = (h ^ x) * UINT64_C(0x9e3779b97f4a7c15);
+    return h ^ h >> 29;
+}
+
 /* Appends a line and returns its number; UR_NONE, with the tape's error set, when there is no memory. */
 uint32_t ur__add_line(ur__roller *r, ur__line line, uint32_t slot);
 /* Makes loops of segments begin..end-1, whose steps follow each other. */
 bool ur__roll_chain(ur__roller *r, uint32_t begin, uint32_t end);
+/* The end of the chain that begins with a segment: as far as steps follow each other, up or down. */
+uint32_t ur__chain_end(const ur__roller *r, uint32_t begin);
+/* Where the marked segments repeat with a period of several steps, those of a period become one. */
+bool ur__join_steps(ur__roller *r);
 /* Makes chains of the segments from `begin` on, and loops of the chains. */
 bool ur__roll_steps(ur__roller *r, uint32_t begin);
 /* Finds what repeats in code without steps. */

@@ -582,6 +582,46 @@ START_TEST(loops_by_hand)
 }
 END_TEST
 
+/* A state of three parts, of which part k is updated in every step whose number 2^k divides (Koutnik and others 2014):
+ * four steps are an iteration, also where their number is not a multiple of four. */
+START_TEST(parts_at_their_own_pace)
+{
+    enum { T = 101, PARTS = 3, PERIOD = 4 };
+    static const char *const input[PARTS] = {"Wi0", "Wi1", "Wi2"}, *const recurrent[PARTS] = {"Wh0", "Wh1", "Wh2"};
+    ur_tape *tape = new_tape(UR_F64);
+    ur_var x[T], loss[T], part[PARTS], h[T];
+    ck_assert(ur_inputs(tape, "x", UR_SHAPE(D, B), T, x));
+    for (int k = 0; k < PARTS; k++)
+        part[k] = ur_const(tape, UR_SHAPE(M, B), 0);
+    for (int t = 0; t < T; t++) {
+        if (_i & 1)
+            ur_step(tape, t + 1);
+        for (int k = 0; k < PARTS; k++)
+            if (t % (1 << k) == 0)
+                part[k] =
+                    ur_tanh(ur_add(ur_linear(tape, input[k], M, x[t]), ur_linear(tape, recurrent[k], M, part[k])));
+        h[t] = ur_add(ur_add(part[0], part[1]), part[2]);
+    }
+    for (int t = 0; t < T; t++) {
+        if (_i & 1)
+            ur_step(tape, t + 1);
+        loss[t] = ur_sum(ur_square(h[t]));
+    }
+    ur_step(tape, 0);
+    roots all = {0};
+    ur_var y = ur_total(T, loss);
+    add_root(&all, y);
+    add_gradients(&all, tape, y);
+    size s = roll_tape("parts", tape, &all, T / PERIOD);
+    ck_assert_uint_le(s.statements, 60);
+    if (_i & 1) { /* without marks the losses are a loop with a period of one step */
+        ck_assert_uint_eq(s.others, 0);
+        ck_assert_uint_le(s.phases, 5);
+    }
+    ur_tape_free(tape);
+}
+END_TEST
+
 START_TEST(second_order)
 {
     loop_options o = {.marked = _i & 1, .delay = _i & 2, .every = _i & 4};
@@ -890,6 +930,7 @@ int main(void)
     tcase_add_loop_test(all, loops_without_parameters, 0, 4);
     tcase_add_test(all, chance_is_no_loop);
     tcase_add_loop_test(all, loops_by_hand, 0, 32);
+    tcase_add_loop_test(all, parts_at_their_own_pace, 0, 2);
     tcase_add_loop_test(all, second_order, 0, 8);
     tcase_add_loop_test(all, any_wrt, 0, 8);
     tcase_add_loop_test(all, cycles_are_cut, 0, 2);
