@@ -677,7 +677,8 @@ bool ur__roll(ur_tape *tape, size_t roots, const uint32_t *root, ur__program *pr
     bool good = take_tables(&r) && place_leaves(&r) && cut(&r);
     if (good)
         find_origins(&r);
-    good = good && ur__join_steps(&r) && ur__roll_steps(&r, 0) && ur__roll_periods(&r) && ur__find_regular(&r) && ur__order(&r, roots, root);
+    good = good && ur__join_steps(&r) && ur__roll_steps(&r, 0) && ur__roll_periods(&r) && ur__find_regular(&r) &&
+           ur__order(&r, roots, root);
     give_tables(&r);
     if (!good)
         ur__program_free(tape, program);
