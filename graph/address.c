@@ -10,8 +10,7 @@ static bool leaf_distance(const ur_plan *plan, const ur__ref *r, uint32_t n, ptr
     const char *before = NULL;
     *bytes = 0;
     for (uint32_t i = 0; i < n && r->stride != 0; i++) {
-        const ur__node *node = &tape->node[p->leaf[first + (int64_t)r->stride * i]];
-        const char *at = (const char *)ur__leaf_data(tape, node);
+        const char *at = (const char *)ur__leaf_data(tape, p->leaf[first + (int64_t)r->stride * i]);
         if (i == 1)
             *bytes = at - before;
         if (i > 1 && at - before != *bytes)
@@ -25,9 +24,9 @@ static bool leaf_distance(const ur_plan *plan, const ur__ref *r, uint32_t n, ptr
 static void address_leaf(const ur_plan *plan, ur__argument *a, uint32_t n)
 {
     const ur__line *line = &plan->program.line[a->ref.line];
-    if (ur__node_of(plan, a->ref.line)->op != &ur_op_input || a->ref.count > 1)
+    if (ur__line_kind(plan, a->ref.line)->op != &ur_op_input || a->ref.count > 1)
         return;
-    const ur__node *first = &plan->tape->node[plan->program.leaf[line->first + (uint32_t)a->ref.first]];
+    uint32_t first = plan->program.leaf[line->first + (uint32_t)a->ref.first];
     a->known = leaf_distance(plan, &a->ref, n, &a->step);
     a->offset = (ptrdiff_t)(uintptr_t)ur__leaf_data(plan->tape, first);
 }

@@ -23,7 +23,7 @@ static int64_t find_batch(const ur_plan *plan)
     const ur__program *p = &plan->program;
     int64_t batch = 0;
     size_t most = 0, inputs = 0;
-    while (inputs < p->lines && ur__node_of(plan, (uint32_t)inputs)->op == &ur_op_input)
+    while (inputs < p->lines && ur__line_kind(plan, (uint32_t)inputs)->op == &ur_op_input)
         inputs++;
     for (size_t l = 0; l < inputs; l++) {
         ur_shape shape = ur__line_shape(plan, (uint32_t)l);
@@ -137,7 +137,7 @@ static void classify_leaves(ur_plan *plan)
 {
     const ur__program *p = &plan->program;
     for (size_t l = 0; l < p->lines; l++) {
-        const ur_op *op = plan->tape->node[p->line[l].node].op;
+        const ur_op *op = ur__line_kind(plan, (uint32_t)l)->op;
         bool may = op == &ur_op_input || op == &ur_op_const;
         plan->line[l].class =
             may && plan->batch && ends_with(ur__line_shape(plan, (uint32_t)l), plan->batch) ? UR__BATCH : UR__ONCE;
@@ -146,8 +146,8 @@ static void classify_leaves(ur_plan *plan)
 
 static question ask(ur_plan *plan, const ur__statement *s)
 {
-    const ur__node *node = &plan->tape->node[plan->program.line[s->line].node];
-    question q = {.plan = plan, .s = s, .op = node->op, .attr = ur__attr(plan->tape, node), .all = true};
+    const ur__kind *kind = ur__line_kind(plan, s->line);
+    question q = {.plan = plan, .s = s, .op = kind->op, .attr = ur__attr(plan->tape, kind), .all = true};
     q.out = ur__line_shape(plan, s->line);
     for (uint32_t k = 0; k < s->refs; k++) {
         bool has = has_batch(plan, &plan->program.ref[s->ref + k]);

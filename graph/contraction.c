@@ -46,14 +46,13 @@ static ur__ref part_of(const ur_plan *plan, uint32_t line)
 static uint32_t even_steps(const ur_plan *plan, ur__ref r, uint32_t from, uint32_t n)
 {
     if (r.line == UR_NONE || plan->program.line[r.line].loop != UR_NONE || r.stride == 0 ||
-        !ur__is_leaf(ur__node_of(plan, r.line)))
+        !ur__is_leaf(ur__line_kind(plan, r.line)))
         return n - from;
     const uint32_t *leaf = plan->program.leaf + plan->program.line[r.line].first;
     uintptr_t at[2] = {0, 0}, step = 0;
     for (uint32_t i = from; i < n; i++) {
-        const ur__node *node = &plan->tape->node[leaf[r.first + r.stride * (int32_t)i]];
         at[0] = at[1];
-        at[1] = (uintptr_t)ur__leaf_data(plan->tape, node);
+        at[1] = (uintptr_t)ur__leaf_data(plan->tape, leaf[r.first + r.stride * (int32_t)i]);
         if (i > from + 1 && at[1] - at[0] != step)
             return i - from;
         step = at[1] - at[0];

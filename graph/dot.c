@@ -18,10 +18,10 @@ enum { WANTED = 1, FEEDS = 2 }; /* leads to a root; is a root or has a consumer 
 
 static bool drawn(const drawing *d, uint32_t v)
 {
-    const ur__node *n = &d->tape->node[v];
-    if (d->wanted[v] != (WANTED | FEEDS) || (d->options->hide_const && n->op == &ur_op_const))
+    int32_t step = ur__step(d->tape, v);
+    if (d->wanted[v] != (WANTED | FEEDS) || (d->options->hide_const && ur__op(d->tape, v) == &ur_op_const))
         return false;
-    return !d->folded || n->step == 0 || n->step == d->folded;
+    return !d->folded || step == 0 || step == d->folded;
 }
 
 static void put_text(FILE *out, const char *text)
@@ -36,23 +36,23 @@ static void put_text(FILE *out, const char *text)
 static void put_node(const drawing *d, uint32_t v, int indent)
 {
     const ur_tape *tape = d->tape;
-    const ur__node *n = &tape->node[v];
+    const ur__kind *kind = ur__kind_of(tape, v);
     const char *name = ur__name_of(tape, v);
-    const char *style = n->op == &ur_op_param   ? "shape=box, style=\"rounded,filled\", fillcolor=\"#d9e8f6\""
-                        : n->op == &ur_op_input ? "shape=box, style=filled, fillcolor=\"#e4f1dc\""
-                        : n->op == &ur_op_const ? "shape=plaintext"
-                                                : "shape=ellipse";
+    const char *style = kind->op == &ur_op_param   ? "shape=box, style=\"rounded,filled\", fillcolor=\"#d9e8f6\""
+                        : kind->op == &ur_op_input ? "shape=box, style=filled, fillcolor=\"#e4f1dc\""
+                        : kind->op == &ur_op_const ? "shape=plaintext"
+                                                   : "shape=ellipse";
     char shape[UR_SHAPE_TEXT];
     fprintf(d->out, "%*sn%u [%s, label=\"", indent, "", (unsigned)v, style);
-    if (n->op == &ur_op_const) {
-        fprintf(d->out, "%g", ur__attr(tape, n)[0]);
+    if (kind->op == &ur_op_const) {
+        fprintf(d->out, "%g", ur__attr(tape, kind)[0]);
     } else {
         if (name)
             put_text(d->out, name);
-        if (name && !ur__is_leaf(n))
+        if (name && !ur__is_leaf(kind))
             fputs(" = ", d->out);
-        if (!ur__is_leaf(n))
-            put_text(d->out, n->op->name);
+        if (!ur__is_leaf(kind))
+            put_text(d->out, kind->op->name);
     }
     fprintf(d->out, "\\n%s\"];\n", ur_shape_text(ur__shape(tape, v), shape));
 }
@@ -70,12 +70,12 @@ static void put_scope(const drawing *d, int32_t step, uint32_t scope, int indent
 {
     const ur_tape *tape = d->tape;
     for (uint32_t v = 0; v < tape->nodes; v++)
-        if (tape->node[v].step == step && tape->node[v].scope == scope && drawn(d, v))
+        if (ur__step(tape, v) == step && ur__site_of(tape, v)->scope == scope && drawn(d, v))
             put_node(d, v, indent);
     for (uint32_t s = 1; s <= tape->scopes; s++) {
         bool any = false;
         for (uint32_t v = 0; v < tape->nodes && !any; v++)
-            any = tape->node[v].step == step && drawn(d, v) && is_within(tape, tape->node[v].scope, s);
+            any = ur__step(tape, v) == step && drawn(d, v) && is_within(tape, ur__site_of(tape, v)->scope, s);
         if (!any || tape->scope[s - 1].parent != scope)
             continue;
         fprintf(d->out, "%*ssubgraph cluster_%d_%u {\n%*slabel=\"", indent, "", (int)step, (unsigned)s, indent + 2, "");
@@ -90,26 +90,27 @@ static void put_scope(const drawing *d, int32_t step, uint32_t scope, int indent
 static uint32_t counterpart(const drawing *d, uint32_t v, int32_t to)
 {
     const ur_tape *tape = d->tape;
-    int32_t from = tape->node[v].step;
+    int32_t from = ur__step(tape, v);
     size_t place = 0;
     for (uint32_t u = 0; u < v; u++)
-        place += d->wanted[u] && tape->node[u].step == from;
+        place += d->wanted[u] && ur__step(tape, u) == from;
     for (uint32_t u = 0; u < tape->nodes; u++)
-        if (d->wanted[u] && tape->node[u].step == to && place-- == 0)
-            return tape->node[u].op == tape->node[v].op ? u : v;
+        if (d->wanted[u] && ur__step(tape, u) == to && place-- == 0)
+            return ur__op(tape, u) == ur__op(tape, v) ? u : v;
     return v;
 }
 
 static void put_edges(const drawing *d, uint32_t v)
 {
     const ur_tape *tape = d->tape;
-    const ur__node *n = &tape->node[v];
-    for (uint32_t k = 0; k < n->inputs; k++) {
-        uint32_t u = ur__unmasked(tape, ur__in(tape, n, k));
-        int32_t delay = n->step - tape->node[u].step;
-        bool other = d->folded && tape->node[u].step && tape->node[u].step != d->folded;
-        bool carried = other && n->step;
-        if (other && !n->step && n->inputs > 2)
+    const int32_t step = ur__step(tape, v);
+    const uint32_t inputs = ur__kind_of(tape, v)->inputs;
+    for (uint32_t k = 0; k < inputs; k++) {
+        uint32_t u = ur__unmasked(tape, ur__in(tape, v, k));
+        int32_t from = ur__step(tape, u), delay = step - from;
+        bool other = d->folded && from && from != d->folded;
+        bool carried = other && step;
+        if (other && !step && inputs > 2)
             continue; /* a sum over t: the step that is drawn stands for all */
         if (other)
             u = ur__unmasked(tape, counterpart(d, u, d->folded));
@@ -127,8 +128,8 @@ static int32_t representative(const drawing *d)
 {
     int32_t last = 0;
     for (uint32_t v = 0; v < d->tape->nodes; v++)
-        if (d->wanted[v] && d->tape->node[v].step > last)
-            last = d->tape->node[v].step;
+        if (d->wanted[v] && ur__step(d->tape, v) > last)
+            last = ur__step(d->tape, v);
     return last > 1 ? 2 : last;
 }
 
@@ -137,11 +138,11 @@ static void mark_feeding(const drawing *d)
 {
     const ur_tape *tape = d->tape;
     for (uint32_t v = (uint32_t)tape->nodes; v-- > 0;) {
-        const ur__node *n = &tape->node[v];
-        bool other_step = d->folded && n->step && n->step != d->folded;
-        for (uint32_t k = 0; d->wanted[v] == (WANTED | FEEDS) && k < n->inputs; k++) {
-            uint32_t u = ur__unmasked(tape, ur__in(tape, n, k));
-            if (!other_step || tape->node[u].step)
+        const int32_t step = ur__step(tape, v);
+        bool other_step = d->folded && step && step != d->folded;
+        for (uint32_t k = 0; d->wanted[v] == (WANTED | FEEDS) && k < ur__kind_of(tape, v)->inputs; k++) {
+            uint32_t u = ur__unmasked(tape, ur__in(tape, v, k));
+            if (!other_step || ur__step(tape, u))
                 d->wanted[u] |= FEEDS;
         }
     }
@@ -163,7 +164,7 @@ static void draw(drawing *d)
     put_scope(d, 0, 0, 2);
     int32_t last = 0;
     for (uint32_t v = 0; v < tape->nodes; v++)
-        last = tape->node[v].step > last ? tape->node[v].step : last;
+        last = ur__step(tape, v) > last ? ur__step(tape, v) : last;
     for (int32_t t = 1; t <= last; t++) {
         if (d->folded && t != d->folded)
             continue;
@@ -198,9 +199,9 @@ bool ur_dot(ur_tape *tape, size_t roots, const ur_var *root, const ur_dot_option
     memset(d.wanted, 0, tape->nodes);
     for (size_t i = 0; i < roots; i++)
         d.wanted[ur__unmasked(tape, root[i].index)] = WANTED | FEEDS;
-    for (size_t v = tape->nodes; v-- > 0;)
-        for (uint32_t k = 0; d.wanted[v] && k < tape->node[v].inputs; k++)
-            d.wanted[ur__unmasked(tape, ur__in(tape, &tape->node[v], k))] |= WANTED;
+    for (uint32_t v = (uint32_t)tape->nodes; v-- > 0;)
+        for (uint32_t k = 0; d.wanted[v] && k < ur__kind_of(tape, v)->inputs; k++)
+            d.wanted[ur__unmasked(tape, ur__in(tape, v, k))] |= WANTED;
     draw(&d);
     ur__give(tape, d.wanted, tape->nodes);
     return !ferror(out) || ur__fail(&tape->error, "ur_dot: the diagram could not be written");

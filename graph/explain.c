@@ -202,7 +202,7 @@ static uint32_t inputs_of(const page *p, const ur__instruction *in)
 {
     enum { MOST = 3 };
     const fused *f = fused_of(in->kernel);
-    uint32_t inputs = f ? f->count : (uint32_t)ur__node_of(p->plan, in->line)->op->inputs;
+    uint32_t inputs = f ? f->count : (uint32_t)ur__line_kind(p->plan, in->line)->op->inputs;
     return inputs < MOST ? inputs : MOST;
 }
 
@@ -233,7 +233,7 @@ static void print_pattern(const char *pattern, int binds, double constant, const
 static void print_instruction(const page *p, const ur__instruction *in, const formula *value, formula *result)
 {
     const fused *f = fused_of(in->kernel);
-    const ur_op *op = ur__node_of(p->plan, in->line)->op;
+    const ur_op *op = ur__line_kind(p->plan, in->line)->op;
     const formula *const inputs[] = {&value[in->a], &value[in->b], &value[in->c]};
     char text[TEXT] = "";
     ur__text out = {.text = text, .bytes = sizeof text};
@@ -326,7 +326,7 @@ static bool explain_pointwise(page *p, const ur__launch *l)
 /* Why an operation is a launch of its own. */
 static const char *reason_of(const page *p, const ur__launch *l)
 {
-    const ur_op *op = ur__node_of(p->plan, l->line)->op;
+    const ur_op *op = ur__line_kind(p->plan, l->line)->op;
     for (uint32_t k = 1; k < l->operands; k++)
         if (operand_of(p, l, k)->count > 1)
             return "it reads several steps";
@@ -342,7 +342,7 @@ static const char *reason_of(const page *p, const ur__launch *l)
 
 static void say_call(page *p, const ur__launch *l)
 {
-    say(p, "%s(", ur__node_of(p->plan, l->line)->op->name);
+    say(p, "%s(", ur__line_kind(p->plan, l->line)->op->name);
     for (uint32_t k = 1; k < l->operands; k++) {
         say(p, k > 1 ? ", " : "");
         say_ref(p, *operand_of(p, l, k));
@@ -489,7 +489,7 @@ static void outline_span(page *p, ur__span span)
         say(p, "%s%s ", k ? ", " : " ",
             l->kind == UR__PRODUCT     ? "product"
             : l->kind == UR__POINTWISE ? "elementwise"
-                                       : ur__node_of(p->plan, l->line)->op->name);
+                                       : ur__line_kind(p->plan, l->line)->op->name);
         if (l->kind == UR__PRODUCT)
             say(p, "[%u,%zu]", (unsigned)l->rows, inner_size(p, l));
         else

@@ -39,7 +39,7 @@ static bool follow(const ur_plan *plan, ur__ref r, uint32_t n, uint32_t k, ur__r
         uint32_t iteration = line->begin + (uint32_t)(r.first + r.stride * (int32_t)i), last;
         const ur__phase *phase = phase_at(p, line->loop, iteration);
         const ur__statement *s = ur__statement_of(plan, phase, r.line);
-        bool sum = ur__node_of(plan, r.line)->op == &ur_op_sum_of;
+        bool sum = ur__line_kind(plan, r.line)->op == &ur_op_sum_of;
         if (!s || k >= s->refs || (sum && s->refs > 1) || p->ref[s->ref + k].count > 1)
             return false;
         const ur__ref *operand = &p->ref[s->ref + k];
@@ -73,10 +73,10 @@ static bool follow(const ur_plan *plan, ur__ref r, uint32_t n, uint32_t k, ur__r
 
 bool ur__is_masked(const ur_plan *plan, const ur__statement *s)
 {
-    if (ur__node_of(plan, s->line)->op != &ur_op_select || plan->line[s->line].class != UR__BATCH)
+    if (ur__line_kind(plan, s->line)->op != &ur_op_select || plan->line[s->line].class != UR__BATCH)
         return false;
     uint32_t mask = ur__resolve(plan, plan->program.ref[s->ref]).line;
-    return ur__node_of(plan, mask)->op == &ur_op_input && plan->line[mask].class == UR__BATCH &&
+    return ur__line_kind(plan, mask)->op == &ur_op_input && plan->line[mask].class == UR__BATCH &&
            plan->line[mask].rows == 1;
 }
 
@@ -90,7 +90,7 @@ static bool is_number(const ur_plan *plan, uint32_t line)
 static uint32_t named_operand(const ur_plan *plan, const ur__statement *s)
 {
     const ur__ref *ref = &plan->program.ref[s->ref];
-    const ur_op *op = ur__node_of(plan, s->line)->op;
+    const ur_op *op = ur__line_kind(plan, s->line)->op;
     const ur__line_plan *line = &plan->line[s->line];
     if (s->refs == 1 && ref->count <= 1 && (op->kernel == UR__ALIAS || op == &ur_op_sum_of) &&
         (plan->line[ref->line].class == line->class || plan->line[ref->line].class == UR__REDUCED) &&
@@ -140,7 +140,7 @@ static bool is_simple(const ur_plan *plan, const ur__statement *s)
  * they lie. */
 static bool repeats(const ur_plan *plan, const ur__statement *s)
 {
-    const ur_op *op = ur__node_of(plan, s->line)->op;
+    const ur_op *op = ur__line_kind(plan, s->line)->op;
     bool map = op->kernel > UR__SPECIFICATION && op->kernel < UR__MAPS;
     return (map || (op == &ur_op_sum_of && plan->line[s->line].class == UR__BATCH)) && is_simple(plan, s);
 }
@@ -150,7 +150,7 @@ static bool is_broadcast(const ur_plan *plan, uint32_t line)
 {
     const ur__line_plan *l = &plan->line[line];
     uint32_t source = ur__resolve(plan, l->source).line;
-    return ur__node_of(plan, line)->op->kernel == UR__BROADCAST ||
+    return ur__line_kind(plan, line)->op->kernel == UR__BROADCAST ||
            (l->class == UR__BATCH && plan->line[source].class == UR__ONCE && !ur__is_zero(plan, source));
 }
 
@@ -220,8 +220,8 @@ static void find_readers(ur_plan *plan)
 /* W X with a W that is there before the blocks, the same in all n values of r. */
 bool ur__product_of(const ur_plan *plan, ur__ref r, uint32_t n, ur__ref *a, ur__ref *x)
 {
-    const ur_op *op = ur__node_of(plan, r.line)->op;
-    const double *attr = ur__attr(plan->tape, ur__node_of(plan, r.line));
+    const ur_op *op = ur__line_kind(plan, r.line)->op;
+    const double *attr = ur__attr(plan->tape, ur__line_kind(plan, r.line));
     if (op->kernel != UR__MATMUL || plan->line[r.line].class != UR__BATCH || attr[1] != 0 || r.count > 1 ||
         !follow(plan, r, n, 0, a) || !follow(plan, r, n, 1, x))
         return false;
@@ -234,8 +234,8 @@ bool ur__product_of(const ur_plan *plan, ur__ref r, uint32_t n, ur__ref *a, ur__
 /* Adds values of one shape: a sum of products may be inlined here. */
 bool ur__adds(const ur_plan *plan, uint32_t line)
 {
-    const ur__node *n = ur__node_of(plan, line);
-    return plan->line[line].class == UR__BATCH && (n->op->kernel == UR__ADD || n->op == &ur_op_sum_of);
+    const ur__kind *kind = ur__line_kind(plan, line);
+    return plan->line[line].class == UR__BATCH && (kind->op->kernel == UR__ADD || kind->op == &ur_op_sum_of);
 }
 
 /* May statement s compute operand r itself? */
@@ -258,7 +258,7 @@ static bool find_inlined(ur_plan *plan)
     for (size_t l = 0; l < p->lines; l++) {
         ur__line_plan *line = &plan->line[l];
         line->inlined = line->reader < UR__MANY && p->line[l].loop != UR_NONE && !line->alias &&
-                        ur__node_of(plan, (uint32_t)l)->op->kernel == UR__MATMUL;
+                        ur__line_kind(plan, (uint32_t)l)->op->kernel == UR__MATMUL;
         any |= line->inlined;
     }
     for (size_t l = 0; l < p->loops && any; l++)
@@ -335,12 +335,12 @@ static void find_deferred(ur_plan *plan)
         ur__line_plan *line = &plan->line[l];
         if (line->class != UR__REDUCED || line->alias)
             continue;
-        const ur_op *reader = line->reader < UR__MANY ? ur__node_of(plan, line->reader)->op : NULL;
+        const ur_op *reader = line->reader < UR__MANY ? ur__line_kind(plan, line->reader)->op : NULL;
         line->deferred = reader == &ur_op_sum_of && plan->line[line->reader].class == UR__ONCE &&
                          p->line[line->reader].values == 1 &&
                          adds_all(plan, &p->statement[plan->line[line->reader].statement], l);
         line->contracted = (line->deferred || p->line[l].values == 1) &&
-                           (ur__node_of(plan, l)->op->kernel == UR__MATMUL || sums_rows(plan, l));
+                           (ur__line_kind(plan, l)->op->kernel == UR__MATMUL || sums_rows(plan, l));
     }
 }
 

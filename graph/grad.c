@@ -58,16 +58,16 @@ static void mark(const walk *w, size_t n, const ur_var *wrt)
     for (size_t i = 0; i < n; i++)
         if (wrt[i].index <= w->y)
             w->between[wrt[i].index] = FROM_WRT;
-    for (size_t v = 0; v <= w->y; v++) {
-        const ur__node *node = &tape->node[v];
-        for (uint32_t k = 0; k < node->inputs && node->op != &ur_op_detach; k++)
-            w->between[v] |= w->between[ur__in(tape, node, k)] & FROM_WRT;
+    for (uint32_t v = 0; v <= w->y; v++) {
+        const ur__kind *kind = ur__kind_of(tape, v);
+        for (uint32_t k = 0; k < kind->inputs && kind->op != &ur_op_detach; k++)
+            w->between[v] |= w->between[ur__in(tape, v, k)] & FROM_WRT;
     }
     w->between[w->y] |= TO_Y;
-    for (size_t v = w->y + (size_t)1; v-- > 0;) {
-        const ur__node *node = &tape->node[v];
-        for (uint32_t k = 0; (w->between[v] & TO_Y) && k < node->inputs && node->op != &ur_op_detach; k++)
-            w->between[ur__in(tape, node, k)] |= TO_Y;
+    for (uint32_t v = w->y + 1; v-- > 0;) {
+        const ur__kind *kind = ur__kind_of(tape, v);
+        for (uint32_t k = 0; (w->between[v] & TO_Y) && k < kind->inputs && kind->op != &ur_op_detach; k++)
+            w->between[ur__in(tape, v, k)] |= TO_Y;
     }
     for (size_t v = 0; v <= w->y; v++)
         w->between[v] = w->between[v] == (FROM_WRT | TO_Y);
@@ -87,10 +87,10 @@ static bool contribute(walk *w, uint32_t v, uint32_t value)
 /* The contributions as their operation joins them, if it is the same for all and can; otherwise their sum. */
 static ur_var total(const ur_tape *tape, size_t n, const ur_var *terms)
 {
-    const ur_op *op = tape->node[terms[0].index].op;
+    const ur_op *op = ur__op(tape, terms[0].index);
     bool one = n > 1 && op->join;
     for (size_t i = 1; i < n && one; i++)
-        one = tape->node[terms[i].index].op == op;
+        one = ur__op(tape, terms[i].index) == op;
     ur_var joined = one ? op->join(n, terms) : UR_ZERO;
     return joined.tape ? joined : ur_total(n, terms);
 }
@@ -130,16 +130,17 @@ static ur_var reduced(ur_tape *tape, const ur_op *op, uint32_t k, ur_var c, ur_s
 static bool derive(walk *w, uint32_t u)
 {
     ur_tape *tape = w->tape;
-    uint32_t inputs = tape->node[u].inputs;
-    const ur_op *op = tape->node[u].op;
+    const ur__kind *kind = ur__kind_of(tape, u);
+    const ur_op *op = kind->op;
+    uint32_t inputs = kind->inputs;
     ur_var few[FEW], *in = few;
     if (inputs > FEW && !(in = (ur_var *)ur__take(tape, inputs * sizeof *in)))
         return false;
     for (uint32_t k = 0; k < inputs; k++)
-        in[k] = ur__var(tape, ur__in(tape, &tape->node[u], k));
+        in[k] = ur__var(tape, ur__in(tape, u, k));
     double attr[UR_ATTRS]; /* a copy: the rule's own nodes may move the tape's */
     if (op->attrs > 0)
-        memcpy(attr, ur__attr(tape, &tape->node[u]), (size_t)op->attrs * sizeof *attr);
+        memcpy(attr, ur__attr(tape, kind), (size_t)op->attrs * sizeof *attr);
     ur_adjoint a = {
         .y = ur__var(tape, u), .g = ur__var(tape, w->adjoint[u]), .in = in, .inputs = (int)inputs, .attr = attr};
     for (uint32_t k = 0; k < inputs && !tape->error.text[0]; k++) {
@@ -149,13 +150,13 @@ static bool derive(walk *w, uint32_t u)
         char place[UR__PLACE];
         if (!op->derive) {
             ur__fail(&tape->error, "ur_grad: %s%s has no derivative rule", op->name,
-                     ur__place(tape, tape->node[u].scope, tape->node[u].step, place));
+                     ur__place(tape, *ur__site_of(tape, u), place));
             break;
         }
         ur_var c = op->derive(&a, (int)k);
         if (!c.tape)
             continue; /* UR_ZERO */
-        if (c.index != UR_NONE && tape->node[c.index].shape != tape->node[v].shape &&
+        if (c.index != UR_NONE && ur__kind_of(tape, c.index)->shape != ur__kind_of(tape, v)->shape &&
             !ur_shape_equal(ur__shape(tape, c.index), ur__shape(tape, v)))
             c = reduced(tape, op, k, c, ur__shape(tape, v));
         if (c.index != UR_NONE)
@@ -170,8 +171,8 @@ static bool derive(walk *w, uint32_t u)
 static void adjoin(const walk *w, uint32_t v)
 {
     ur_tape *tape = w->tape;
-    tape->scope_now = tape->node[v].scope;
-    tape->step_now = tape->node[v].step;
+    tape->site_last = tape->node[v].site;
+    tape->now = *ur__site_of(tape, v);
     if (!w->adjoint[v])
         w->adjoint[v] = v == w->y ? ur_const(tape, ur__shape(tape, v), 1).index : gather(w, v);
 }
@@ -191,14 +192,13 @@ static void pass_marks(ur_tape *tape, uint32_t v, size_t *marks)
 static bool sweep(walk *w)
 {
     ur_tape *tape = w->tape;
-    uint32_t scope = tape->scope_now;
-    int32_t step = tape->step_now;
+    const ur__site now = tape->now;
     size_t marks = tape->marks;
     ur__mark(tape);
     for (size_t i = w->y + (size_t)1; i-- > 0 && !tape->error.text[0];) {
         uint32_t v = (uint32_t)i;
         pass_marks(tape, v, &marks);
-        if (!w->between[v] || (ur__is_leaf(&tape->node[v]) && v != w->y))
+        if (!w->between[v] || (ur__is_leaf(ur__kind_of(tape, v)) && v != w->y))
             continue;
         adjoin(w, v);
         if (w->adjoint[v])
@@ -206,10 +206,9 @@ static bool sweep(walk *w)
     }
     ur__mark(tape);
     for (size_t i = w->y + (size_t)1; i-- > 0 && !tape->error.text[0];)
-        if (w->between[i] && ur__is_leaf(&tape->node[i]))
+        if (w->between[i] && ur__is_leaf(ur__kind_of(tape, (uint32_t)i)))
             adjoin(w, (uint32_t)i);
-    tape->scope_now = scope;
-    tape->step_now = step;
+    tape->now = now;
     return !tape->error.text[0];
 }
 

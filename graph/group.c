@@ -12,7 +12,7 @@
 /* Is it an elementwise statement whose operands fill the result in a simple way? */
 static bool is_map(const ur__maker *m, const ur__statement *s)
 {
-    const ur_op *op = ur__node_of(m->plan, s->line)->op;
+    const ur_op *op = ur__line_kind(m->plan, s->line)->op;
     bool adds = op == &ur_op_sum_of || op->kernel == UR__ALIAS || op->kernel == UR__BROADCAST;
     uint8_t spread;
     if (!adds && (op->kernel <= UR__SPECIFICATION || op->kernel >= UR__MAPS))
@@ -29,7 +29,7 @@ static bool is_map(const ur__maker *m, const ur__statement *s)
 static bool is_row_sum(const ur__maker *m, const ur__statement *s)
 {
     const ur__line_plan *line = &m->plan->line[s->line];
-    if (ur__node_of(m->plan, s->line)->op->kernel != UR__REDUCE || line->class != UR__BATCH || line->rows != 1)
+    if (ur__line_kind(m->plan, s->line)->op->kernel != UR__REDUCE || line->class != UR__BATCH || line->rows != 1)
         return false;
     ur__ref r = ur__input_of(m, s, 0);
     return r.count == 1 && m->plan->line[r.line].class == UR__BATCH;
@@ -144,7 +144,7 @@ static void sink(ur__maker *m, uint32_t at)
 static void mark_read(ur__maker *m, ur__ref r, uint32_t at, bool map)
 {
     ur__line_plan *line = &m->plan->line[r.line];
-    if (map && ur__node_of(m->plan, r.line)->op == &ur_op_const)
+    if (map && ur__line_kind(m->plan, r.line)->op == &ur_op_const)
         return; /* an operand of one element */
     bool here = ur__is_here(m, r);
     uint32_t from = m->statement[r.line];

@@ -7,23 +7,38 @@
 #include "graph.h"
 #include "support.h"
 
-/* A node: 32 bytes. Its inputs are in[0..inputs-1] of the tape's list; shapes, scopes and constants are indices too. */
-typedef struct ur__node {
+/* What nodes of one kind have in common. A tape that is unrolled over time has many nodes of few kinds; each kind is in
+ * the table once. */
+typedef struct ur__kind {
     const ur_op *op;
-    uint32_t in;
-    uint32_t inputs : 31;
-    uint32_t kept : 1; /* marked by ur_keep */
+    uint32_t inputs;
     uint32_t shape;
-    uint32_t attr; /* first constant, or the leaf's number */
+    uint32_t attr; /* first constant */
+    uint32_t node; /* the first of the kind */
+} ur__kind;
+
+/* Where nodes belong. */
+typedef struct ur__site {
     uint32_t scope;
     int32_t step;
+} ur__site;
+
+/* A node: 12 bytes, for most of a long tape are nodes. Its inputs are in[in], in[in + 1], ... of the tape's list; a leaf
+ * has none, and its number there. */
+typedef struct ur__node {
+    uint32_t kind;
+    uint32_t in;
+    uint32_t site : 31;
+    uint32_t kept : 1; /* marked by ur_keep */
 } ur__node;
 
 typedef struct ur__leaf {
-    uint32_t node;
     const char *name;
-    void *data;    /* inputs: the leaf's own memory */
-    size_t offset; /* parameters: first element in the vector */
+    union {
+        void *data;    /* inputs: the leaf's own memory */
+        size_t offset; /* parameters: first element in the vector */
+    };
+    uint32_t node;
 } ur__leaf;
 
 typedef struct ur__scope {
@@ -32,15 +47,14 @@ typedef struct ur__scope {
     const char *name;
 } ur__scope;
 
-/* A name: of a parameter (step -1) or of a node at a step. */
+/* A name: of a parameter, or of a node at its step. */
 typedef struct ur__symbol {
     const char *name;
-    uint64_t hash;
-    int64_t step;
+    uint32_t hash;
     uint32_t node;
 } ur__symbol;
 
-/* Open addressing over the symbols: slot 0 is empty, s stands for symbol s-1. */
+/* Open addressing over a table: slot 0 is empty, s stands for element s-1. */
 typedef struct ur__index {
     uint32_t *slot;
     size_t slots;
@@ -52,11 +66,11 @@ typedef struct ur__sweep {
     uint32_t *adjoint;
 } ur__sweep;
 
-/* What the shape rule of an operation said to some operands; constants are told by their first one's number. */
+/* What the shape rule of an operation said to some operands: their shapes, and the kind of the result. */
 enum { UR__SHAPED = 3 };
 typedef struct ur__ruling {
     const ur_op *op;
-    uint32_t in[UR__SHAPED], attr, out;
+    uint32_t in[UR__SHAPED], kind;
 } ur__ruling;
 
 enum { UR__SLOTS = 64, UR__RULINGS = 256 };
@@ -69,6 +83,8 @@ struct ur_tape {
     ur__arena arena; /* names and the memory of inputs */
 
     ur__node *node;
+    ur__kind *kind;
+    ur__site *site;
     uint32_t *in;
     double *attr;
     ur_shape *shape;
@@ -78,21 +94,20 @@ struct ur_tape {
     ur__sweep *sweep;
     uint32_t *param; /* leaves that are parameters, in order */
     uint32_t *kept;
-    uint32_t *state;    /* state nodes */
-    uint32_t *constant; /* const nodes */
-    uint32_t *mark;     /* number of nodes where a piece of a loop's body may begin */
-    size_t nodes, ins, attrs, shapes, leaves, scopes, symbols, sweeps, params, keeps, states, consts, marks;
-    size_t node_room, in_room, attr_room, shape_room, leaf_room, scope_room, symbol_room, sweep_room, param_room,
-        kept_room, state_room, constant_room, mark_room;
+    uint32_t *state; /* state nodes */
+    uint32_t *mark;  /* number of nodes where a piece of a loop's body may begin */
+    size_t nodes, kinds, sites, ins, attrs, shapes, leaves, scopes, symbols, sweeps, params, keeps, states, marks;
+    size_t node_room, kind_room, site_room, in_room, attr_room, shape_room, leaf_room, scope_room, symbol_room,
+        sweep_room, param_room, kept_room, state_room, mark_room;
 
     void *theta; /* the parameters' vector */
     size_t theta_count, theta_room;
-    ur__index by_name, by_node;
-    /* What was looked for last, by its hash: a shape, the first of some constants, a symbol with a name. */
-    uint32_t shape_slot[UR__SLOTS], attr_slot[UR__SLOTS], name_slot[UR__SLOTS];
+    ur__index by_name, by_node, by_kind;
+    /* What was looked for last, by its hash: a shape, a site, a symbol with a name. */
+    uint32_t shape_slot[UR__SLOTS], site_slot[UR__SLOTS], name_slot[UR__SLOTS];
     ur__ruling ruling[UR__RULINGS]; /* the same of shape rules */
-    uint32_t scope_now;
-    int32_t step_now;
+    ur__site now;                   /* of nodes to come */
+    uint32_t site_last;             /* of the newest node */
 };
 
 /* The structural operations. */
@@ -117,39 +132,57 @@ static inline ur_var ur__var(ur_tape *tape, uint32_t index)
 
 /* False, with the tape's error set, for a shape that no tape holds. */
 bool ur__possible(ur_tape *tape, const char *what, ur_shape shape);
-/* Appends a node without looking at its shapes; `shape` is right. `attr` becomes the node's constants. */
-ur_var ur__append(ur_tape *tape, const ur_op *op, size_t inputs, const ur_var *in, ur_shape shape, const double *attr);
-/* The node's data. */
+/* The number of a kind, whose shape is right; UR_NONE, with the tape's error set, when there is no memory. */
+uint32_t ur__find_kind(ur_tape *tape, const ur_op *op, size_t inputs, ur_shape shape, const double *attr);
+/* Appends a node of the kind. */
+ur_var ur__append(ur_tape *tape, uint32_t kind, const ur_var *in);
+/* What the node has. */
+static inline const ur__kind *ur__kind_of(const ur_tape *tape, uint32_t node)
+{
+    return &tape->kind[tape->node[node].kind];
+}
+static inline const ur_op *ur__op(const ur_tape *tape, uint32_t node)
+{
+    return ur__kind_of(tape, node)->op;
+}
 static inline ur_shape ur__shape(const ur_tape *tape, uint32_t node)
 {
-    return tape->shape[tape->node[node].shape];
+    return tape->shape[ur__kind_of(tape, node)->shape];
+}
+static inline const ur__site *ur__site_of(const ur_tape *tape, uint32_t node)
+{
+    return &tape->site[tape->node[node].site];
+}
+static inline int32_t ur__step(const ur_tape *tape, uint32_t node)
+{
+    return ur__site_of(tape, node)->step;
+}
+static inline uint32_t ur__in(const ur_tape *tape, uint32_t node, uint32_t k)
+{
+    return tape->in[tape->node[node].in + k];
+}
+static inline const double *ur__attr(const ur_tape *tape, const ur__kind *kind)
+{
+    return kind->op->attrs > 0 ? tape->attr + kind->attr : NULL;
+}
+static inline bool ur__is_leaf(const ur__kind *kind)
+{
+    return kind->op == &ur_op_input || kind->op == &ur_op_param;
 }
 const char *ur__name_of(const ur_tape *tape, uint32_t node);
-static inline const double *ur__attr(const ur_tape *tape, const ur__node *n)
-{
-    return n->op->attrs > 0 ? tape->attr + n->attr : NULL;
-}
-static inline uint32_t ur__in(const ur_tape *tape, const ur__node *n, uint32_t k)
-{
-    return tape->in[n->in + k];
-}
-static inline bool ur__is_leaf(const ur__node *n)
-{
-    return n->op == &ur_op_input || n->op == &ur_op_param;
-}
 /* The node that a chain of masks, select(alive, value, other), shows where columns are alive: in formulas and diagrams
  * the lengths of sequences do not appear. Other nodes show themselves. */
 uint32_t ur__unmasked(const ur_tape *tape, uint32_t node);
 /* The same for a handle; NULL with the tape's error set, in the name of the call `what`, for what is no leaf. */
 void *ur__leaf_for(ur_var leaf, const char *what);
 /* The memory of an input or parameter. */
-void *ur__leaf_data(const ur_tape *tape, const ur__node *n);
+void *ur__leaf_data(const ur_tape *tape, uint32_t node);
 /* "Wphi[3,4]", "tanh[4,2]": for error texts. Returns `text`. */
 enum { UR__OPERAND = 160 };
 const char *ur__operand(const ur_tape *tape, uint32_t node, char text[UR__OPERAND]);
-/* " in lstm/phi, step 3": where a node is, or nothing. Returns `text`. */
+/* " in lstm/phi, step 3": where nodes of the site are, or nothing. Returns `text`. */
 enum { UR__PLACE = 256 };
-const char *ur__place(const ur_tape *tape, uint32_t scope, int64_t step, char text[UR__PLACE]);
+const char *ur__place(const ur_tape *tape, ur__site site, char text[UR__PLACE]);
 /* Parameters' names have no time. A leaf's name may be taken only once; returns the full name, with its modules. */
 enum { UR__PARAM_STEP = -1, UR__PATH = 200 };
 uint32_t ur__find_param(const ur_tape *tape, const char *name);
@@ -166,6 +199,19 @@ bool ur__more_room(ur_tape *tape, void *array_pointer, size_t *room, size_t coun
 static inline bool ur__room(ur_tape *tape, void *array_pointer, size_t *room, size_t count, size_t element_bytes)
 {
     return count < *room || ur__more_room(tape, array_pointer, room, count, element_bytes);
+}
+/* Twice as many slots, all of them empty; false, with the tape's error set, when there is no memory. */
+bool ur__index_double(ur_tape *tape, ur__index *index);
+void ur__index_clear(ur__index *index);
+void ur__index_add(ur__index *index, uint32_t hash, size_t element);
+/* The slots in which an element of this hash may be, up to the first empty one. */
+static inline size_t ur__index_first(const ur__index *index, uint32_t hash)
+{
+    return hash & (index->slots - 1);
+}
+static inline size_t ur__index_next(const ur__index *index, size_t slot)
+{
+    return (slot + 1) & (index->slots - 1);
 }
 /* When much has been recorded and nothing more may come: gives back the room that the tables do not fill. */
 void ur__trim(ur_tape *tape);

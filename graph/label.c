@@ -59,8 +59,8 @@ void ur__labels_free(ur__labels *labels)
 /* What a function is applied to: a sum or a product. */
 static bool is_net(const ur_tape *tape, uint32_t node)
 {
-    const ur__node *n = &tape->node[node];
-    return n->scope && (n->op->kernel == UR__MATMUL || n->op->kernel == UR__ADD || n->op == &ur_op_sum_of);
+    const ur_op *op = ur__op(tape, node);
+    return ur__site_of(tape, node)->scope && (op->kernel == UR__MATMUL || op->kernel == UR__ADD || op == &ur_op_sum_of);
 }
 
 /* The modules around a scope and its own name: `layer0.phi`. */
@@ -83,12 +83,12 @@ static uint32_t origin_of(const ur__labels *labels, uint32_t node)
 /* tanh(c): a function of a named value. */
 static bool print_function(const ur_tape *tape, uint32_t node, ur__text *out)
 {
-    const ur__node *n = &tape->node[node];
-    if (n->inputs != 1 || n->op->print || n->op->kind != UR_MAP)
+    const ur__kind *kind = ur__kind_of(tape, node);
+    if (kind->inputs != 1 || kind->op->print || kind->op->kind != UR_MAP)
         return false;
-    const char *name = ur__name_of(tape, ur__unmasked(tape, ur__in(tape, n, 0)));
+    const char *name = ur__name_of(tape, ur__unmasked(tape, ur__in(tape, node, 0)));
     if (name)
-        ur__print(out, "%s(%s)", n->op->name, name);
+        ur__print(out, "%s(%s)", kind->op->name, name);
     return name != NULL;
 }
 
@@ -101,20 +101,20 @@ static void print_node(const ur__labels *labels, uint32_t node, int depth, ur__t
     uint32_t origin = depth < DEEPEST ? origin_of(labels, node) : UR_NONE;
     if (name) {
         ur__print(out, "%s", name);
-    } else if (tape->node[node].op == &ur_op_const) {
-        ur__print(out, "%g", ur__attr(tape, &tape->node[node])[0]);
+    } else if (ur__op(tape, node) == &ur_op_const) {
+        ur__print(out, "%g", ur__attr(tape, ur__kind_of(tape, node))[0]);
     } else if (origin != UR_NONE && origin != node) {
         uint32_t of = ur__unmasked(tape, origin);
         bool net = !ur__name_of(tape, of) && is_net(tape, of) && origin_of(labels, of) == UR_NONE;
         ur__print(out, net ? "delta." : "d");
         if (net)
-            print_scope(tape, tape->node[of].scope, true, out);
+            print_scope(tape, ur__site_of(tape, of)->scope, true, out);
         else
             print_node(labels, of, depth + 1, out);
     } else if (!print_function(tape, node, out)) {
-        print_scope(tape, tape->node[node].scope, true, out);
-        ur__print(out, "%s%s", tape->node[node].scope ? "." : "",
-                  is_net(tape, node) ? "net" : tape->node[node].op->name);
+        uint32_t scope = ur__site_of(tape, node)->scope;
+        print_scope(tape, scope, true, out);
+        ur__print(out, "%s%s", scope ? "." : "", is_net(tape, node) ? "net" : ur__op(tape, node)->name);
     }
 }
 
@@ -145,7 +145,7 @@ void ur__label(ur__labels *labels, uint32_t line, ur__text *out)
 {
     char text[LABEL];
     base_of(labels, line, text);
-    if (ur__node_of(labels->plan, line)->op == &ur_op_const) {
+    if (ur__line_kind(labels->plan, line)->op == &ur_op_const) {
         ur__print(out, "%s", text);
         return;
     }
@@ -176,20 +176,20 @@ static int64_t step_of(const ur_plan *plan, uint32_t line, int64_t value)
 {
     const ur__program *p = &plan->program;
     const ur__line *l = &p->line[line];
-    const ur__node *n = &plan->tape->node[l->node];
-    if (n->op == &ur_op_param || n->op == &ur_op_const)
+    const ur_op *op = ur__line_kind(plan, line)->op;
+    if (op == &ur_op_param || op == &ur_op_const)
         return 0;
     if (l->loop == UR_NONE)
-        return plan->tape->node[p->leaf[l->first + (size_t)value]].step;
+        return ur__step(plan->tape, p->leaf[l->first + (size_t)value]);
     const ur__loop *loop = &p->loop[l->loop];
-    return is_straight(loop) ? n->step : ur__step_at(loop, l->begin + (uint32_t)value);
+    return is_straight(loop) ? ur__step(plan->tape, l->node) : ur__step_at(loop, l->begin + (uint32_t)value);
 }
 
 void ur__label_ref(ur__labels *labels, ur__ref ref, ur__moment at, ur__text *out)
 {
     const ur_plan *plan = labels->plan;
     int64_t first = step_of(plan, ref.line, ref.first);
-    if (ur__node_of(plan, ref.line)->op == &ur_op_input) /* inputs of several names may be one line */
+    if (ur__line_kind(plan, ref.line)->op == &ur_op_input) /* inputs of several names may be one line */
         print_node(labels, plan->program.leaf[plan->program.line[ref.line].first + (uint32_t)ref.first], 0, out);
     else
         ur__label(labels, ref.line, out);

@@ -60,7 +60,7 @@ void ur__run_packing(const ur__worker *w, const ur__packing *p)
  * in an elementwise operation. */
 static bool reads_own(const ur__worker *w, const ur__launch *l, uint32_t line)
 {
-    const ur_op *op = ur__node_of(w->plan, l->line)->op;
+    const ur_op *op = ur__line_kind(w->plan, l->line)->op;
     const ur__line_plan *p = &w->plan->line[line];
     return l->batch && p->wide && (p->class == UR__BATCH || op->kind == UR_MAP || op == &ur_op_sum_of);
 }
@@ -92,7 +92,7 @@ static const void *dense(const ur__worker *w, ur__ref r, uint32_t as, bool own, 
 static void run_operation(const ur__worker *w, const ur__launch *l, void *out, ur_shape out_shape, char *scratch)
 {
     const ur_plan *plan = w->plan;
-    const ur__node *n = ur__node_of(plan, l->line);
+    const ur__kind *kind = ur__line_kind(plan, l->line);
     uint32_t inputs = 0;
     ur_shape *shapes = (ur_shape *)(void *)(w->at + plan->most_operands);
     const void **in = (const void **)(void *)w->at;
@@ -109,8 +109,8 @@ static void run_operation(const ur__worker *w, const ur__launch *l, void *out, u
     shapes[inputs] = out_shape;
     ur__run_dense(&(ur__dense){.kernels = plan->kernels,
                                .dtype = plan->tape->dtype,
-                               .op = n->op,
-                               .attr = ur__attr(plan->tape, n),
+                               .op = kind->op,
+                               .attr = ur__attr(plan->tape, kind),
                                .inputs = inputs,
                                .shape = shapes,
                                .in = in,
@@ -121,7 +121,7 @@ static void run_operation(const ur__worker *w, const ur__launch *l, void *out, u
 bool ur__adds_in_place(const ur__worker *w, const ur__launch *l)
 {
     const ur_plan *plan = w->plan;
-    if (ur__node_of(plan, l->line)->op != &ur_op_sum_of)
+    if (ur__line_kind(plan, l->line)->op != &ur_op_sum_of)
         return false;
     size_t own, other, rows = ur__rows_in(w, l->line, l->batch, &own);
     for (uint32_t k = 0; k < l->operands; k++) {

@@ -256,7 +256,7 @@ static void place_window(ur_plan *plan, uint32_t l, size_t bytes)
 static void place_line(ur_plan *plan, uint32_t l)
 {
     ur__line_plan *line = &plan->line[l];
-    const ur_op *op = ur__node_of(plan, l)->op;
+    const ur_op *op = ur__line_kind(plan, l)->op;
     uint32_t values = plan->program.line[l].values;
     if (op == &ur_op_input || op == &ur_op_param) {
         line->home = UR__IN_LEAF;

@@ -1,5 +1,4 @@
 /* leaves.c - inputs, parameters, constants, and their memory. */
-#include <math.h>
 #include <string.h>
 
 #include "internal.h"
@@ -27,20 +26,22 @@ const ur_op ur_op_const = {.name = "const", .attrs = 1, .kind = UR_LEAF, .run = 
 /* Appends a leaf node and its record. The shape must be good. */
 static ur_var add_leaf(ur_tape *tape, const ur_op *op, const char *name, ur_shape shape, ur__leaf leaf)
 {
-    char what[UR__OPERAND];
-    snprintf(what, sizeof what, "%s %s", op->name, name);
-    if (!ur__possible(tape, what, shape))
+    if (ur_shape_count(shape) == 0) {
+        char what[UR__OPERAND];
+        snprintf(what, sizeof what, "%s %s", op->name, name);
+        ur__possible(tape, what, shape); /* says why not */
         return ur__poison(tape, NULL);
+    }
     if (!ur__room(tape, &tape->leaf, &tape->leaf_room, tape->leaves, sizeof *tape->leaf))
         return ur__poison(tape, NULL);
-    ur_var v = ur__append(tape, op, 0, NULL, shape, NULL);
+    ur_var v = ur__append(tape, ur__find_kind(tape, op, 0, shape, NULL), NULL);
     if (v.index == UR_NONE)
         return v;
     leaf.node = v.index;
-    leaf.name = ur__name_leaf(tape, name, op == &ur_op_param ? UR__PARAM_STEP : tape->step_now, v.index);
+    leaf.name = ur__name_leaf(tape, name, op == &ur_op_param ? UR__PARAM_STEP : tape->now.step, v.index);
     if (!leaf.name)
         return ur__poison(tape, NULL);
-    tape->node[v.index].attr = (uint32_t)tape->leaves;
+    tape->node[v.index].in = (uint32_t)tape->leaves;
     tape->leaf[tape->leaves++] = leaf;
     return v;
 }
@@ -76,13 +77,13 @@ bool ur_inputs(ur_tape *tape, const char *name, ur_shape shape, int64_t steps, u
                         (long long)steps);
     char *data = (char *)input_memory(tape, shape, (size_t)steps);
     size_t bytes = ur_shape_count(shape) * ur_dtype_bytes(tape->dtype);
-    int32_t now = tape->step_now;
+    int32_t now = tape->now.step;
     for (int64_t t = 1; t <= steps && !tape->error.text[0]; t++) {
-        tape->step_now = (int32_t)t;
+        tape->now.step = (int32_t)t;
         void *own = data ? data + bytes * (size_t)(t - 1) : NULL;
         out[t - 1] = add_leaf(tape, &ur_op_input, name, shape, (ur__leaf){.data = own});
     }
-    tape->step_now = now;
+    tape->now.step = now;
     return !tape->error.text[0];
 }
 
@@ -104,10 +105,10 @@ ur_var ur_param(ur_tape *tape, const char *name, ur_shape shape)
         return ur__poison(tape, NULL);
     if (!ur__room(tape, &tape->param, &tape->param_room, tape->params, sizeof *tape->param))
         return ur__poison(tape, NULL);
-    int32_t now = tape->step_now; /* a parameter does not depend on time */
-    tape->step_now = 0;
+    int32_t now = tape->now.step; /* a parameter does not depend on time */
+    tape->now.step = 0;
     ur_var v = add_leaf(tape, &ur_op_param, name, shape, (ur__leaf){.offset = first});
-    tape->step_now = now;
+    tape->now.step = now;
     if (v.index == UR_NONE)
         return v;
     memset((char *)tape->theta + first * ur_dtype_bytes(tape->dtype), 0, count * ur_dtype_bytes(tape->dtype));
@@ -116,47 +117,27 @@ ur_var ur_param(ur_tape *tape, const char *name, ur_shape shape)
     return v;
 }
 
-/* Constants belong to no step: equal ones are one node, as far as the newest few tell. */
-static uint32_t find_const(const ur_tape *tape, ur_shape shape, double value)
-{
-    enum { NEWEST = 16 };
-    size_t oldest = tape->consts > NEWEST ? tape->consts - NEWEST : 0;
-    for (size_t i = tape->consts; i-- > oldest;) {
-        uint32_t v = tape->constant[i];
-        const double *attr = ur__attr(tape, &tape->node[v]);
-        if (attr[0] == value && signbit(attr[0]) == signbit(value) &&
-            tape->shape[tape->node[v].shape].rank == shape.rank && ur_shape_equal(ur__shape(tape, v), shape))
-            return v;
-    }
-    return UR_NONE;
-}
-
+/* Constants belong to no step, and equal ones are one node. */
 ur_var ur_const(ur_tape *tape, ur_shape shape, double value)
 {
-    if (!tape || tape->error.text[0])
+    if (!tape || tape->error.text[0] || !ur__possible(tape, ur_op_const.name, shape))
         return ur__poison(tape, NULL);
-    uint32_t known = find_const(tape, shape, value), scope = tape->scope_now;
-    int32_t step = tape->step_now;
-    if (known != UR_NONE)
-        return ur__var(tape, known);
-    if (!ur__room(tape, &tape->constant, &tape->constant_room, tape->consts, sizeof *tape->constant))
-        return ur__poison(tape, NULL);
-    tape->scope_now = 0;
-    tape->step_now = 0;
-    ur_var v = ur__append(tape, &ur_op_const, 0, NULL, shape, &value);
-    tape->scope_now = scope;
-    tape->step_now = step;
-    if (v.index != UR_NONE)
-        tape->constant[tape->consts++] = v.index;
+    uint32_t kind = ur__find_kind(tape, &ur_op_const, 0, shape, &value);
+    if (kind != UR_NONE && tape->kind[kind].node < tape->nodes)
+        return ur__var(tape, tape->kind[kind].node);
+    ur__site now = tape->now;
+    tape->now = (ur__site){0};
+    ur_var v = ur__append(tape, kind, NULL);
+    tape->now = now;
     return v;
 }
 
 /* ---- memory */
 
-void *ur__leaf_data(const ur_tape *tape, const ur__node *n)
+void *ur__leaf_data(const ur_tape *tape, uint32_t node)
 {
-    const ur__leaf *leaf = &tape->leaf[n->attr];
-    if (n->op == &ur_op_input)
+    const ur__leaf *leaf = &tape->leaf[tape->node[node].in];
+    if (ur__op(tape, node) == &ur_op_input)
         return leaf->data;
     return (char *)tape->theta + leaf->offset * ur_dtype_bytes(tape->dtype);
 }
@@ -165,9 +146,8 @@ void *ur__leaf_for(ur_var leaf, const char *what)
 {
     if (!ur__known(leaf.tape, leaf, what))
         return NULL;
-    const ur__node *n = &leaf.tape->node[leaf.index];
-    if (ur__is_leaf(n))
-        return ur__leaf_data(leaf.tape, n);
+    if (ur__is_leaf(ur__kind_of(leaf.tape, leaf.index)))
+        return ur__leaf_data(leaf.tape, leaf.index);
     char text[UR__OPERAND];
     ur__fail(&leaf.tape->error, "%s: an input or parameter was expected, not %s", what,
              ur__operand(leaf.tape, leaf.index, text));
@@ -244,7 +224,7 @@ bool ur_params_copy(ur_tape *to, ur_tape *from)
         if (!ur_shape_equal(shape, ur__shape(from, source.index)))
             return ur__fail(&to->error, "parameter %s%s: the other tape has it as %s", leaf->name,
                             ur_shape_text(shape, text), ur_shape_text(ur__shape(from, source.index), other));
-        copy(ur__leaf_data(to, &to->node[leaf->node]), to->dtype, ur_leaf(source), from->dtype, ur_shape_count(shape));
+        copy(ur__leaf_data(to, leaf->node), to->dtype, ur_leaf(source), from->dtype, ur_shape_count(shape));
     }
     return true;
 }

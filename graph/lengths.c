@@ -87,10 +87,10 @@ static const ur__ref *operand(const reading *a, uint32_t k)
 static bool reads_zero(const reading *a, uint32_t k)
 {
     const ur__ref *r = operand(a, k);
-    const ur__node *n = ur__node_of(a->plan, r->line);
+    const ur__kind *kind = ur__line_kind(a->plan, r->line);
     int64_t by;
-    if (n->op == &ur_op_const)
-        return ur__attr(a->plan->tape, n)[0] == 0;
+    if (kind->op == &ur_op_const)
+        return ur__attr(a->plan->tape, kind)[0] == 0;
     return r->count <= 1 && a->plan->line[r->line].zero && later_by(a->plan, a->loop, a->phase, r, &by) && by >= 0;
 }
 
@@ -105,7 +105,7 @@ static bool all_zero(const reading *a, uint32_t first)
 
 static bool is_zero(const reading *a)
 {
-    const ur_op *op = ur__node_of(a->plan, a->s->line)->op;
+    const ur_op *op = ur__line_kind(a->plan, a->s->line)->op;
     if (ur__is_masked(a->plan, a->s))
         return reads_zero(a, 2);
     switch (op->kernel) {
@@ -193,11 +193,11 @@ static bool add_remainder(ur_plan *plan, const reading *a)
             return false;
         r.from = ur__resolve(plan, *operand(a, 2));
         const ur__line_plan *from = &plan->line[r.from.line];
-        const ur__node *n = ur__node_of(plan, r.from.line);
+        const ur__kind *kind = ur__line_kind(plan, r.from.line);
         if (ur__is_zero(plan, r.from.line))
             r.from.line = UR_NONE;
         else if (from->rows != line->rows || from->class != UR__BATCH ||
-                 (!from->stored && plan->program.line[r.from.line].loop != UR_NONE) || n->op == &ur_op_const)
+                 (!from->stored && plan->program.line[r.from.line].loop != UR_NONE) || kind->op == &ur_op_const)
             return false;
     }
     if (!ur__room(plan->tape, &plan->remainder, &plan->remainder_room, plan->remainders, sizeof r))

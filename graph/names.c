@@ -5,27 +5,20 @@
 
 /* ---- an index from a name and a step, or from a node, to a symbol */
 
-static uint64_t hash_name(const char *prefix, const char *name, int64_t step)
+static uint32_t hash_name(const char *prefix, const char *name, int64_t step)
 {
-    return ur__hash(name, ur__hash(prefix, UR__HASH_START ^ ((uint64_t)step * 0x9e3779b97f4a7c15u)));
+    uint64_t h = ur__hash(name, ur__hash(prefix, UR__HASH_START ^ ((uint64_t)step * 0x9e3779b97f4a7c15u)));
+    return (uint32_t)(h ^ h >> 32);
 }
 
-static uint64_t hash_node(uint32_t node)
+static uint32_t hash_node(uint32_t node)
 {
-    return (node + 1u) * 0x9e3779b97f4a7c15u;
+    return (uint32_t)((node + 1u) * 0x9e3779b97f4a7c15u >> 32);
 }
 
-static size_t first_slot(const ur__index *index, uint64_t hash)
+static int64_t step_of(const ur_tape *tape, const ur__symbol *s)
 {
-    return (size_t)(hash ^ hash >> 32) & (index->slots - 1);
-}
-
-static void insert(ur__index *index, uint64_t hash, size_t symbol)
-{
-    size_t i = first_slot(index, hash);
-    while (index->slot[i])
-        i = (i + 1) & (index->slots - 1);
-    index->slot[i] = (uint32_t)symbol + 1;
+    return ur__op(tape, s->node) == &ur_op_param ? UR__PARAM_STEP : ur__step(tape, s->node);
 }
 
 /* Doubles both indices when they are half full. */
@@ -33,22 +26,11 @@ static bool index_room(ur_tape *tape)
 {
     if (tape->symbols * 2 < tape->by_name.slots)
         return true;
-    size_t slots = tape->by_name.slots ? 2 * tape->by_name.slots : 64, bytes = slots * sizeof(uint32_t);
-    uint32_t *by_name = (uint32_t *)ur__take(tape, bytes), *by_node = (uint32_t *)ur__take(tape, bytes);
-    if (!by_name || !by_node) {
-        ur__give(tape, by_name, bytes);
-        ur__give(tape, by_node, bytes);
+    if (!ur__index_double(tape, &tape->by_node) || !ur__index_double(tape, &tape->by_name))
         return false;
-    }
-    ur__give(tape, tape->by_name.slot, tape->by_name.slots * sizeof(uint32_t));
-    ur__give(tape, tape->by_node.slot, tape->by_node.slots * sizeof(uint32_t));
-    memset(by_name, 0, bytes);
-    memset(by_node, 0, bytes);
-    tape->by_name = (ur__index){.slot = by_name, .slots = slots};
-    tape->by_node = (ur__index){.slot = by_node, .slots = slots};
     for (size_t s = 0; s < tape->symbols; s++) {
-        insert(&tape->by_name, tape->symbol[s].hash, s);
-        insert(&tape->by_node, hash_node(tape->symbol[s].node), s);
+        ur__index_add(&tape->by_name, tape->symbol[s].hash, s);
+        ur__index_add(&tape->by_node, hash_node(tape->symbol[s].node), s);
     }
     return true;
 }
@@ -58,11 +40,12 @@ static ur__symbol *find(const ur_tape *tape, const char *prefix, const char *nam
 {
     if (!tape->by_name.slots)
         return NULL;
-    uint64_t hash = hash_name(prefix, name, step);
-    size_t length = strlen(prefix), mask = tape->by_name.slots - 1;
-    for (size_t i = first_slot(&tape->by_name, hash); tape->by_name.slot[i]; i = (i + 1) & mask) {
-        ur__symbol *s = &tape->symbol[tape->by_name.slot[i] - 1];
-        if (s->hash == hash && s->step == step && strncmp(s->name, prefix, length) == 0 &&
+    uint32_t hash = hash_name(prefix, name, step);
+    size_t length = strlen(prefix);
+    const ur__index *index = &tape->by_name;
+    for (size_t i = ur__index_first(index, hash); index->slot[i]; i = ur__index_next(index, i)) {
+        ur__symbol *s = &tape->symbol[index->slot[i] - 1];
+        if (s->hash == hash && step_of(tape, s) == step && strncmp(s->name, prefix, length) == 0 &&
             strcmp(s->name + length, name) == 0)
             return s;
     }
@@ -95,10 +78,10 @@ static const char *add(ur_tape *tape, const char *prefix, const char *name, int6
         ur__fail(&tape->error, "no memory for a name");
         return NULL;
     }
-    uint64_t hash = hash_name(prefix, name, step);
-    tape->symbol[tape->symbols] = (ur__symbol){.name = copy, .hash = hash, .step = step, .node = node};
-    insert(&tape->by_name, hash, tape->symbols);
-    insert(&tape->by_node, hash_node(node), tape->symbols);
+    uint32_t hash = hash_name(prefix, name, step);
+    tape->symbol[tape->symbols] = (ur__symbol){.name = copy, .hash = hash, .node = node};
+    ur__index_add(&tape->by_name, hash, tape->symbols);
+    ur__index_add(&tape->by_node, hash_node(node), tape->symbols);
     tape->symbols++;
     return copy;
 }
@@ -122,7 +105,7 @@ void ur_step(ur_tape *tape, int64_t t)
     if (t < 0 || t > INT32_MAX)
         ur__fail(&tape->error, "ur_step: a step from 0 to %d was expected, not %lld", INT32_MAX, (long long)t);
     else if (ur__mark(tape))
-        tape->step_now = (int32_t)t;
+        tape->now.step = (int32_t)t;
 }
 
 /* Scope 0 is the top; scope s stands at scope[s-1]. The same name under the same parent is one scope. */
@@ -136,8 +119,8 @@ static void open_scope(ur_tape *tape, const char *name, bool module)
     }
     for (size_t s = tape->scopes; s > 0; s--) {
         const ur__scope *known = &tape->scope[s - 1];
-        if (known->parent == tape->scope_now && known->module == module && strcmp(known->name, name) == 0) {
-            tape->scope_now = (uint32_t)s;
+        if (known->parent == tape->now.scope && known->module == module && strcmp(known->name, name) == 0) {
+            tape->now.scope = (uint32_t)s;
             return;
         }
     }
@@ -146,8 +129,8 @@ static void open_scope(ur_tape *tape, const char *name, bool module)
         ur__fail(&tape->error, "no memory for a name");
         return;
     }
-    tape->scope[tape->scopes++] = (ur__scope){.parent = tape->scope_now, .module = module, .name = copy};
-    tape->scope_now = (uint32_t)tape->scopes;
+    tape->scope[tape->scopes++] = (ur__scope){.parent = tape->now.scope, .module = module, .name = copy};
+    tape->now.scope = (uint32_t)tape->scopes;
 }
 
 void ur_scope_open(ur_tape *tape, const char *name)
@@ -164,10 +147,10 @@ void ur_scope_close(ur_tape *tape)
 {
     if (!tape || tape->error.text[0])
         return;
-    if (!tape->scope_now)
+    if (!tape->now.scope)
         ur__fail(&tape->error, "ur_scope_close: no scope is open");
     else
-        tape->scope_now = tape->scope[tape->scope_now - 1].parent;
+        tape->now.scope = tape->scope[tape->now.scope - 1].parent;
 }
 
 static void print_path(const ur_tape *tape, uint32_t scope, bool modules_only, const char *between, const char *after,
@@ -194,19 +177,19 @@ static void prefix_now(const ur_tape *tape, char text[UR__PATH])
 {
     ur__text out = {.text = text, .bytes = UR__PATH};
     text[0] = 0;
-    print_path(tape, tape->scope_now, true, ".", ".", &out);
+    print_path(tape, tape->now.scope, true, ".", ".", &out);
 }
 
-const char *ur__place(const ur_tape *tape, uint32_t scope, int64_t step, char text[UR__PLACE])
+const char *ur__place(const ur_tape *tape, ur__site site, char text[UR__PLACE])
 {
     char path[UR__PATH];
     ur__text out = {.text = text, .bytes = UR__PLACE};
-    ur__path(tape, scope, path, sizeof path);
+    ur__path(tape, site.scope, path, sizeof path);
     text[0] = 0;
     if (path[0])
         ur__print(&out, " in %s", path);
-    if (step > 0)
-        ur__print(&out, "%s step %lld", path[0] ? "," : " at", (long long)step);
+    if (site.step > 0)
+        ur__print(&out, "%s step %d", path[0] ? "," : " at", (int)site.step);
     return text;
 }
 
@@ -221,12 +204,12 @@ ur_var ur_name(ur_var value, const char *name)
         return ur__poison(tape, "ur_name: a name was expected, there is none");
     char prefix[UR__PATH];
     prefix_now(tape, prefix);
-    int64_t step = tape->node[value.index].step;
+    int32_t step = ur__step(tape, value.index);
     ur__symbol *known = find(tape, prefix, name, step);
     if (known && known->node != value.index) {
         char place[UR__PLACE];
         return ur__poison(tape, "ur_name: another value is named %s%s%s", prefix, name,
-                          ur__place(tape, tape->scope_now, step, place));
+                          ur__place(tape, (ur__site){tape->now.scope, step}, place));
     }
     if (!known && !add(tape, prefix, name, step, value.index))
         return ur__poison(tape, NULL);
@@ -245,9 +228,9 @@ const char *ur__name_of(const ur_tape *tape, uint32_t node)
 {
     if (!tape->by_node.slots)
         return NULL;
-    size_t mask = tape->by_node.slots - 1;
-    for (size_t i = first_slot(&tape->by_node, hash_node(node)); tape->by_node.slot[i]; i = (i + 1) & mask) {
-        const ur__symbol *s = &tape->symbol[tape->by_node.slot[i] - 1];
+    const ur__index *index = &tape->by_node;
+    for (size_t i = ur__index_first(index, hash_node(node)); index->slot[i]; i = ur__index_next(index, i)) {
+        const ur__symbol *s = &tape->symbol[index->slot[i] - 1];
         if (s->node == node)
             return s->name;
     }
@@ -259,7 +242,7 @@ const char *ur__operand(const ur_tape *tape, uint32_t node, char text[UR__OPERAN
     const char *name = ur__name_of(tape, node);
     char shape[UR_SHAPE_TEXT];
     ur__text out = {.text = text, .bytes = UR__OPERAND};
-    ur__print(&out, "%s%s", name ? name : tape->node[node].op->name, ur_shape_text(ur__shape(tape, node), shape));
+    ur__print(&out, "%s%s", name ? name : ur__op(tape, node)->name, ur_shape_text(ur__shape(tape, node), shape));
     return text;
 }
 

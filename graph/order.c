@@ -25,10 +25,9 @@ static bool follow(const ur__roller *r, const ur__segment *s, const ur__segment 
     const ur__position *place = r->program->place;
     bool steady = true;
     for (uint32_t v = s->begin, w = p->begin; v < s->end; v++, w++) {
-        const ur__node *n = &tape->node[v];
         steady &= place[v].line == place[w].line;
-        for (uint32_t k = 0; k < n->inputs; k++) {
-            uint32_t u = ur__operand_of(tape, n, k);
+        for (uint32_t k = 0; k < ur__kind_of(tape, v)->inputs; k++) {
+            uint32_t u = ur__operand_of(tape, v, k);
             if (u >= s->begin)
                 continue;
             uint32_t line = place[u].line, value = line == UR_NONE ? u : place[u].value, pace = value - operand->value;
@@ -43,7 +42,7 @@ static size_t operands_of(const ur__roller *r, const ur__segment *s)
 {
     size_t operands = 0;
     for (uint32_t v = s->begin; v < s->end; v++)
-        operands += r->tape->node[v].inputs;
+        operands += ur__kind_of(r->tape, v)->inputs;
     return operands;
 }
 
@@ -102,18 +101,17 @@ static void prune(ur__roller *r, size_t roots, const uint32_t *root)
     for (size_t i = 0; i < roots; i++)
         want(r, root[i], r->nodes);
     for (size_t i = 0; i < tape->states; i++)
-        want(r, ur__operand_of(tape, &tape->node[tape->state[i]], 1), r->nodes);
+        want(r, ur__operand_of(tape, tape->state[i], 1), r->nodes);
     while (again) {
         again = false;
         for (uint32_t v = (uint32_t)r->nodes; v-- > 0;) {
             ur__position place = r->program->place[v];
-            const ur__node *n = &tape->node[v];
             uint32_t line = place.line;
             if (line != UR_NONE && r->program->line[line].loop != UR_NONE && r->segment[place.value].regular)
                 v = r->segment[place.value].begin;
             else if (line == UR_NONE ? r->wanted[v] : r->track[line].wanted)
-                for (uint32_t k = 0; k < n->inputs; k++)
-                    again |= want(r, ur__operand_of(tape, n, k), v);
+                for (uint32_t k = 0; k < ur__kind_of(tape, v)->inputs; k++)
+                    again |= want(r, ur__operand_of(tape, v, k), v);
         }
     }
 }
@@ -144,13 +142,13 @@ static bool add_statement(ur__roller *r, uint32_t v, uint32_t line, bool straigh
 {
     ur_tape *tape = r->tape;
     ur__program *p = r->program;
-    const ur__node *n = &tape->node[v];
+    const ur__kind *kind = ur__kind_of(tape, v);
     ur__statement s = {.line = line, .ref = (uint32_t)p->refs};
-    bool compress = straight && n->op->inputs == UR_ANY_INPUTS && n->inputs > 2;
+    bool compress = straight && kind->op->inputs == UR_ANY_INPUTS && kind->inputs > 2;
     if (!ur__room(tape, &p->statement, &p->statement_room, p->statements, sizeof s))
         return false;
-    for (uint32_t k = 0; k < n->inputs; k++) {
-        ur__position place = place_of(p, ur__operand_of(tape, n, k));
+    for (uint32_t k = 0; k < kind->inputs; k++) {
+        ur__position place = place_of(p, ur__operand_of(tape, v, k));
         if (compress && p->refs > s.ref && lengthen(&p->ref[p->refs - 1], place))
             continue;
         if (!ur__room(tape, &p->ref, &p->ref_room, p->refs, sizeof *p->ref))
@@ -220,12 +218,12 @@ static bool goes_on(const ur__roller *r, uint32_t loop, const ur__segment *segme
     for (uint32_t v = segment->begin; v < segment->end; v++) {
         if (!belongs(r, loop, v))
             continue;
-        const ur__node *n = &r->tape->node[v];
-        if (s == end || s->line != p->place[v].line || s->refs != n->inputs)
+        uint32_t inputs = ur__kind_of(r->tape, v)->inputs;
+        if (s == end || s->line != p->place[v].line || s->refs != inputs)
             return false;
         ur__ref *ref = p->ref + s->ref;
-        for (uint32_t k = 0; k < n->inputs; k++, ref++) {
-            ur__position place = place_of(p, ur__operand_of(r->tape, n, k));
+        for (uint32_t k = 0; k < inputs; k++, ref++) {
+            ur__position place = place_of(p, ur__operand_of(r->tape, v, k));
             int64_t far = (int64_t)place.value - ref->first;
             if (distance == 1)
                 ref->stride = (int32_t)far;
@@ -335,9 +333,9 @@ static bool is_ready(const ur__roller *r, uint32_t u)
 /* The next operand of the node that has to come first; UR_NONE: there is none. */
 static uint32_t next_operand(const ur__roller *r, frame *f)
 {
-    const ur__node *n = &r->tape->node[f->node];
-    for (; f->k < n->inputs; f->k++) {
-        uint32_t u = ur__operand_of(r->tape, n, f->k);
+    uint32_t inputs = ur__kind_of(r->tape, f->node)->inputs;
+    for (; f->k < inputs; f->k++) {
+        uint32_t u = ur__operand_of(r->tape, f->node, f->k);
         if (!is_ready(r, u) && (f->loop == UR_NONE || loop_of(r, u) != f->loop))
             return u;
     }
@@ -369,11 +367,11 @@ static void unroll(ur__roller *r, const frame *at)
 {
     ur__program *p = r->program;
     ur__found *f = &r->found[at->loop];
-    const ur__node *n = &r->tape->node[at->node];
+    const ur__site *site = ur__site_of(r->tape, at->node);
     char path[UR__PATH];
-    ur__path(r->tape, n->scope, path, sizeof path);
-    ur__fail(&p->why, "step %d%s%s: %s reads what the steps themselves lead to", (int)n->step, *path ? " in " : "",
-             path, n->op->name);
+    ur__path(r->tape, site->scope, path, sizeof path);
+    ur__fail(&p->why, "step %d%s%s: %s reads what the steps themselves lead to", (int)site->step, *path ? " in " : "",
+             path, ur__op(r->tape, at->node)->name);
     for (size_t g = 0; g < r->segments; g++) /* what reads them is on no line now */
         r->segment[g].regular = false;
     for (uint32_t g = f->begin; g < f->end; g++)
@@ -478,7 +476,7 @@ static void renumber(ur__roller *r, uint32_t *number)
     p->lines = lines;
     for (size_t i = 0; i < r->tape->states; i++) {
         uint32_t v = r->tape->state[i];
-        p->place[v] = p->place[ur__operand_of(r->tape, &r->tape->node[v], 1)];
+        p->place[v] = p->place[ur__operand_of(r->tape, v, 1)];
     }
 }
 
@@ -488,10 +486,10 @@ static bool reserve(ur__roller *r)
     ur_tape *tape = r->tape;
     ur__program *p = r->program;
     size_t nodes = 0, operands = 0;
-    for (size_t v = 0; v < r->nodes; v++)
+    for (uint32_t v = 0; v < r->nodes; v++)
         if (r->wanted[v]) {
             nodes++;
-            operands += tape->node[v].inputs;
+            operands += ur__kind_of(tape, v)->inputs;
         }
     operands = operands < 2 * nodes ? operands : 2 * nodes; /* those of long sums are few references */
     return ur__room(tape, &p->line, &p->line_room, p->lines + nodes, sizeof *p->line) &&
@@ -555,7 +553,7 @@ void ur__program_print(const ur_tape *tape, const ur__program *program, FILE *ou
                 const ur__statement *s = &program->statement[k];
                 const ur__line *line = &program->line[s->line];
                 fprintf(out, "    %u@%d = %s(", s->line, (int)(phase->begin - line->begin),
-                        tape->node[line->node].op->name);
+                        ur__op(tape, line->node)->name);
                 for (uint32_t j = 0; j < s->refs; j++) {
                     fputs(j ? ", " : "", out);
                     print_ref(&program->ref[s->ref + j], out);

@@ -37,18 +37,12 @@ typedef struct search {
 
 /* ---- looks */
 
-static uint64_t mix(uint64_t h, uint64_t x)
-{
-    h = (h ^ x) * UINT64_C(0x9e3779b97f4a7c15);
-    return h ^ h >> 29;
-}
-
 static bool reads_param(const search *s, uint32_t i)
 {
     const ur_tape *tape = s->r->tape;
-    const ur__node *n = &tape->node[s->list[i]];
-    for (uint32_t k = 0; k < n->inputs; k++)
-        if (tape->node[ur__in(tape, n, k)].op == &ur_op_param)
+    uint32_t v = s->list[i];
+    for (uint32_t k = 0; k < ur__kind_of(tape, v)->inputs; k++)
+        if (ur__op(tape, ur__in(tape, v, k)) == &ur_op_param)
             return true;
     return false;
 }
@@ -56,22 +50,17 @@ static bool reads_param(const search *s, uint32_t i)
 static uint64_t hash_of(const search *s, uint32_t i)
 {
     const ur_tape *tape = s->r->tape;
-    const ur__node *n = &tape->node[s->list[i]];
-    uint64_t h = mix(mix((uint64_t)(uintptr_t)n->op, n->scope), (uint64_t)n->shape << 32 | n->inputs);
-    for (int k = 0; k < n->op->attrs; k++) {
-        uint64_t bits;
-        memcpy(&bits, tape->attr + n->attr + k, sizeof bits);
-        h = mix(h, bits);
-    }
-    for (uint32_t k = 0; k < n->inputs; k++) {
-        uint32_t u = ur__operand_of(tape, n, k);
-        const ur_op *op = tape->node[u].op;
+    uint32_t v = s->list[i];
+    uint64_t h = ur__mix(tape->node[v].kind, ur__site_of(tape, v)->scope);
+    for (uint32_t k = 0; k < ur__kind_of(tape, v)->inputs; k++) {
+        uint32_t u = ur__operand_of(tape, v, k);
+        const ur_op *op = ur__op(tape, u);
         uint64_t own = op == &ur_op_input ? 1 : 2;
         if (op == &ur_op_param || op == &ur_op_const)
             own = UINT64_C(0x100000000) + s->r->program->place[u].line;
         else if (op != &ur_op_input && u >= s->list[0] && i - s->where[u] < NEAR)
             own = 3 + i - s->where[u];
-        h = mix(h, own);
+        h = ur__mix(h, own);
     }
     return h;
 }
@@ -188,9 +177,9 @@ static bool find_row(search *s, uint32_t begin, uint32_t end, row *found)
 static bool reads_nothing_local(const search *s, uint32_t i)
 {
     const ur_tape *tape = s->r->tape;
-    const ur__node *n = &tape->node[s->list[i]];
-    for (uint32_t k = 0; k < n->inputs; k++)
-        if (ur__in(tape, n, k) >= s->list[0] && ur__is_code(&tape->node[ur__in(tape, n, k)]))
+    uint32_t v = s->list[i];
+    for (uint32_t k = 0; k < ur__kind_of(tape, v)->inputs; k++)
+        if (ur__in(tape, v, k) >= s->list[0] && ur__is_code(tape, ur__in(tape, v, k)))
             return false;
     return true;
 }
@@ -201,12 +190,12 @@ static void find_readers(search *s, uint32_t begin, uint32_t end)
 {
     const ur_tape *tape = s->r->tape;
     for (uint32_t i = begin; i < end; i++) {
-        const ur__node *n = &tape->node[s->list[i]];
+        uint32_t v = s->list[i];
         s->count[i] = i;
         s->hash[i] = 0;
-        for (uint32_t k = 0; k < n->inputs; k++) {
-            uint32_t u = ur__operand_of(tape, n, k);
-            if (u >= s->list[begin] && ur__is_code(&tape->node[u]))
+        for (uint32_t k = 0; k < ur__kind_of(tape, v)->inputs; k++) {
+            uint32_t u = ur__operand_of(tape, v, k);
+            if (u >= s->list[begin] && ur__is_code(tape, u))
                 s->count[s->where[u]] = i;
         }
     }
@@ -351,15 +340,15 @@ static bool roll_runs(search *s)
     const ur_tape *tape = s->r->tape;
     size_t mark = 0;
     for (uint32_t v = 0; v < s->r->nodes; v++) {
-        const ur__node *n = &tape->node[v];
+        const bool code = ur__is_code(tape, v), step = ur__step(tape, v) != 0;
         bool ends = false;
         for (; mark < tape->marks && tape->mark[mark] <= v; mark++)
             ends = true;
-        ends |= ur__is_code(n) && n->step;
+        ends |= code && step;
         if (ends && !roll_run(s))
             return false;
         s->length = ends ? 0 : s->length;
-        if (!ur__is_code(n) || n->step)
+        if (!code || step)
             continue;
         s->where[v] = (uint32_t)s->length;
         s->list[s->length++] = v;

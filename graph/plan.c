@@ -34,9 +34,9 @@ static bool list_exports(ur_plan *plan, const ur_plan_options *o)
         add_export(plan, plan->given_roots ? o->root[i].index : tape->kept[i]);
     }
     for (size_t i = 0; i < plan->states; i++) {
-        const ur__node *n = &tape->node[tape->state[i]];
-        plan->state[i] = (ur__carry){.leaf = ur__in(tape, n, 0), .value = (uint32_t)plan->exports};
-        add_export(plan, ur__in(tape, n, 1));
+        uint32_t v = tape->state[i];
+        plan->state[i] = (ur__carry){.leaf = ur__in(tape, v, 0), .value = (uint32_t)plan->exports};
+        add_export(plan, ur__in(tape, v, 1));
     }
     return true;
 }
@@ -142,7 +142,6 @@ static bool take_memory(ur_plan *plan)
     plan->allocation = (char *)ur__take(plan->tape, plan->allocation_bytes);
     if (!plan->allocation)
         return false;
-    ur__large_pages(plan->allocation, plan->allocation_bytes);
     plan->memory = plan->allocation + (UR__PAIR - (size_t)((uintptr_t)plan->allocation % UR__PAIR)) % UR__PAIR;
     plan->sums = plan->memory + plan->memory_bytes;
     plan->packed = plan->sums + plan->blocks * plan->parts_bytes;
@@ -171,11 +170,11 @@ static bool take_memory(ur_plan *plan)
 static void fill_constants(ur_plan *plan)
 {
     for (uint32_t l = 0; l < plan->program.lines; l++) {
-        const ur__node *n = ur__node_of(plan, l);
+        const ur__kind *kind = ur__line_kind(plan, l);
         char element[sizeof(double)];
-        if (n->op != &ur_op_const || plan->line[l].home != UR__IN_PLAN)
+        if (kind->op != &ur_op_const || plan->line[l].home != UR__IN_PLAN)
             continue;
-        plan->kernels->from_f64(1, element, ur__attr(plan->tape, n));
+        plan->kernels->from_f64(1, element, ur__attr(plan->tape, kind));
         plan->kernels->fill(ur_shape_count(ur__line_shape(plan, l)), plan->memory + plan->line[l].offset, element);
     }
 }
@@ -326,8 +325,7 @@ static void carry_states(ur_plan *plan)
     }
     for (size_t i = 0; i < plan->states; i++) {
         const ur__carry *s = &plan->state[i];
-        memcpy(ur__leaf_data(tape, &tape->node[s->leaf]), plan->memory + s->offset,
-               ur_shape_count(ur__shape(tape, s->leaf)) * e);
+        memcpy(ur__leaf_data(tape, s->leaf), plan->memory + s->offset, ur_shape_count(ur__shape(tape, s->leaf)) * e);
     }
 }
 
@@ -381,15 +379,14 @@ static const void *value_for(ur_plan *plan, ur_var value, const char *what)
     if (!usable(plan, what) || !ur__valid(plan->tape, value, what))
         return NULL;
     ur_tape *tape = plan->tape;
-    const ur__node *n = &tape->node[value.index];
-    if (ur__is_leaf(n))
-        return ur__leaf_data(tape, n);
+    if (ur__is_leaf(ur__kind_of(tape, value.index)))
+        return ur__leaf_data(tape, value.index);
     const ur__export *x = export_of(plan, value.index);
     if (x && plan->has_run)
         return plan->memory + x->offset;
     char operand[UR__OPERAND], place[UR__PLACE];
     ur__fail(&tape->error, "%s: %s%s %s", what, ur__operand(tape, value.index, operand),
-             ur__place(tape, n->scope, n->step, place),
+             ur__place(tape, *ur__site_of(tape, value.index), place),
              x ? "has no value before the first ur_plan_run" : unreadable(plan, value.index));
     return NULL;
 }

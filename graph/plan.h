@@ -353,24 +353,25 @@ typedef struct ur__dense {
 /* out = op(in...), on dense arrays. */
 void ur__run_dense(const ur__dense *d);
 
-static inline const ur__node *ur__node_of(const ur_plan *plan, uint32_t line)
+/* What the values of a line are. */
+static inline const ur__kind *ur__line_kind(const ur_plan *plan, uint32_t line)
 {
-    return &plan->tape->node[plan->program.line[line].node];
+    return ur__kind_of(plan->tape, plan->program.line[line].node);
 }
 /* Is the line a constant of zeros? */
 static inline bool ur__is_zero(const ur_plan *plan, uint32_t line)
 {
-    const ur__node *n = ur__node_of(plan, line);
-    return n->op == &ur_op_const && ur__attr(plan->tape, n)[0] == 0;
+    const ur__kind *kind = ur__line_kind(plan, line);
+    return kind->op == &ur_op_const && ur__attr(plan->tape, kind)[0] == 0;
 }
 static inline ur_shape ur__line_shape(const ur_plan *plan, uint32_t line)
 {
-    return ur__shape(plan->tape, plan->program.line[line].node);
+    return plan->tape->shape[ur__line_kind(plan, line)->shape];
 }
 /* Have the values of two lines equal sizes? Mostly they are one shape of the tape's. */
 static inline bool ur__same_shape(const ur_plan *plan, uint32_t a, uint32_t b)
 {
-    return ur__node_of(plan, a)->shape == ur__node_of(plan, b)->shape ||
+    return ur__line_kind(plan, a)->shape == ur__line_kind(plan, b)->shape ||
            ur_shape_equal(ur__line_shape(plan, a), ur__line_shape(plan, b));
 }
 

@@ -19,7 +19,7 @@ static bool is_transparent(const ur__maker *m, const ur__statement *s)
 
 static uint32_t kernel_of(const ur__maker *m, const ur__statement *s)
 {
-    const ur_op *op = ur__node_of(m->plan, s->line)->op;
+    const ur_op *op = ur__line_kind(m->plan, s->line)->op;
     if (op == &ur_op_sum_of || op->kernel == UR__ADD)
         return UR__ADD;
     if (op->kernel == UR__ALIAS || op->kernel == UR__BROADCAST || is_transparent(m, s))
@@ -34,7 +34,7 @@ static uint32_t handed_on(const ur__maker *m, const ur__statement *s)
     uint32_t only = UR_NONE;
     if (is_transparent(m, s))
         return 1;
-    if (ur__node_of(m->plan, s->line)->op != &ur_op_sum_of || m->sort[s - m->plan->program.statement] != UR__MAP)
+    if (ur__line_kind(m->plan, s->line)->op != &ur_op_sum_of || m->sort[s - m->plan->program.statement] != UR__MAP)
         return UR_NONE;
     for (uint32_t k = 0; k < s->refs; k++) {
         ur__ref r = ur__input_of(m, s, k);
@@ -267,12 +267,12 @@ static uint32_t result(writer *w, const ur__statement *s)
 static uint32_t constants(writer *w, const ur__statement *s)
 {
     ur_plan *plan = w->m->plan;
-    const ur__node *n = ur__node_of(plan, s->line);
-    uint32_t first = n->op->attrs > 0 ? (uint32_t)plan->attrs : 0;
-    for (int i = 0; i < n->op->attrs && w->good; i++) {
+    const ur__kind *kind = ur__line_kind(plan, s->line);
+    uint32_t first = kind->op->attrs > 0 ? (uint32_t)plan->attrs : 0;
+    for (int i = 0; i < kind->op->attrs && w->good; i++) {
         w->good = ur__room(plan->tape, &plan->attr, &plan->attr_room, plan->attrs, sizeof *plan->attr);
         if (w->good)
-            plan->attr[plan->attrs++] = ur__attr(plan->tape, n)[i];
+            plan->attr[plan->attrs++] = ur__attr(plan->tape, kind)[i];
     }
     return first;
 }

@@ -165,7 +165,7 @@ static void place_packed(ur_plan *plan, ur__launch *l)
     for (uint32_t k = 0; k < l->packings && !known; k++) {
         ur__packing *p = &plan->packing[l->packing + k];
         p->panel = l->panel;
-        p->fixed = plan->fixed && ur__node_of(plan, p->a.line)->op == &ur_op_param;
+        p->fixed = plan->fixed && ur__line_kind(plan, p->a.line)->op == &ur_op_param;
         p->packed = p->k ? plan->term[l->first + p->term].packed : l->bias;
     }
     l->packed = known == NULL;

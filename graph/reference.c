@@ -21,9 +21,8 @@ static size_t node_bytes(const ur_tape *tape, uint32_t v)
 
 void *ur__reference_value(const ur_plan *plan, uint32_t node)
 {
-    const ur__node *n = &plan->tape->node[node];
-    if (ur__is_leaf(n))
-        return ur__leaf_data(plan->tape, n);
+    if (ur__is_leaf(ur__kind_of(plan->tape, node)))
+        return ur__leaf_data(plan->tape, node);
     size_t offset = plan->reference->offset[node];
     return offset == UR__NOWHERE ? NULL : plan->reference->memory + offset;
 }
@@ -37,9 +36,9 @@ static void want(size_t *offset, const ur_plan *plan)
         offset[v] = UR__NOWHERE;
     for (size_t i = 0; i < plan->exports; i++)
         offset[plan->export[i].node] = 0;
-    for (size_t v = plan->nodes; v-- > 0;)
-        for (uint32_t k = 0; offset[v] == 0 && k < tape->node[v].inputs; k++)
-            offset[ur__in(tape, &tape->node[v], k)] = 0;
+    for (uint32_t v = (uint32_t)plan->nodes; v-- > 0;)
+        for (uint32_t k = 0; offset[v] == 0 && k < ur__kind_of(tape, v)->inputs; k++)
+            offset[ur__in(tape, v, k)] = 0;
 }
 
 static bool place_nodes(ur__reference *r, const ur_plan *plan)
@@ -47,18 +46,18 @@ static bool place_nodes(ur__reference *r, const ur_plan *plan)
     ur_tape *tape = plan->tape;
     want(r->offset, plan);
     for (uint32_t v = 0; v < plan->nodes; v++) {
-        const ur__node *n = &tape->node[v];
-        if (r->offset[v] == UR__NOWHERE || ur__is_leaf(n))
+        const ur__kind *kind = ur__kind_of(tape, v);
+        if (r->offset[v] == UR__NOWHERE || ur__is_leaf(kind))
             continue;
         size_t bytes = node_bytes(tape, v), doubles = ur_shape_count(ur__shape(tape, v));
-        for (uint32_t k = 0; k < n->inputs; k++)
-            doubles += ur_shape_count(ur__shape(tape, ur__in(tape, n, k)));
+        for (uint32_t k = 0; k < kind->inputs; k++)
+            doubles += ur_shape_count(ur__shape(tape, ur__in(tape, v, k)));
         if (bytes > SIZE_MAX / 4 - r->bytes)
             return ur__fail(&tape->error, "ur_plan_new: the values take more memory than can be addressed");
         r->offset[v] = r->bytes;
         r->bytes += (bytes + UR__LINE - 1) / UR__LINE * UR__LINE;
         r->scratch_count = r->scratch_count < doubles ? doubles : r->scratch_count;
-        r->most_inputs = r->most_inputs < n->inputs ? n->inputs : r->most_inputs;
+        r->most_inputs = r->most_inputs < kind->inputs ? kind->inputs : r->most_inputs;
     }
     return true;
 }
@@ -68,9 +67,9 @@ static void fill_constants(const ur__reference *r, const ur_plan *plan)
     const ur_tape *tape = plan->tape;
     for (uint32_t v = 0; v < plan->nodes; v++) {
         char element[sizeof(double)];
-        if (r->offset[v] == UR__NOWHERE || tape->node[v].op != &ur_op_const)
+        if (r->offset[v] == UR__NOWHERE || ur__op(tape, v) != &ur_op_const)
             continue;
-        plan->kernels->from_f64(1, element, ur__attr(tape, &tape->node[v]));
+        plan->kernels->from_f64(1, element, ur__attr(tape, ur__kind_of(tape, v)));
         plan->kernels->fill(ur_shape_count(ur__shape(tape, v)), r->memory + r->offset[v], element);
     }
 }
@@ -121,10 +120,10 @@ static void run_node(const ur_plan *plan, uint32_t v)
 {
     const ur_tape *tape = plan->tape;
     const ur__reference *r = plan->reference;
-    const ur__node *n = &tape->node[v];
+    const ur__kind *kind = ur__kind_of(tape, v);
     double *free_scratch = r->scratch;
-    for (uint32_t k = 0; k < n->inputs; k++) {
-        uint32_t in = ur__in(tape, n, k);
+    for (uint32_t k = 0; k < kind->inputs; k++) {
+        uint32_t in = ur__in(tape, v, k);
         r->shapes[k] = ur__shape(tape, in);
         r->operand[k] = ur__reference_value(plan, in);
         if (tape->dtype == UR_F64)
@@ -136,13 +135,13 @@ static void run_node(const ur_plan *plan, uint32_t v)
     }
     ur_shape shape = ur__shape(tape, v);
     void *y = r->memory + r->offset[v];
-    ur_call c = {.inputs = (int)n->inputs,
+    ur_call c = {.inputs = (int)kind->inputs,
                  .shape = r->shapes,
                  .in = (const double *const *)r->operand,
                  .out_shape = shape,
                  .out = tape->dtype == UR_F64 ? (double *)y : free_scratch,
-                 .attr = ur__attr(tape, n)};
-    ur__specification(n->op, &c);
+                 .attr = ur__attr(tape, kind)};
+    ur__specification(kind->op, &c);
     if (tape->dtype == UR_F32)
         plan->kernels->from_f64(ur_shape_count(shape), y, c.out);
 }
@@ -159,11 +158,10 @@ static bool check_finite(const ur_plan *plan, uint32_t v)
         return true;
     double value;
     plan->kernels->to_f64(1, &value, y + bad * ur_dtype_bytes(tape->dtype));
-    const ur__node *n = &tape->node[v];
     char operand[UR__OPERAND], place[UR__PLACE];
     size_t columns = shape.rank > 1 ? (size_t)shape.size[shape.rank - 1] : 1;
     return ur__fail(&tape->error, "%s%s: the first value that is not finite is %g, at row %zu of sequence %zu",
-                    ur__operand(tape, v, operand), ur__place(tape, n->scope, n->step, place), value, bad / columns,
+                    ur__operand(tape, v, operand), ur__place(tape, *ur__site_of(tape, v), place), value, bad / columns,
                     bad % columns);
 }
 
@@ -171,7 +169,7 @@ bool ur__reference_run(ur_plan *plan)
 {
     const ur_tape *tape = plan->tape;
     for (uint32_t v = 0; v < plan->nodes; v++) {
-        if (plan->reference->offset[v] == UR__NOWHERE || tape->node[v].op->kind == UR_LEAF)
+        if (plan->reference->offset[v] == UR__NOWHERE || ur__op(tape, v)->kind == UR_LEAF)
             continue;
         run_node(plan, v);
         if (plan->finite && !check_finite(plan, v))

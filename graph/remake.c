@@ -43,9 +43,9 @@ static bool is_cheap(const ur_op *op)
     }
 }
 
-static const ur__node *node_of(const remaker *m, uint32_t line)
+static const ur__kind *kind_of(const remaker *m, uint32_t line)
 {
-    return &m->tape->node[m->p->line[line].node];
+    return ur__kind_of(m->tape, m->p->line[line].node);
 }
 
 static bool is_rolled(const ur__program *p, uint32_t loop)
@@ -69,7 +69,7 @@ static void note_reads(remaker *m, uint32_t loop)
                 if (p->line[r->line].loop == loop)
                     continue;
                 m->readers[r->line]++;
-                if (!is_rolled(p, loop) || r->count > 1 || !is_elementwise(node_of(m, p->statement[i].line)->op))
+                if (!is_rolled(p, loop) || r->count > 1 || !is_elementwise(kind_of(m, p->statement[i].line)->op))
                     m->fixed[r->line] = 1;
             }
 }
@@ -93,7 +93,7 @@ static bool has_kept_operands(const remaker *m, uint32_t line)
             uint32_t from = p->ref[s->ref + k].line, loop = p->line[from].loop;
             bool again = loop == UR_NONE || m->readers[from] > 0;
             if (!again || p->ref[s->ref + k].count > 1 ||
-                (loop != UR_NONE && is_cheap(node_of(m, from)->op) && !m->fixed[from]))
+                (loop != UR_NONE && is_cheap(kind_of(m, from)->op) && !m->fixed[from]))
                 return false; /* what is made anew itself is none to rely on */
         }
     }
@@ -103,7 +103,7 @@ static bool has_kept_operands(const remaker *m, uint32_t line)
 static bool may_be_remade(const remaker *m, uint32_t line)
 {
     return is_rolled(m->p, m->p->line[line].loop) && m->readers[line] > 0 && !m->fixed[line] &&
-           is_cheap(node_of(m, line)->op) && has_kept_operands(m, line);
+           is_cheap(kind_of(m, line)->op) && has_kept_operands(m, line);
 }
 
 /* ---- what is read in place of them */
@@ -149,7 +149,7 @@ static void take_back(remaker *m)
                 for (uint32_t k = 0; k < p->statement[i].refs; k++) {
                     const ur__ref *r = &p->ref[p->statement[i].ref + k];
                     ur__ref operand;
-                    for (uint32_t q = 0; is_foreign(m, l, r) && q < node_of(m, r->line)->inputs; q++)
+                    for (uint32_t q = 0; is_foreign(m, l, r) && q < kind_of(m, r->line)->inputs; q++)
                         if (!follow(p, *r, p->phase[f].end - p->phase[f].begin, q, &operand))
                             m->remade[r->line] = 0;
                 }
@@ -216,7 +216,7 @@ static bool make_again(remaker *m, ur__program *to, uint32_t loop, const ur__pha
     if (known(m, &r))
         return true;
     made one = {.ref = r, .line = line_for(m, loop, phase, r.line)};
-    ur__statement s = {.line = one.line, .ref = (uint32_t)to->refs, .refs = node_of(m, r.line)->inputs};
+    ur__statement s = {.line = one.line, .ref = (uint32_t)to->refs, .refs = kind_of(m, r.line)->inputs};
     bool good = one.line != UR_NONE && ur__room(m->tape, &m->made, &m->made_room, m->mades, sizeof one);
     for (uint32_t k = 0; k < s.refs && good; k++) {
         ur__ref operand;

@@ -2,9 +2,10 @@
  *
  * The statements in tape order are cut into segments: a new one begins where the step changes, at every ur_step and
  * where ur_grad began, so that the adjoints of step T are not taken for a part of its forward nodes. Segments whose
- * steps follow each other, up or down, are a chain, and a chain becomes loops: of the first segments that look alike one
- * is the loop's body, and the loop grows over its neighbours on both sides. A neighbour's nodes are matched with the
- * body's, in order; what matches none is a line of its own, with a value in this iteration alone.
+ * steps follow each other, up or down, are a chain (where only every so many are alike, join.c makes one of so many), and
+ * a chain becomes loops: of the first segments that look alike one is the loop's body, and the loop grows over its
+ * neighbours on both sides. A neighbour's nodes are matched with the body's, in order; what matches none is a line of its
+ * own, with a value in this iteration alone.
  *
  * How well segments are matched decides how long a description is, never whether it is right: order.c describes every
  * iteration by what the tape says. What it does rely on is that all values of a line have one operation, shape and
@@ -39,7 +40,7 @@ static bool place_inputs(ur__roller *r, uint32_t *line)
     uint32_t first = 0;
     memset(line, 0, tape->shapes * sizeof *line);
     for (size_t i = 0; i < tape->leaves; i++)
-        line[tape->node[tape->leaf[i].node].shape] += tape->node[tape->leaf[i].node].op == &ur_op_input;
+        line[ur__kind_of(tape, tape->leaf[i].node)->shape] += ur__op(tape, tape->leaf[i].node) == &ur_op_input;
     for (size_t s = 0; s < tape->shapes; s++) {
         uint32_t count = line[s];
         if (count && (line[s] = ur__add_line(r, (ur__line){.loop = UR_NONE, .first = first}, UR_NONE)) == UR_NONE)
@@ -48,8 +49,8 @@ static bool place_inputs(ur__roller *r, uint32_t *line)
     }
     for (size_t i = 0; i < tape->leaves; i++) {
         uint32_t v = tape->leaf[i].node;
-        ur__line *own = &p->line[line[tape->node[v].shape]];
-        if (tape->node[v].op != &ur_op_input)
+        ur__line *own = &p->line[line[ur__kind_of(tape, v)->shape]];
+        if (ur__op(tape, v) != &ur_op_input)
             continue;
         p->place[v] = (ur__position){.line = (uint32_t)(own - p->line), .value = own->values};
         p->leaf[own->first + own->values++] = own->node = v;
@@ -73,40 +74,18 @@ static bool place_params(ur__roller *r)
     return true;
 }
 
-static uint64_t mix(uint64_t h, uint64_t x)
-{
-    h = (h ^ x) * UINT64_C(0x9e3779b97f4a7c15);
-    return h ^ h >> 29;
-}
-
-static bool same_attrs(const ur_tape *tape, const ur__node *a, const ur__node *b)
-{
-    return a->op->attrs == 0 ||
-           memcmp(tape->attr + a->attr, tape->attr + b->attr, (size_t)a->op->attrs * sizeof(double)) == 0;
-}
-
-/* Equal constants are one line, so that steps that made their own read the same. `slot` is an empty hash table. */
-static bool place_constants(ur__roller *r, uint32_t *slot, size_t slots)
+/* A constant is the one node of its kind. */
+static bool place_constants(ur__roller *r)
 {
     const ur_tape *tape = r->tape;
-    ur__position *place = r->program->place;
-    for (size_t i = 0; i < tape->consts; i++) {
-        uint32_t v = tape->constant[i];
-        const ur__node *n = &tape->node[v];
-        uint64_t bits;
-        memcpy(&bits, tape->attr + n->attr, sizeof bits);
-        size_t s = (size_t)mix(mix(0, bits), n->shape) & (slots - 1);
-        while (slot[s] && (tape->node[slot[s] - 1].shape != n->shape || !same_attrs(tape, &tape->node[slot[s] - 1], n)))
-            s = (s + 1) & (slots - 1);
-        if (slot[s]) {
-            place[v] = place[slot[s] - 1];
+    for (size_t k = 0; k < tape->kinds; k++) {
+        uint32_t v = tape->kind[k].node;
+        if (tape->kind[k].op != &ur_op_const)
             continue;
-        }
-        slot[s] = v + 1;
-        place[v] = (ur__position){.line = ur__add_line(r, (ur__line){.node = v, .loop = UR_NONE, .values = 1}, UR_NONE),
-                                  .value = 0};
-        if (place[v].line == UR_NONE)
+        uint32_t line = ur__add_line(r, (ur__line){.node = v, .loop = UR_NONE, .values = 1}, UR_NONE);
+        if (line == UR_NONE)
             return false;
+        r->program->place[v] = (ur__position){.line = line, .value = 0};
     }
     return true;
 }
@@ -115,18 +94,11 @@ static bool place_leaves(ur__roller *r)
 {
     ur_tape *tape = r->tape;
     ur__program *p = r->program;
-    size_t slots = 64;
-    while (slots < 2 * tape->consts)
-        slots *= 2;
-    size_t words = slots + tape->shapes, bytes = words * sizeof(uint32_t);
-    uint32_t *scratch = (uint32_t *)ur__take(tape, bytes);
-    bool good =
-        scratch && (!tape->leaves || ur__room(tape, &p->leaf, &p->leaf_room, tape->leaves - 1, sizeof *p->leaf));
-    if (good) {
-        memset(scratch, 0, slots * sizeof *scratch);
-        good = place_inputs(r, scratch + slots) && place_params(r) && place_constants(r, scratch, slots);
-    }
-    ur__give(tape, scratch, bytes);
+    size_t bytes = tape->shapes * sizeof(uint32_t);
+    uint32_t *line = (uint32_t *)ur__take(tape, bytes);
+    bool good = line && (!tape->leaves || ur__room(tape, &p->leaf, &p->leaf_room, tape->leaves - 1, sizeof *p->leaf)) &&
+                place_inputs(r, line) && place_params(r) && place_constants(r);
+    ur__give(tape, line, bytes);
     return good;
 }
 
@@ -141,12 +113,12 @@ static bool begin_segment(ur__roller *r, uint32_t v, int32_t step)
 }
 
 /* Where code outside the steps leads back to. */
-static uint32_t reach_of(const ur__roller *r, const ur__node *n)
+static uint32_t reach_of(const ur__roller *r, uint32_t v)
 {
     uint32_t reach = 0;
-    for (uint32_t k = 0; k < n->inputs; k++) {
-        uint32_t u = ur__operand_of(r->tape, n, k), own = r->reach[u];
-        if (r->tape->node[u].step && ur__is_code(&r->tape->node[u]))
+    for (uint32_t k = 0; k < ur__kind_of(r->tape, v)->inputs; k++) {
+        uint32_t u = ur__operand_of(r->tape, v, k), own = r->reach[u];
+        if (ur__step(r->tape, u) && ur__is_code(r->tape, u))
             own = u + 1;
         reach = own > reach ? own : reach;
     }
@@ -159,20 +131,20 @@ static bool cut(ur__roller *r)
     size_t mark = 0, row = 0;
     bool open = false;
     for (uint32_t v = 0; v < r->nodes; v++) {
-        const ur__node *n = &tape->node[v];
         for (; mark < tape->marks && tape->mark[mark] <= v; mark++)
             open = false;
-        if (!ur__is_code(n))
+        if (!ur__is_code(tape, v))
             continue;
-        row = n->step ? 0 : row + 1;
+        int32_t step = ur__step(tape, v);
+        row = step ? 0 : row + 1;
         r->longest = row > r->longest ? row : r->longest;
-        if (!n->step) {
-            if (r->segments && (r->reach[v] = reach_of(r, n)) != 0)
+        if (!step) {
+            if (r->segments && (r->reach[v] = reach_of(r, v)) != 0)
                 r->leads_back = true;
             open = false;
             continue;
         }
-        if ((!open || r->segment[r->segments - 1].step != n->step) && !begin_segment(r, v, n->step))
+        if ((!open || r->segment[r->segments - 1].step != step) && !begin_segment(r, v, step))
             return false;
         open = true;
         r->segment[r->segments - 1].end = v + 1;
@@ -198,43 +170,40 @@ typedef struct chain {
 
 #define UNMATCHED UR_NONE
 
+/* What tells of a node how it is computed; sums of one shape are alike, however many operands they have. */
+static uint64_t method_of(const ur_tape *tape, uint32_t v)
+{
+    const ur__kind *kind = ur__kind_of(tape, v);
+    return kind->op == &ur_op_sum_of ? UINT64_C(0x100000000) + kind->shape : tape->node[v].kind;
+}
+
 /* A node's look beside its operands. */
 static uint64_t look(const ur__roller *r, uint32_t v)
 {
     const ur_tape *tape = r->tape;
-    const ur__node *n = &tape->node[v];
-    uint64_t h = mix((uint64_t)(uintptr_t)n->op ^ (uint64_t)n->shape << 48, n->scope);
-    for (int i = 0; i < n->op->attrs; i++) {
-        uint64_t bits;
-        memcpy(&bits, tape->attr + n->attr + i, sizeof bits);
-        h = mix(h, bits);
-    }
+    uint64_t h = ur__mix(method_of(tape, v), ur__site_of(tape, v)->scope);
     uint32_t o = r->origin[v], line = o ? r->program->place[o].line : UR_NONE;
-    return o ? mix(h, 1u + (uint64_t)line) : h;
+    return o ? ur__mix(h, 1u + (uint64_t)line) : h;
 }
 
 static bool same_kind(const ur_tape *tape, uint32_t a, uint32_t b)
 {
-    const ur__node *n = &tape->node[a], *m = &tape->node[b];
-    return n->op == m->op && n->shape == m->shape && n->scope == m->scope &&
-           (n->inputs == m->inputs || n->op == &ur_op_sum_of) && same_attrs(tape, n, m);
+    return ur__site_of(tape, a)->scope == ur__site_of(tape, b)->scope && method_of(tape, a) == method_of(tape, b);
 }
 
 /* Node v of segment s and node w as far into the segment p: do they look alike, with operands that do? */
 static bool looks_like(const ur__roller *r, const ur__segment *s, const ur__segment *p, uint32_t v, uint32_t w)
 {
     const ur_tape *tape = r->tape;
-    const ur__node *n = &tape->node[v], *m = &tape->node[w];
-    uint32_t a = r->origin[v], b = r->origin[w];
-    if (n->op != m->op || n->shape != m->shape || n->scope != m->scope || n->inputs != m->inputs ||
-        (n->attr != m->attr && !same_attrs(tape, n, m)) ||
+    uint32_t a = r->origin[v], b = r->origin[w], inputs = ur__kind_of(tape, v)->inputs;
+    if (tape->node[v].kind != tape->node[w].kind || ur__site_of(tape, v)->scope != ur__site_of(tape, w)->scope ||
         (a && b ? r->program->place[a].line != r->program->place[b].line : a != b))
         return false;
-    for (uint32_t k = 0; k < n->inputs; k++) {
-        uint32_t x = ur__operand_of(tape, n, k), y = ur__operand_of(tape, m, k);
+    for (uint32_t k = 0; k < inputs; k++) {
+        uint32_t x = ur__operand_of(tape, v, k), y = ur__operand_of(tape, w, k);
         bool local = x >= s->begin;
         if (local != (y >= p->begin) || (local && x - v != y - w) ||
-            (!local && x != y && (tape->node[x].op == &ur_op_param || tape->node[y].op == &ur_op_param)))
+            (!local && x != y && (ur__op(tape, x) == &ur_op_param || ur__op(tape, y) == &ur_op_param)))
             return false;
     }
     return true;
@@ -261,19 +230,19 @@ static void look_at(const chain *c, ur__segment *s)
     uint32_t rank = 0;
     uint64_t h = s->nodes;
     for (uint32_t v = s->begin; v < s->end; v++) {
-        const ur__node *n = &tape->node[v];
+        const ur__kind *kind = ur__kind_of(tape, v);
         c->now[v - s->begin] = 0;
-        if (!ur__is_code(n))
+        if (!ur__is_code(tape, v))
             continue;
         c->now[v - s->begin] = ++rank;
-        h = mix(h, look(r, v));
-        uint64_t operands = n->op == &ur_op_sum_of ? 0 : n->inputs;
-        for (uint32_t k = 0; k < n->inputs; k++) {
-            uint32_t u = ur__operand_of(tape, n, k);
-            bool param = tape->node[u].op == &ur_op_param, local = !param && u >= s->begin;
+        h = ur__mix(h, look(r, v));
+        uint64_t operands = kind->op == &ur_op_sum_of ? 0 : kind->inputs;
+        for (uint32_t k = 0; k < kind->inputs; k++) {
+            uint32_t u = ur__operand_of(tape, v, k);
+            bool param = ur__op(tape, u) == &ur_op_param, local = !param && u >= s->begin;
             operands = operands * 31 + (param ? UINT64_C(0x100000000) + u : local ? c->now[u - s->begin] : 0);
         }
-        h = mix(h, operands);
+        h = ur__mix(h, operands);
     }
     s->hash = h;
 }
@@ -283,8 +252,8 @@ static uint32_t reach_back(const ur__roller *r, const ur__segment *s)
 {
     uint32_t reach = 0;
     for (uint32_t v = s->begin; v < s->end && r->leads_back; v++)
-        for (uint32_t k = 0; k < r->tape->node[v].inputs; k++) {
-            uint32_t own = r->reach[ur__operand_of(r->tape, &r->tape->node[v], k)];
+        for (uint32_t k = 0; k < ur__kind_of(r->tape, v)->inputs; k++) {
+            uint32_t own = r->reach[ur__operand_of(r->tape, v, k)];
             reach = own > reach ? own : reach;
         }
     return reach;
@@ -317,13 +286,12 @@ static bool same_terms(const chain *c, const ur__segment *s, uint32_t v, uint32_
 {
     const ur_tape *tape = c->r->tape;
     const ur__segment *body = &c->r->segment[c->body];
-    const ur__node *a = &tape->node[v], *b = &tape->node[m];
     uint32_t j = 0;
-    for (uint32_t k = 0; k < a->inputs; k++) {
-        uint32_t own = slot_of(s, c->now, ur__operand_of(tape, a, k));
+    for (uint32_t k = 0; k < ur__kind_of(tape, v)->inputs; k++) {
+        uint32_t own = slot_of(s, c->now, ur__operand_of(tape, v, k));
         bool found = own == 0 || own == UNMATCHED;
-        while (!found && j < b->inputs)
-            found = slot_of(body, c->in_body, ur__operand_of(tape, b, j++)) == own;
+        while (!found && j < ur__kind_of(tape, m)->inputs)
+            found = slot_of(body, c->in_body, ur__operand_of(tape, m, j++)) == own;
         if (!found)
             return false;
     }
@@ -336,12 +304,11 @@ static bool same_operands(const chain *c, const ur__segment *s, uint32_t v, uint
 {
     const ur_tape *tape = c->r->tape;
     const ur__segment *body = &c->r->segment[c->body];
-    const ur__node *a = &tape->node[v], *b = &tape->node[m];
-    for (uint32_t k = 0; k < a->inputs; k++) {
-        uint32_t u = ur__operand_of(tape, a, k), own = slot_of(s, c->now, u);
-        uint32_t w = ur__operand_of(tape, b, k), expected = slot_of(body, c->in_body, w);
-        bool param = tape->node[w].op == &ur_op_param, alone = own == UNMATCHED;
-        if (expected ? own != expected && !(alone && tape->node[u].op == tape->node[w].op)
+    for (uint32_t k = 0; k < ur__kind_of(tape, v)->inputs; k++) {
+        uint32_t u = ur__operand_of(tape, v, k), own = slot_of(s, c->now, u);
+        uint32_t w = ur__operand_of(tape, m, k), expected = slot_of(body, c->in_body, w);
+        bool param = ur__op(tape, w) == &ur_op_param, alone = own == UNMATCHED;
+        if (expected ? own != expected && !(alone && ur__op(tape, u) == ur__op(tape, w))
                      : (own && !alone) || (param && u != w))
             return false;
     }
@@ -360,13 +327,13 @@ static bool align(const chain *c, uint32_t g)
     for (uint32_t v = s->begin; v < s->end; v++) {
         uint32_t *now = &c->now[v - s->begin];
         *now = 0;
-        if (!ur__is_code(&r->tape->node[v]))
+        if (!ur__is_code(r->tape, v))
             continue;
         *now = UNMATCHED;
         for (uint32_t q = next; q < c->slots && tries > 0; q++, tries--) {
             uint32_t m = c->slot[q].node;
             if (!same_kind(r->tape, v, m) || !same_origin(r, v, m, (int64_t)g - c->body) ||
-                !(r->tape->node[v].op == &ur_op_sum_of ? same_terms : same_operands)(c, s, v, m))
+                !(ur__op(r->tape, v) == &ur_op_sum_of ? same_terms : same_operands)(c, s, v, m))
                 continue;
             *now = next = q + 1;
             hits++;
@@ -385,7 +352,7 @@ static bool copy(const chain *c, uint32_t g)
     for (uint32_t v = s->begin; v < s->end; v++) {
         uint32_t *now = &c->now[v - s->begin];
         *now = 0;
-        if (!ur__is_code(&r->tape->node[v]))
+        if (!ur__is_code(r->tape, v))
             continue;
         if (q == c->slots || !same_kind(r->tape, v, c->slot[q].node))
             return false;
@@ -489,7 +456,7 @@ static bool begin_loop(chain *c, uint32_t body)
     c->slots = 0;
     for (uint32_t v = s->begin; v < s->end; v++) {
         c->in_body[v - s->begin] = 0;
-        if (!ur__is_code(&r->tape->node[v]))
+        if (!ur__is_code(r->tape, v))
             continue;
         uint32_t line = new_line(c, v, body, c->slots);
         if (line == UR_NONE)
@@ -552,8 +519,7 @@ static bool grow_down(const chain *c, uint32_t begin)
 static void explain(ur__roller *r, const ur__segment *s, const char *reason)
 {
     char path[UR__PATH];
-    const ur__node *n = &r->tape->node[s->begin];
-    ur__path(r->tape, n->scope, path, sizeof path);
+    ur__path(r->tape, ur__site_of(r->tape, s->begin)->scope, path, sizeof path);
     if (s->marked)
         ur__fail(&r->program->why, "step %d%s%s: %s", (int)s->step, *path ? " in " : "", path, reason);
 }
@@ -565,7 +531,7 @@ static void drop_loop(const chain *c, size_t lines)
     const ur__found *f = &r->found[c->loop];
     for (uint32_t g = f->begin; g < f->end; g++)
         for (uint32_t v = r->segment[g].begin; v < r->segment[g].end; v++)
-            if (ur__is_code(&r->tape->node[v]))
+            if (ur__is_code(r->tape, v))
                 r->program->place[v].line = UR_NONE;
     explain(r, &r->segment[f->begin], "it is not like the steps beside it");
     r->program->lines = lines;
@@ -644,14 +610,20 @@ bool ur__roll_chain(ur__roller *r, uint32_t begin, uint32_t end)
     return good;
 }
 
+uint32_t ur__chain_end(const ur__roller *r, uint32_t begin)
+{
+    const ur__segment *s = r->segment;
+    uint32_t end = begin + 1;
+    int64_t way = end < r->segments ? (int64_t)s[end].step - s[begin].step : 0;
+    while (end < r->segments && (way == 1 || way == -1) && (int64_t)s[end].step - s[end - 1].step == way)
+        end++;
+    return end;
+}
+
 bool ur__roll_steps(ur__roller *r, uint32_t begin)
 {
     for (uint32_t end; begin < r->segments; begin = end) {
-        const ur__segment *s = r->segment;
-        end = begin + 1;
-        int64_t way = end < r->segments ? (int64_t)s[end].step - s[begin].step : 0;
-        while (end < r->segments && (way == 1 || way == -1) && (int64_t)s[end].step - s[end - 1].step == way)
-            end++;
+        end = ur__chain_end(r, begin);
         if (!ur__roll_chain(r, begin, end))
             return false;
     }
@@ -667,7 +639,7 @@ static void find_origins(ur__roller *r)
     for (size_t i = 0; i < tape->sweeps; i++)
         for (uint32_t v = 0; v <= tape->sweep[i].y; v++) {
             uint32_t a = tape->sweep[i].adjoint[v];
-            if (a && ur__is_code(&tape->node[a]))
+            if (a && ur__is_code(tape, a))
                 r->origin[a] = v;
         }
 }
@@ -705,7 +677,8 @@ bool ur__roll(ur_tape *tape, size_t roots, const uint32_t *root, ur__program *pr
     bool good = take_tables(&r) && place_leaves(&r) && cut(&r);
     if (good)
         find_origins(&r);
-    good = good && ur__roll_steps(&r, 0) && ur__roll_periods(&r) && ur__find_regular(&r) && ur__order(&r, roots, root);
+    good = good && ur__join_steps(&r) && ur__roll_steps(&r, 0) && ur__roll_periods(&r) && ur__find_regular(&r) &&
+           ur__order(&r, roots, root);
     give_tables(&r);
     if (!good)
         ur__program_free(tape, program);

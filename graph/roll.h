@@ -51,24 +51,35 @@ typedef struct ur__roller {
 #define UR__STRAIGHT (UR_NONE - 1)
 
 /* Is this a statement? Leaves, constants and declared states are not. */
-static inline bool ur__is_code(const ur__node *n)
+static inline bool ur__is_code(const ur_tape *tape, uint32_t v)
 {
-    return n->op->kind != UR_LEAF && n->op != &ur_op_state;
+    const ur_op *op = ur__op(tape, v);
+    return op->kind != UR_LEAF && op != &ur_op_state;
 }
 
 /* Operand k of a node. A state's own value is that of its second input. */
-static inline uint32_t ur__operand_of(const ur_tape *tape, const ur__node *n, uint32_t k)
+static inline uint32_t ur__operand_of(const ur_tape *tape, uint32_t v, uint32_t k)
 {
-    uint32_t u = ur__in(tape, n, k);
-    while (tape->states && tape->node[u].op == &ur_op_state)
-        u = ur__in(tape, &tape->node[u], 1);
+    uint32_t u = ur__in(tape, v, k);
+    while (tape->states && ur__op(tape, u) == &ur_op_state)
+        u = ur__in(tape, u, 1);
     return u;
+}
+
+static inline uint64_t ur__mix(uint64_t h, uint64_t x)
+{
+    h = (h ^ x) * UINT64_C(0x9e3779b97f4a7c15);
+    return h ^ h >> 29;
 }
 
 /* Appends a line and returns its number; UR_NONE, with the tape's error set, when there is no memory. */
 uint32_t ur__add_line(ur__roller *r, ur__line line, uint32_t slot);
 /* Makes loops of segments begin..end-1, whose steps follow each other. */
 bool ur__roll_chain(ur__roller *r, uint32_t begin, uint32_t end);
+/* The end of the chain that begins with a segment: as far as steps follow each other, up or down. */
+uint32_t ur__chain_end(const ur__roller *r, uint32_t begin);
+/* Where the marked segments repeat with a period of several steps, those of a period become one. */
+bool ur__join_steps(ur__roller *r);
 /* Makes chains of the segments from `begin` on, and loops of the chains. */
 bool ur__roll_steps(ur__roller *r, uint32_t begin);
 /* Finds what repeats in code without steps. */

@@ -9,8 +9,7 @@
 
 static char *leaf_at(const ur_plan *plan, const ur__line *line, int32_t value)
 {
-    uint32_t node = plan->program.leaf[line->first + (uint32_t)value];
-    return (char *)ur__leaf_data(plan->tape, &plan->tape->node[node]);
+    return (char *)ur__leaf_data(plan->tape, plan->program.leaf[line->first + (uint32_t)value]);
 }
 
 ur__view ur__view_of(const ur__worker *w, const ur__ref *r, bool own)

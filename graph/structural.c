@@ -287,10 +287,10 @@ bool ur_state(ur_var leaf, ur_var value)
     if (!ur__valid(tape, leaf, "ur_state") || !ur__valid(tape, value, "ur_state"))
         return false;
     char text[UR__OPERAND];
-    if (tape->node[leaf.index].op != &ur_op_input)
+    if (ur__op(tape, leaf.index) != &ur_op_input)
         return ur__fail(&tape->error, "ur_state: an input was expected, not %s", ur__operand(tape, leaf.index, text));
     for (size_t i = 0; i < tape->states; i++)
-        if (ur__in(tape, &tape->node[tape->state[i]], 0) == leaf.index)
+        if (ur__in(tape, tape->state[i], 0) == leaf.index)
             return ur__fail(&tape->error, "ur_state: %s has a next value already", ur__operand(tape, leaf.index, text));
     ur_var node = ur_record(&ur_op_state, 2, (ur_var[]){leaf, value}, NULL);
     if (node.index == UR_NONE || !ur__room(tape, &tape->state, &tape->state_room, tape->states, sizeof *tape->state))

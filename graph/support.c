@@ -1,7 +1,6 @@
 /* support.c - errors, memory, text and numbers that every folder of the library uses. */
 #include "support.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 bool ur__fail_list(ur_error *error, const char *format, va_list list)
@@ -26,22 +25,11 @@ bool ur__fail(ur_error *error, const char *format, ...)
 
 /* ---- memory */
 
-static void *resize_by_malloc(void *user, void *block, size_t old_bytes, size_t new_bytes)
-{
-    (void)user;
-    (void)old_bytes;
-    if (new_bytes == 0) {
-        free(block);
-        return NULL;
-    }
-    return realloc(block, new_bytes);
-}
-
 ur_allocator ur__allocator(const ur_allocator *allocator)
 {
     if (allocator && allocator->resize)
         return *allocator;
-    return (ur_allocator){.resize = resize_by_malloc};
+    return (ur_allocator){.resize = ur__resize_by_malloc};
 }
 
 void *ur__resize(const ur_allocator *a, void *block, size_t old_bytes, size_t new_bytes)

@@ -10,12 +10,12 @@
 bool ur__fail(ur_error *error, const char *format, ...) UR_PRINTF(2, 3);
 bool ur__fail_list(ur_error *error, const char *format, va_list list);
 
+/* The allocator that takes memory from malloc. */
+void *ur__resize_by_malloc(void *user, void *block, size_t old_bytes, size_t new_bytes);
 /* The allocator's calls; a zero allocator is malloc's. New memory is not cleared. */
 ur_allocator ur__allocator(const ur_allocator *allocator);
 void *ur__resize(const ur_allocator *a, void *block, size_t old_bytes, size_t new_bytes);
 void *ur__new(const ur_allocator *a, size_t bytes);
-/* Asks the system for large pages for what of a block they can hold. */
-void ur__large_pages(void *block, size_t bytes);
 void ur__free(const ur_allocator *a, void *block, size_t bytes);
 
 /* a * b, or SIZE_MAX when it does not fit. */

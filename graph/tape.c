@@ -54,11 +54,39 @@ static void trim(ur_tape *tape, void *array_pointer, size_t *room, size_t count,
 void ur__trim(ur_tape *tape)
 {
     trim(tape, &tape->node, &tape->node_room, tape->nodes, sizeof *tape->node);
+    trim(tape, &tape->kind, &tape->kind_room, tape->kinds, sizeof *tape->kind);
+    trim(tape, &tape->site, &tape->site_room, tape->sites, sizeof *tape->site);
     trim(tape, &tape->in, &tape->in_room, tape->ins, sizeof *tape->in);
     trim(tape, &tape->attr, &tape->attr_room, tape->attrs, sizeof *tape->attr);
     trim(tape, &tape->leaf, &tape->leaf_room, tape->leaves, sizeof *tape->leaf);
     trim(tape, &tape->symbol, &tape->symbol_room, tape->symbols, sizeof *tape->symbol);
     trim(tape, &tape->mark, &tape->mark_room, tape->marks, sizeof *tape->mark);
+}
+
+bool ur__index_double(ur_tape *tape, ur__index *index)
+{
+    size_t slots = index->slots ? 2 * index->slots : 64;
+    uint32_t *slot = (uint32_t *)ur__take(tape, slots * sizeof *slot);
+    if (!slot)
+        return false;
+    ur__give(tape, index->slot, index->slots * sizeof *slot);
+    *index = (ur__index){.slot = slot, .slots = slots};
+    ur__index_clear(index);
+    return true;
+}
+
+void ur__index_clear(ur__index *index)
+{
+    if (index->slot)
+        memset(index->slot, 0, index->slots * sizeof *index->slot);
+}
+
+void ur__index_add(ur__index *index, uint32_t hash, size_t element)
+{
+    size_t i = ur__index_first(index, hash);
+    while (index->slot[i])
+        i = ur__index_next(index, i);
+    index->slot[i] = (uint32_t)element + 1;
 }
 
 /* ---- life */
@@ -86,18 +114,16 @@ void ur_tape_clear(ur_tape *tape)
         return;
     free_sweeps(tape);
     ur__arena_free(&tape->arena, &tape->allocator);
-    tape->nodes = tape->ins = tape->attrs = tape->shapes = tape->leaves = tape->scopes = 0;
-    tape->symbols = tape->params = tape->keeps = tape->states = tape->theta_count = 0;
-    tape->consts = tape->marks = 0;
+    tape->nodes = tape->kinds = tape->sites = tape->ins = tape->attrs = tape->shapes = tape->leaves = 0;
+    tape->scopes = tape->symbols = tape->params = tape->keeps = tape->states = tape->marks = tape->theta_count = 0;
     memset(tape->ruling, 0, sizeof tape->ruling);
-    tape->scope_now = 0;
-    tape->step_now = 0;
+    tape->now = (ur__site){0};
+    tape->site_last = 0;
     tape->error.text[0] = 0;
     tape->generation++;
-    if (tape->by_name.slot)
-        memset(tape->by_name.slot, 0, tape->by_name.slots * sizeof(uint32_t));
-    if (tape->by_node.slot)
-        memset(tape->by_node.slot, 0, tape->by_node.slots * sizeof(uint32_t));
+    ur__index_clear(&tape->by_name);
+    ur__index_clear(&tape->by_node);
+    ur__index_clear(&tape->by_kind);
 }
 
 void ur_tape_free(ur_tape *tape)
@@ -106,6 +132,8 @@ void ur_tape_free(ur_tape *tape)
         return;
     ur_tape_clear(tape);
     ur__give(tape, tape->node, tape->node_room * sizeof *tape->node);
+    ur__give(tape, tape->kind, tape->kind_room * sizeof *tape->kind);
+    ur__give(tape, tape->site, tape->site_room * sizeof *tape->site);
     ur__give(tape, tape->in, tape->in_room * sizeof *tape->in);
     ur__give(tape, tape->attr, tape->attr_room * sizeof *tape->attr);
     ur__give(tape, tape->shape, tape->shape_room * sizeof *tape->shape);
@@ -116,11 +144,11 @@ void ur_tape_free(ur_tape *tape)
     ur__give(tape, tape->param, tape->param_room * sizeof *tape->param);
     ur__give(tape, tape->kept, tape->kept_room * sizeof *tape->kept);
     ur__give(tape, tape->state, tape->state_room * sizeof *tape->state);
-    ur__give(tape, tape->constant, tape->constant_room * sizeof *tape->constant);
     ur__give(tape, tape->mark, tape->mark_room * sizeof *tape->mark);
     ur__give(tape, tape->theta, tape->theta_room * ur_dtype_bytes(tape->dtype));
     ur__give(tape, tape->by_name.slot, tape->by_name.slots * sizeof(uint32_t));
     ur__give(tape, tape->by_node.slot, tape->by_node.slots * sizeof(uint32_t));
+    ur__give(tape, tape->by_kind.slot, tape->by_kind.slots * sizeof(uint32_t));
     ur_allocator allocator = tape->allocator;
     ur__free(&allocator, tape, sizeof *tape);
 }
@@ -158,12 +186,12 @@ size_t ur_tape_bytes(const ur_tape *tape)
         return 0;
     size_t bytes = sizeof *tape + tape->arena.bytes + tape->theta_room * ur_dtype_bytes(tape->dtype);
     bytes += tape->node_room * sizeof *tape->node + tape->in_room * sizeof *tape->in;
+    bytes += tape->kind_room * sizeof *tape->kind + tape->site_room * sizeof *tape->site;
     bytes += tape->attr_room * sizeof *tape->attr + tape->shape_room * sizeof *tape->shape;
     bytes += tape->leaf_room * sizeof *tape->leaf + tape->scope_room * sizeof *tape->scope;
     bytes += tape->symbol_room * sizeof *tape->symbol + tape->sweep_room * sizeof *tape->sweep;
-    bytes += (tape->param_room + tape->kept_room + tape->state_room + tape->constant_room + tape->mark_room) *
-             sizeof(uint32_t);
-    bytes += (tape->by_name.slots + tape->by_node.slots) * sizeof(uint32_t);
+    bytes += (tape->param_room + tape->kept_room + tape->state_room + tape->mark_room) * sizeof(uint32_t);
+    bytes += (tape->by_name.slots + tape->by_node.slots + tape->by_kind.slots) * sizeof(uint32_t);
     for (size_t i = 0; i < tape->sweeps; i++)
         bytes += ((size_t)tape->sweep[i].y + 1) * sizeof(uint32_t);
     return bytes;
@@ -213,7 +241,7 @@ bool ur__valid(ur_tape *tape, ur_var v, const char *what)
     return tape && !tape->error.text[0] && ur__known(tape, v, what);
 }
 
-/* ---- recording */
+/* ---- shapes */
 
 static bool is_shape(const ur_shape *a, const ur_shape *b)
 {
@@ -245,45 +273,122 @@ static uint32_t shape_index(ur_tape *tape, ur_shape shape)
     return *slot = (uint32_t)tape->shapes++;
 }
 
-/* The constants of a node. Those that another node had shortly before are the same, whatever its operation. */
-static bool place_attr(ur_tape *tape, const ur_op *op, const double *attr, uint32_t *first)
+/* ---- kinds */
+
+static uint64_t mix(uint64_t h, uint64_t x)
 {
-    size_t count = (size_t)op->attrs, bytes = count * sizeof *attr;
-    uint64_t hash = count;
-    for (size_t i = 0; i < count; i++) {
+    h = (h ^ x) * UINT64_C(0x9e3779b97f4a7c15);
+    return h ^ h >> 32;
+}
+
+/* The hash of an operation with its constants. */
+static uint64_t hash_op(const ur_op *op, const double *attr)
+{
+    uint64_t h = (uint64_t)(uintptr_t)op >> 4;
+    for (int i = 0; i < op->attrs; i++) {
         uint64_t bits;
         memcpy(&bits, attr + i, sizeof bits);
-        hash = (hash ^ bits) * UINT64_C(0x9e3779b97f4a7c15);
-        hash ^= hash >> 32;
+        h = mix(h, bits);
     }
-    uint32_t *slot = &tape->attr_slot[hash & (UR__SLOTS - 1)];
-    *first = *slot;
-    if (*slot + count <= tape->attrs && memcmp(tape->attr + *slot, attr, bytes) == 0)
-        return true;
-    if (!ur__room(tape, &tape->attr, &tape->attr_room, tape->attrs + count - 1, sizeof *attr))
+    return h;
+}
+
+static uint32_t hash_kind(const ur__kind *k, const double *attr)
+{
+    return (uint32_t)mix(hash_op(k->op, attr), (uint64_t)k->shape << 32 | k->inputs);
+}
+
+/* Has the kind these constants? */
+static bool has_attr(const ur_tape *tape, const ur__kind *k, const double *attr)
+{
+    return k->op->attrs <= 0 || memcmp(tape->attr + k->attr, attr, (size_t)k->op->attrs * sizeof *attr) == 0;
+}
+
+static bool is_kind(const ur_tape *tape, const ur__kind *k, const ur__kind *other, const double *attr)
+{
+    return k->op == other->op && k->inputs == other->inputs && k->shape == other->shape && has_attr(tape, k, attr);
+}
+
+/* Doubles the index when it is half full. */
+static bool kind_room(ur_tape *tape)
+{
+    if (!ur__room(tape, &tape->kind, &tape->kind_room, tape->kinds, sizeof *tape->kind))
         return false;
-    *first = *slot = (uint32_t)tape->attrs;
-    memcpy(tape->attr + tape->attrs, attr, bytes);
-    tape->attrs += count;
+    if (tape->kinds * 2 < tape->by_kind.slots)
+        return true;
+    if (!ur__index_double(tape, &tape->by_kind))
+        return false;
+    for (size_t k = 0; k < tape->kinds; k++)
+        ur__index_add(&tape->by_kind, hash_kind(&tape->kind[k], ur__attr(tape, &tape->kind[k])), k);
     return true;
 }
 
-static ur_var append(ur_tape *tape, const ur_op *op, size_t inputs, const ur_var *in, uint32_t shape, uint32_t attr)
+static uint32_t add_kind(ur_tape *tape, ur__kind kind, const double *attr)
 {
-    if (tape->nodes >= UR_NONE - 1 || inputs > UR_NONE / 2 - tape->ins)
-        return ur__poison(tape, "%s: the tape is full, %zu nodes", op->name, tape->nodes);
-    if (shape == UR_NONE || !ur__room(tape, &tape->node, &tape->node_room, tape->nodes, sizeof *tape->node) ||
+    size_t attrs = kind.op->attrs > 0 ? (size_t)kind.op->attrs : 0;
+    if (!kind_room(tape) ||
+        (attrs && !ur__room(tape, &tape->attr, &tape->attr_room, tape->attrs + attrs - 1, sizeof *attr)))
+        return UR_NONE;
+    for (size_t i = 0; i < attrs; i++)
+        tape->attr[tape->attrs++] = attr[i];
+    ur__index_add(&tape->by_kind, hash_kind(&kind, attr), tape->kinds);
+    tape->kind[tape->kinds] = kind;
+    return (uint32_t)tape->kinds++;
+}
+
+uint32_t ur__find_kind(ur_tape *tape, const ur_op *op, size_t inputs, ur_shape shape, const double *attr)
+{
+    ur__kind kind = {.op = op,
+                     .inputs = (uint32_t)inputs,
+                     .shape = shape_index(tape, shape),
+                     .attr = (uint32_t)tape->attrs,
+                     .node = (uint32_t)tape->nodes};
+    if (kind.shape == UR_NONE)
+        return UR_NONE;
+    const ur__index *index = &tape->by_kind;
+    for (size_t i = ur__index_first(index, hash_kind(&kind, attr)); index->slots && index->slot[i];
+         i = ur__index_next(index, i))
+        if (is_kind(tape, &tape->kind[index->slot[i] - 1], &kind, attr))
+            return index->slot[i] - 1;
+    return add_kind(tape, kind, attr);
+}
+
+/* ---- recording */
+
+static bool same_site(ur__site a, ur__site b)
+{
+    return a.scope == b.scope && a.step == b.step;
+}
+
+/* The table's index of where nodes belong now. */
+static uint32_t site_now(ur_tape *tape)
+{
+    if (tape->site_last < tape->sites && same_site(tape->site[tape->site_last], tape->now))
+        return tape->site_last;
+    uint32_t *slot = &tape->site_slot[mix(tape->now.scope, (uint64_t)tape->now.step) & (UR__SLOTS - 1)];
+    if (*slot >= tape->sites || !same_site(tape->site[*slot], tape->now)) {
+        if (!ur__room(tape, &tape->site, &tape->site_room, tape->sites, sizeof *tape->site))
+            return UR_NONE;
+        tape->site[tape->sites] = tape->now;
+        *slot = (uint32_t)tape->sites++;
+    }
+    return tape->site_last = *slot;
+}
+
+ur_var ur__append(ur_tape *tape, uint32_t kind, const ur_var *in)
+{
+    if (kind == UR_NONE)
+        return ur__poison(tape, NULL);
+    size_t inputs = tape->kind[kind].inputs;
+    if (tape->nodes >= UR_NONE / 2 || inputs > UR_NONE - tape->ins)
+        return ur__poison(tape, "%s: the tape is full, %zu nodes", tape->kind[kind].op->name, tape->nodes);
+    uint32_t site = site_now(tape);
+    if (site == UR_NONE || !ur__room(tape, &tape->node, &tape->node_room, tape->nodes, sizeof *tape->node) ||
         (inputs && !ur__room(tape, &tape->in, &tape->in_room, tape->ins + inputs - 1, sizeof *tape->in)))
         return ur__poison(tape, NULL);
     for (size_t i = 0; i < inputs; i++)
         tape->in[tape->ins + i] = in[i].index;
-    tape->node[tape->nodes] = (ur__node){.op = op,
-                                         .in = (uint32_t)tape->ins,
-                                         .inputs = (uint32_t)inputs & 0x7fffffffu,
-                                         .shape = shape,
-                                         .attr = attr,
-                                         .scope = tape->scope_now,
-                                         .step = tape->step_now};
+    tape->node[tape->nodes] = (ur__node){.kind = kind, .in = (uint32_t)tape->ins, .site = site & 0x7fffffffu};
     tape->ins += inputs;
     return ur__var(tape, (uint32_t)tape->nodes++);
 }
@@ -294,15 +399,7 @@ bool ur__possible(ur_tape *tape, const char *what, ur_shape shape)
     return ur_shape_count(shape) > 0 ||
            ur__fail(&tape->error,
                     "%s%s: the shape %s is not one that a tape holds: sizes from 1, at most 2^40 elements", what,
-                    ur__place(tape, tape->scope_now, tape->step_now, place), ur_shape_text(shape, text));
-}
-
-ur_var ur__append(ur_tape *tape, const ur_op *op, size_t inputs, const ur_var *in, ur_shape shape, const double *attr)
-{
-    uint32_t first = 0;
-    if (!ur__possible(tape, op->name, shape) || (op->attrs > 0 && !place_attr(tape, op, attr, &first)))
-        return ur__poison(tape, NULL);
-    return append(tape, op, inputs, in, shape_index(tape, shape), first);
+                    ur__place(tape, tape->now, place), ur_shape_text(shape, text));
 }
 
 bool ur_refuse(ur_shaping *s, const char *format, ...)
@@ -322,7 +419,7 @@ static ur_var refused(ur_tape *tape, const ur_op *op, size_t inputs, const ur_va
     ur__print(&out, "%s(", op->name);
     for (size_t k = 0; k < inputs && k < 4; k++)
         ur__print(&out, "%s%s", k ? ", " : "", ur__operand(tape, in[k].index, operand));
-    ur__print(&out, "%s)%s", inputs > 4 ? ", ..." : "", ur__place(tape, tape->scope_now, tape->step_now, place));
+    ur__print(&out, "%s)%s", inputs > 4 ? ", ..." : "", ur__place(tape, tape->now, place));
     return ur__poison(tape, "%s: %s", text, why);
 }
 
@@ -344,28 +441,30 @@ static ur_var record_shaped(ur_tape *tape, const ur_op *op, size_t inputs, const
         ur__give(tape, shapes, inputs * sizeof *shapes);
     if (!fits)
         return refused(tape, op, inputs, in, s.why.text[0] ? s.why.text : "its shape rule refuses without a reason");
-    return ur__append(tape, op, inputs, in, s.out, attr);
+    if (!ur__possible(tape, op->name, s.out))
+        return ur__poison(tape, NULL);
+    return ur__append(tape, ur__find_kind(tape, op, inputs, s.out, attr), in);
 }
 
 /* The same, unless the operation was asked the same before. */
-static ur_var record_ruled(ur_tape *tape, const ur_op *op, size_t inputs, const ur_var *in, uint32_t first)
+static ur_var record(ur_tape *tape, const ur_op *op, size_t inputs, const ur_var *in, const double *attr)
 {
-    const double *attr = op->attrs > 0 ? tape->attr + first : NULL;
     if (inputs > UR__SHAPED)
         return record_shaped(tape, op, inputs, in, attr);
-    ur__ruling r = {.op = op, .attr = first};
-    uint64_t hash = (uint64_t)(uintptr_t)op + first;
+    ur__ruling r = {.op = op};
+    uint64_t hash = hash_op(op, attr);
     for (size_t k = 0; k < inputs; k++) {
-        r.in[k] = tape->node[in[k].index].shape;
-        hash = (hash ^ r.in[k]) * UINT64_C(0x9e3779b97f4a7c15);
+        r.in[k] = ur__kind_of(tape, in[k].index)->shape;
+        hash = mix(hash, r.in[k]);
     }
-    ur__ruling *known = &tape->ruling[hash >> 32 & (UR__RULINGS - 1)];
-    bool same = known->op == op && known->attr == first && memcmp(known->in, r.in, sizeof r.in) == 0;
-    if (same)
-        return append(tape, op, inputs, in, known->out, first);
+    ur__ruling *known = &tape->ruling[hash & (UR__RULINGS - 1)];
+    const ur__kind *kind = tape->kind + known->kind;
+    if (known->op == op && memcmp(known->in, r.in, sizeof r.in) == 0 && kind->inputs == inputs &&
+        has_attr(tape, kind, attr))
+        return ur__append(tape, known->kind, in);
     ur_var v = record_shaped(tape, op, inputs, in, attr);
     if (v.index != UR_NONE) {
-        r.out = tape->node[v.index].shape;
+        r.kind = tape->node[v.index].kind;
         *known = r;
     }
     return v;
@@ -404,15 +503,5 @@ ur_var ur_record(const ur_op *op, size_t inputs, const ur_var *in, const double 
     if (!inputs || (op->inputs != UR_ANY_INPUTS && (size_t)op->inputs != inputs))
         return ur__poison(tape, "%s: takes %d input%s, not %zu", op->name, op->inputs, op->inputs == 1 ? "" : "s",
                           inputs);
-    uint32_t shape = tape->node[in[0].index].shape, first = 0;
-    if (op->attrs > 0 && !place_attr(tape, op, attr, &first))
-        return ur__poison(tape, NULL);
-    if (op->kind == UR_MAP || op == &ur_op_sum_of) { /* the common case: nothing is broadcast */
-        size_t k = 1;
-        while (k < inputs && tape->node[in[k].index].shape == shape)
-            k++;
-        if (k == inputs)
-            return append(tape, op, inputs, in, shape, first);
-    }
-    return record_ruled(tape, op, inputs, in, first);
+    return record(tape, op, inputs, in, attr);
 }

@@ -9,11 +9,11 @@
 bool ur__spread_of(const ur_plan *plan, ur__ref r, uint32_t line, uint8_t *spread)
 {
     const ur__line_plan *from = &plan->line[r.line], *to = &plan->line[line];
-    const ur__node *node = ur__node_of(plan, r.line);
-    const ur_shape *shape = &plan->tape->shape[node->shape];
+    const ur__kind *kind = ur__line_kind(plan, r.line);
+    const ur_shape *shape = &plan->tape->shape[kind->shape];
     bool ends = to->class == UR__BATCH && shape->rank > 1 && shape->size[shape->rank - 1] == plan->batch;
-    if (node->shape == ur__node_of(plan, line)->shape && r.count <= 1 && (ends || to->class != UR__BATCH)) {
-        *spread = node->op == &ur_op_const ? UR__ELEMENT : UR__FULL; /* mostly */
+    if (kind->shape == ur__line_kind(plan, line)->shape && r.count <= 1 && (ends || to->class != UR__BATCH)) {
+        *spread = kind->op == &ur_op_const ? UR__ELEMENT : UR__FULL; /* mostly */
         return true;
     }
     ur_shape in = *shape, out = ur__line_shape(plan, line);
@@ -23,7 +23,7 @@ bool ur__spread_of(const ur_plan *plan, ur__ref r, uint32_t line, uint8_t *sprea
     column.size[out.rank > 0 ? out.rank - 1 : 0] = 1;
     if (r.count > 1)
         return false;
-    bool constant = node->op == &ur_op_const;
+    bool constant = kind->op == &ur_op_const;
     bool full = count == ur_shape_count(out) && (to->class != UR__BATCH || wide); /* nothing is broadcast */
     if (constant || (count == 1 && !wide && !full))
         *spread = UR__ELEMENT;
@@ -71,7 +71,7 @@ static bool add_product(ur__maker *m, ur__ref r)
     if (!ur__room(m->plan->tape, &m->product, &m->product_room, m->products, sizeof *m->product) ||
         !ur__product_of(m->plan, r, n, &p.a, &p.x))
         return false;
-    p.transposed = ur__attr(m->plan->tape, ur__node_of(m->plan, r.line))[0] != 0;
+    p.transposed = ur__attr(m->plan->tape, ur__line_kind(m->plan, r.line))[0] != 0;
     m->product[m->products++] = p;
     return true;
 }
@@ -127,7 +127,7 @@ bool ur__list_terms(ur__maker *m, const ur__statement *s, ur__ref *bias)
     m->terms = m->products = 0;
     if (ur__adds(m->plan, s->line))
         expand(m, s);
-    else if (ur__node_of(m->plan, s->line)->op->kernel == UR__MATMUL)
+    else if (ur__line_kind(m->plan, s->line)->op->kernel == UR__MATMUL)
         add_product(m, ur__this(m, s->line));
     drop_zeros(m);
     return take_bias(m, s->line, bias);

@@ -87,10 +87,10 @@ void ur__bind_tiles(const ur__worker *w, const ur__launch *l)
 static void spread_element(const ur__worker *w, const ur__argument *a, size_t n, char *out)
 {
     const ur_plan *plan = w->plan;
-    const ur__node *node = ur__node_of(plan, a->ref.line);
-    if (node->op == &ur_op_const) {
+    const ur__kind *kind = ur__line_kind(plan, a->ref.line);
+    if (kind->op == &ur_op_const) {
         double element;
-        plan->kernels->from_f64(1, &element, ur__attr(plan->tape, node));
+        plan->kernels->from_f64(1, &element, ur__attr(plan->tape, kind));
         plan->kernels->fill(n, out, &element);
     } else {
         plan->kernels->fill(n, out, ur__view_of(w, &a->ref, false).at);

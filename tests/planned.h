@@ -64,18 +64,17 @@ static inline void fill_leaves(ur_tape *tape, uint64_t state, masks kind)
     for (int count = 0; count < 2; count++)
         for (size_t i = 0; i < tape->leaves; i++) {
             uint32_t v = tape->leaf[i].node;
-            const ur__node *n = &tape->node[v];
             ur_shape shape = ur__shape(tape, v);
             size_t elements = ur_shape_count(shape);
             bool mask = strcmp(tape->leaf[i].name, "alive") == 0;
             T += mask && !count;
             if (!count)
                 continue;
-            double r = n->op == &ur_op_param ? 1 / sqrt(shape.rank > 0 ? (double)shape.size[0] : 1) : 1;
+            double r = ur__op(tape, v) == &ur_op_param ? 1 / sqrt(shape.rank > 0 ? (double)shape.size[0] : 1) : 1;
             if (mask && t == 0)
                 choose_lengths(kind, &state, elements < MOST ? elements : MOST, T, length);
             for (size_t k = 0; k < elements; k++)
-                write_element(tape, ur__leaf_data(tape, n), k, mask ? t < length[k] : r * draw(&state));
+                write_element(tape, ur__leaf_data(tape, v), k, mask ? t < length[k] : r * draw(&state));
             t += mask;
         }
 }

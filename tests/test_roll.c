@@ -30,9 +30,9 @@ static void *zeroed(size_t count, size_t bytes)
     return block;
 }
 
-static bool is_statement(const ur__node *n)
+static bool is_statement(const ur__kind *kind)
 {
-    return n->op->kind != UR_LEAF && n->op != &ur_op_state;
+    return kind->op->kind != UR_LEAF && kind->op != &ur_op_state;
 }
 
 static size_t count_of(const machine *m, uint32_t v)
@@ -51,13 +51,13 @@ static double *room_for(machine *m, uint32_t v)
 /* The value of a leaf or constant. */
 static double *leaf_value(machine *m, uint32_t v)
 {
-    const ur__node *n = &m->tape->node[v];
+    const ur__kind *kind = ur__kind_of(m->tape, v);
     size_t count = count_of(m, v);
     double *value = room_for(m, v);
-    if (ur__is_leaf(n))
-        memcpy(value, ur__leaf_data(m->tape, n), count * sizeof *value);
-    for (size_t i = 0; i < count && !ur__is_leaf(n); i++)
-        value[i] = ur__attr(m->tape, n)[0];
+    if (ur__is_leaf(kind))
+        memcpy(value, ur__leaf_data(m->tape, v), count * sizeof *value);
+    for (size_t i = 0; i < count && !ur__is_leaf(kind); i++)
+        value[i] = ur__attr(m->tape, kind)[0];
     return value;
 }
 
@@ -71,15 +71,15 @@ static void expect(bool good, const char *what)
 /* A line's values have the line's op, shape, constants and scope. */
 static void assert_on_line(const machine *m, uint32_t v, const ur__line *line)
 {
-    const ur__node *n = &m->tape->node[v], *l = &m->tape->node[line->node];
-    expect(n->shape == l->shape, "a line's shape");
-    expect(n->op == l->op, "a line's operation");
-    if (is_statement(n)) {
-        expect(n->scope == l->scope, "a line's scope");
+    const ur__kind *kind = ur__kind_of(m->tape, v), *own = ur__kind_of(m->tape, line->node);
+    expect(kind->shape == own->shape, "a line's shape");
+    expect(kind->op == own->op, "a line's operation");
+    if (is_statement(kind)) {
+        expect(ur__site_of(m->tape, v)->scope == ur__site_of(m->tape, line->node)->scope, "a line's scope");
         expect(line->loop != UR_NONE, "a statement has a loop");
     }
-    for (int i = 0; i < n->op->attrs; i++)
-        expect(ur__attr(m->tape, n)[i] == ur__attr(m->tape, l)[i], "a line's constants");
+    for (int i = 0; i < kind->op->attrs; i++)
+        expect(ur__attr(m->tape, kind)[i] == ur__attr(m->tape, own)[i], "a line's constants");
 }
 
 /* Each value of a line is one node, and each node has one place. */
@@ -98,19 +98,19 @@ static void place_nodes(machine *m)
     m->number = (double **)zeroed(m->values, sizeof *m->number);
     memset(m->node, 0xff, m->values * sizeof *m->node);
     for (uint32_t v = 0; v < p->nodes; v++) {
-        const ur__node *n = &m->tape->node[v];
+        const ur__kind *kind = ur__kind_of(m->tape, v);
         ur__position place = p->place[v];
-        if (place.line == UR_NONE || n->op == &ur_op_state)
+        if (place.line == UR_NONE || kind->op == &ur_op_state)
             continue;
         expect(place.line < p->lines, "a place is on a line");
         expect(place.value < p->line[place.line].values, "a place is a value of its line");
         assert_on_line(m, v, &p->line[place.line]);
         size_t value = m->first[place.line] + place.value;
-        expect(m->node[value] == UR_NONE || n->op == &ur_op_const, "two nodes have one place");
+        expect(m->node[value] == UR_NONE, "two nodes have one place");
         m->node[value] = v;
-        if (!is_statement(n) && !m->number[value])
+        if (!is_statement(kind))
             m->number[value] = leaf_value(m, v);
-        if (ur__is_leaf(n))
+        if (ur__is_leaf(kind))
             expect(p->leaf[p->line[place.line].first + place.value] == v, "a leaf is where its line says");
     }
     for (size_t i = 0; i < m->values; i++)
@@ -127,17 +127,17 @@ static void run_statement(machine *m, const ur__phase *phase, const ur__statemen
     expect(i >= line->begin && i - line->begin < line->values, "a statement has a value in its iteration");
     size_t value = m->first[s->line] + i - line->begin;
     uint32_t v = m->node[value], k = 0;
-    const ur__node *n = &m->tape->node[v];
+    const ur__kind *kind = ur__kind_of(m->tape, v);
     const double *in[MOST_OPERANDS];
     ur_shape shape[MOST_OPERANDS];
-    expect(n->inputs <= MOST_OPERANDS, "too many operands for the test");
+    expect(kind->inputs <= MOST_OPERANDS, "too many operands for the test");
     for (uint32_t j = 0; j < s->refs; j++) {
         const ur__ref *ref = &p->ref[s->ref + j];
         expect(ref->count == 1 || (straight && ref->count > 1), "several operands in one outside of straight code");
         for (uint32_t c = 0; c < ref->count; c++, k++) {
-            expect(k < n->inputs, "more operands than the tape has");
+            expect(k < kind->inputs, "more operands than the tape has");
             int64_t at = ref->first + (int64_t)ref->stride * (straight ? c : i - phase->begin);
-            uint32_t u = ur__in(m->tape, n, k);
+            uint32_t u = ur__in(m->tape, v, k);
             expect(p->place[u].line == ref->line, "an operand's line");
             expect(p->place[u].value == at, "an operand's value");
             in[k] = m->number[m->first[ref->line] + (size_t)at];
@@ -145,15 +145,15 @@ static void run_statement(machine *m, const ur__phase *phase, const ur__statemen
             shape[k] = ur__shape(m->tape, u);
         }
     }
-    expect(k == n->inputs, "fewer operands than the tape has");
+    expect(k == kind->inputs, "fewer operands than the tape has");
     expect(!m->number[value], "a value is computed twice");
     m->number[value] = room_for(m, v);
-    ur__specification(n->op, &(ur_call){.inputs = (int)k,
-                                        .shape = shape,
-                                        .in = in,
-                                        .out_shape = ur__shape(m->tape, v),
-                                        .out = m->number[value],
-                                        .attr = ur__attr(m->tape, n)});
+    ur__specification(kind->op, &(ur_call){.inputs = (int)k,
+                                           .shape = shape,
+                                           .in = in,
+                                           .out_shape = ur__shape(m->tape, v),
+                                           .out = m->number[value],
+                                           .attr = ur__attr(m->tape, kind)});
 }
 
 /* Nothing moves in a phase of one iteration, but the operands of straight code. */
@@ -184,8 +184,7 @@ static void run_loop(machine *m, uint32_t l)
                 run_statement(m, phase, s, i, loop->iterations == 1);
                 uint32_t v = m->node[m->first[s->line] + i - p->line[s->line].begin];
                 if (loop->direction)
-                    expect(m->tape->node[v].step == loop->step + loop->direction * (int32_t)i,
-                           "a node of another step");
+                    expect(ur__step(m->tape, v) == loop->step + loop->direction * (int32_t)i, "a node of another step");
             }
         next = phase->end;
     }
@@ -247,13 +246,13 @@ static double draw(uint64_t *state) /* uniform in -1..1, Marsaglia's xorshift */
 static void fill_leaves(ur_tape *tape, uint64_t seed)
 {
     for (size_t i = 0; i < tape->leaves; i++) {
-        const ur__node *n = &tape->node[tape->leaf[i].node];
-        size_t count = ur_shape_count(ur__shape(tape, tape->leaf[i].node));
-        double *data = (double *)ur__leaf_data(tape, n);
+        uint32_t v = tape->leaf[i].node;
+        size_t count = ur_shape_count(ur__shape(tape, v));
+        double *data = (double *)ur__leaf_data(tape, v);
         bool mask = strcmp(tape->leaf[i].name, "alive") == 0 || strcmp(tape->leaf[i].name, "weight") == 0;
         for (size_t k = 0; k < count; k++) {
             double d = draw(&seed);
-            data[k] = n->op == &ur_op_param ? 0.6 * d : mask ? d > -0.6 : 0.5 + 0.4 * d;
+            data[k] = ur__op(tape, v) == &ur_op_param ? 0.6 * d : mask ? d > -0.6 : 0.5 + 0.4 * d;
         }
     }
 }
@@ -583,6 +582,46 @@ START_TEST(loops_by_hand)
 }
 END_TEST
 
+/* A state of three parts, of which part k is updated in every step whose number 2^k divides (Koutnik and others 2014):
+ * four steps are an iteration, also where their number is not a multiple of four. */
+START_TEST(parts_at_their_own_pace)
+{
+    enum { T = 101, PARTS = 3, PERIOD = 4 };
+    static const char *const input[PARTS] = {"Wi0", "Wi1", "Wi2"}, *const recurrent[PARTS] = {"Wh0", "Wh1", "Wh2"};
+    ur_tape *tape = new_tape(UR_F64);
+    ur_var x[T], loss[T], part[PARTS], h[T];
+    ck_assert(ur_inputs(tape, "x", UR_SHAPE(D, B), T, x));
+    for (int k = 0; k < PARTS; k++)
+        part[k] = ur_const(tape, UR_SHAPE(M, B), 0);
+    for (int t = 0; t < T; t++) {
+        if (_i & 1)
+            ur_step(tape, t + 1);
+        for (int k = 0; k < PARTS; k++)
+            if (t % (1 << k) == 0)
+                part[k] =
+                    ur_tanh(ur_add(ur_linear(tape, input[k], M, x[t]), ur_linear(tape, recurrent[k], M, part[k])));
+        h[t] = ur_add(ur_add(part[0], part[1]), part[2]);
+    }
+    for (int t = 0; t < T; t++) {
+        if (_i & 1)
+            ur_step(tape, t + 1);
+        loss[t] = ur_sum(ur_square(h[t]));
+    }
+    ur_step(tape, 0);
+    roots all = {0};
+    ur_var y = ur_total(T, loss);
+    add_root(&all, y);
+    add_gradients(&all, tape, y);
+    size s = roll_tape("parts", tape, &all, T / PERIOD);
+    ck_assert_uint_le(s.statements, 60);
+    if (_i & 1) { /* without marks the losses are a loop with a period of one step */
+        ck_assert_uint_eq(s.others, 0);
+        ck_assert_uint_le(s.phases, 5);
+    }
+    ur_tape_free(tape);
+}
+END_TEST
+
 START_TEST(second_order)
 {
     loop_options o = {.marked = _i & 1, .delay = _i & 2, .every = _i & 4};
@@ -891,6 +930,7 @@ int main(void)
     tcase_add_loop_test(all, loops_without_parameters, 0, 4);
     tcase_add_test(all, chance_is_no_loop);
     tcase_add_loop_test(all, loops_by_hand, 0, 32);
+    tcase_add_loop_test(all, parts_at_their_own_pace, 0, 2);
     tcase_add_loop_test(all, second_order, 0, 8);
     tcase_add_loop_test(all, any_wrt, 0, 8);
     tcase_add_loop_test(all, cycles_are_cut, 0, 2);

@@ -1220,11 +1220,31 @@ START_TEST(every_byte_is_given_back)
 }
 END_TEST
 
-/* Steps that name and scale a value alike share the name and the constant: a step takes its node of 32 bytes, the operand,
- * a mark, a symbol of 32 and its places in two indices. A step with names of its own takes a copy of each. */
+/* Equal constants are one node, however many others stand between them; 0 and -0, [2] and [2,1] are not equal. */
+START_TEST(equal_constants_are_one_node)
+{
+    enum { COUNT = 100 };
+    ur_tape *tape = ur_tape_new(&(ur_tape_options){.dtype = UR_F64});
+    ur_var c[COUNT];
+    for (int k = 0; k < COUNT; k++)
+        c[k] = ur_const(tape, UR_SHAPE(2), k);
+    size_t nodes = ur_tape_nodes(tape);
+    for (int k = 0; k < COUNT; k++)
+        ck_assert_uint_eq(ur_const(tape, UR_SHAPE(2), k).index, c[k].index);
+    ck_assert_uint_eq(ur_tape_nodes(tape), nodes);
+    ck_assert_uint_eq(nodes, COUNT);
+    ck_assert_uint_eq(ur_const(tape, UR_SHAPE(2), -0.0).index, nodes);
+    ck_assert_uint_eq(ur_const(tape, UR_SHAPE(2, 1), 1).index, nodes + 1);
+    assert_good(tape);
+    ur_tape_free(tape);
+}
+END_TEST
+
+/* Steps that name and scale a value alike share the name and the constant: a step takes its node of 12 bytes, the operand,
+ * a mark, a site of 8, a symbol of 16 and its places in two indices. A step with names of its own takes a copy of each. */
 START_TEST(steps_share_names_and_constants)
 {
-    enum { STEPS = 8000, MOST = 140 };
+    enum { STEPS = 8000, MOST = 90 };
     bool shared = _i == 0;
     ur_tape *tape = ur_tape_new(&(ur_tape_options){.dtype = UR_F64});
     ur_var a = ur_input(tape, "a", UR_SCALAR), x = a;
@@ -1677,6 +1697,7 @@ int main(void)
     tcase_add_test(cases, an_error_names_scope_and_step);
     tcase_add_test(cases, steps_and_scopes_out_of_order);
     tcase_add_test(cases, modules_come_before_parameter_names);
+    tcase_add_test(cases, equal_constants_are_one_node);
     tcase_add_test(cases, a_parameter_is_declared_once);
     tcase_add_test(cases, parameters_are_one_vector);
     tcase_add_test(cases, parameters_are_copied_by_name);
