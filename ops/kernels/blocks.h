@@ -1,9 +1,9 @@
-/* blocks.h - the blocks of sums that products keep in registers: `rows` elements (or vectors) of one operand, each times
- * `vectors` vectors of the other.
+/* blocks.h - the blocks of sums that products keep in registers: `rows` elements (or vectors) of one operand, each
+ * times `vectors` vectors of the other.
  *
  * With 16 registers a block has 12 sums, which leave some for the operands, with 32 it has 24. Two vectors of X and a
- * packed A want high blocks. SSE has no load of an element into all lanes: where A lies as it was made, two rows at a time
- * cost the fewest shuffles; packed matrices have every element COPIES times. */
+ * packed A want high blocks. SSE has no load of an element into all lanes: where A lies as it was made, two rows at a
+ * time cost the fewest shuffles; packed matrices have every element COPIES times. */
 
 #if UR_VECTOR == 64
 enum { MOST_ROWS = 12, MOST_VECTORS = 4 };

@@ -385,6 +385,7 @@ INLINE void one_block(size_t vectors, size_t rows, bool part, const ur__contract
             continue;
         multiply_add(vectors, rows, sum, (reader){a, 1, load_element, load_element, 0},
                      (reader){b, LANES, load_whole, part ? load_part : load_whole, last});
+        keep_in_place(vectors, rows, sum);
     }
     UNROLL
     for (size_t r = 0; r < rows; r++) {

@@ -1,11 +1,12 @@
 /* product.h - products of packed matrices: C = bias + sum of A_t X_t.
  *
- * A is packed in panels of rows, column after column, so that a block of rows reads it in order; X is read as it lies. A
- * block of C, some rows of a panel by one or more vectors, stays in registers while k runs through a pass. The sum of
+ * A is packed in panels of rows, column after column, so that a block of rows reads it in order; X is read as it lies.
+ * A block of C, some rows of a panel by one or more vectors, stays in registers while k runs through a pass. The sum of
  * every element goes over k upwards, by one chain, whatever block it is in, so that the cuts change no bit. */
 
-/* Rows of a panel at most, those of the highest block; vectors of a strip of X at least. A pass goes over PASS columns of
- * A, 2 KiB of each row: a panel of them stays in L1 while the strips of X go by; between passes the sums are in C. */
+/* Rows of a panel at most, those of the highest block; vectors of a strip of X at least. A pass goes over PASS columns
+ * of A, 2 KiB of each row: a panel of them stays in L1 while the strips of X go by; between passes the sums are in
+ * C. */
 enum { PANEL = MOST_ROWS, STRIP = 2, PASS = 2048 / (COPIES * BYTES_OF(UR_REAL)) };
 
 /* The number of rows that leaves all panels as even as can be. */
@@ -47,9 +48,9 @@ typedef struct pass {
     size_t c_stride;
 } pass;
 
-/* Rows i.. of the panel of C whose first is `first`, `rows` of them, by `vectors` vectors from column j on, the last of
- * which has `last` lanes where `part` is set. The sums begin with what C holds where `add` is set, else with start[i..].
- * The first three are constants of each copy: only so the sums are registers. */
+/* Rows i.. of the panel of C whose first is `first`, `rows` of them, by `vectors` vectors from column j on, the last
+ * of which has `last` lanes where `part` is set. The sums begin with what C holds where `add` is set, else with
+ * start[i..]. The first four are constants of each copy: only so the sums are registers. */
 INLINE void product_block(size_t vectors, size_t rows, bool part, bool add, const pass *p, const real *start,
                           size_t first, size_t i, size_t j, size_t last)
 {
