@@ -9,13 +9,6 @@
 
 enum { DOT_CHUNK = 512, OUTER_CHUNK = 256 };
 
-/* With 32 registers a block has up to 24 sums, with 16 it has 12. */
-#if UR_VECTOR == 64
-enum { DOT_A = 4, DOT_B = 6, OUTER_VECTORS = 4 };
-#else
-enum { DOT_A = 4, DOT_B = 3, OUTER_VECTORS = 3 };
-#endif
-
 /* A chunk of a stretch: steps first..end-1, of each the columns from..to-1 as far as they are active. */
 typedef struct chunk {
     const ur__stretch *stretch;
@@ -70,11 +63,11 @@ static void contract_nothing(const ur__contraction *c)
 /* ---- small results: dot products */
 
 /* sum[r][s] += A[i+r] B[j+s] over a chunk, for the lanes of vectors; the sums have rows of `sum_stride` vectors. */
-INLINE void dot_block(size_t rows, size_t others, const chunk *k, size_t g, size_t i, size_t j, real *sums,
+INLINE void dot_block(size_t others, size_t rows, const chunk *k, size_t g, size_t i, size_t j, real *sums,
                       size_t sum_stride)
 {
     const size_t a_stride = k->stretch->a_stride, b_stride = k->stretch->b_stride[g];
-    vec sum[DOT_A][DOT_B];
+    vec sum[MOST_ROWS][MOST_VECTORS];
     UNROLL
     for (size_t r = 0; r < rows; r++)
         UNROLL
@@ -87,30 +80,12 @@ INLINE void dot_block(size_t rows, size_t others, const chunk *k, size_t g, size
         size_t count = chunk_columns(k, t);
         const real *a = a_start, *b = b_start;
         for (; count >= LANES; count -= LANES, a += LANES, b += LANES) {
-            vec column[DOT_B];
-            UNROLL
-            for (size_t s = 0; s < others; s++)
-                column[s] = load(b + s * b_stride);
-            UNROLL
-            for (size_t r = 0; r < rows; r++) {
-                vec row = load(a + r * a_stride);
-                UNROLL
-                for (size_t s = 0; s < others; s++)
-                    sum[r][s] += row * column[s];
-            }
+            multiply_add(others, rows, sum, (reader){a, a_stride, load_whole, load_whole, 0},
+                         (reader){b, b_stride, load_whole, load_whole, 0});
         }
         if (count) {
-            vec column[DOT_B];
-            UNROLL
-            for (size_t s = 0; s < others; s++)
-                column[s] = load_part(b + s * b_stride, count);
-            UNROLL
-            for (size_t r = 0; r < rows; r++) {
-                vec row = load_part(a + r * a_stride, count);
-                UNROLL
-                for (size_t s = 0; s < others; s++)
-                    sum[r][s] += row * column[s];
-            }
+            multiply_add(others, rows, sum, (reader){a, a_stride, load_part, load_part, count},
+                         (reader){b, b_stride, load_part, load_part, count});
         }
     }
     UNROLL
@@ -122,39 +97,16 @@ INLINE void dot_block(size_t rows, size_t others, const chunk *k, size_t g, size
 
 typedef void dot_kernel(const chunk *k, size_t g, size_t i, size_t j, real *sums, size_t sum_stride);
 
-#define DOT(rows, others)                                                                                              \
-    static void dot_##rows##x##others(const chunk *k, size_t g, size_t i, size_t j, real *sums, size_t sum_stride)     \
+#define DOT(others, rows)                                                                                              \
+    static void dot_##others##x##rows(const chunk *k, size_t g, size_t i, size_t j, real *sums, size_t sum_stride)     \
     {                                                                                                                  \
-        dot_block(rows, others, k, g, i, j, sums, sum_stride);                                                         \
+        dot_block(others, rows, k, g, i, j, sums, sum_stride);                                                         \
     }
-#define DOTS_OF(others) DOT(1, others) DOT(2, others) DOT(3, others) DOT(4, others)
-#define DOT_ENTRY(others)                                                                                              \
-    {                                                                                                                  \
-        NULL, dot_1x##others, dot_2x##others, dot_3x##others, dot_4x##others                                           \
-    }
-DOTS_OF(1)
-DOTS_OF(2)
-DOTS_OF(3)
-#if UR_VECTOR == 64
-DOTS_OF(4)
-DOTS_OF(5)
-DOTS_OF(6)
-#endif
+#define DOT_ENTRY(others, rows) [others][rows] = dot_##others##x##rows,
+EACH_BLOCK(DOT)
 
 /* By rows of B and of A. */
-static dot_kernel *const dot_kernels[DOT_B + 1][DOT_A + 1] = {
-    {NULL},       DOT_ENTRY(1), DOT_ENTRY(2), DOT_ENTRY(3),
-#if UR_VECTOR == 64
-    DOT_ENTRY(4), DOT_ENTRY(5), DOT_ENTRY(6),
-#endif
-};
-
-/* The parts of a length, equal but for one, that are at most `most`. */
-static inline size_t part_of(size_t left, size_t most)
-{
-    size_t parts = (left + most - 1) / most;
-    return (left + parts - 1) / parts;
-}
+static dot_kernel *const dot_kernels[MOST_VECTORS + 1][MOST_ROWS + 1] = {EACH_BLOCK(DOT_ENTRY)};
 
 /* out[i] = the sum of the lanes of sum i. */
 static void dot_out(size_t elements, const real *sums, real *out)
@@ -178,10 +130,10 @@ static void contract_by_dots(const ur__contraction *c, real *room)
     memset(room, 0, c->matrices * elements * LANES * sizeof(real));
     for (chunk k = {0}; chunk_next(c, DOT_CHUNK, &k);)
         for (size_t g = 0; g < c->matrices; g++)
-            for (size_t j = 0, others; j < c->m; j += others) {
-                others = part_of(c->m - j, DOT_B);
-                for (size_t i = 0, rows; i < c->rows; i += rows) {
-                    rows = part_of(c->rows - i, DOT_A);
+            for (size_t i = 0, rows; i < c->rows; i += rows) {
+                rows = part_of(c->rows - i, most_rows[c->m < MOST_VECTORS ? c->m : MOST_VECTORS]);
+                for (size_t j = 0, others; j < c->m; j += others) {
+                    others = part_of(c->m - j, MOST_VECTORS);
                     dot_kernels[others][rows](&k, g, i, j, room + (g * elements + i * c->m + j) * LANES, c->m);
                 }
             }
@@ -242,14 +194,6 @@ typedef struct side {
     ptrdiff_t step;
 } side;
 
-/* Rows of A in a block, by the vectors of a panel of B. */
-enum { OUTER_ROWS = 12 };
-#if UR_VECTOR == 64
-static const unsigned char outer_rows[OUTER_VECTORS + 1] = {0, 12, 12, 8, 6};
-#else
-static const unsigned char outer_rows[OUTER_VECTORS + 1] = {0, 12, 6, 4};
-#endif
-
 static size_t whole_vectors(size_t n)
 {
     return (n + LANES - 1) / LANES * LANES;
@@ -258,7 +202,7 @@ static size_t whole_vectors(size_t n)
 /* The width of the panel that begins where `left` rows are left: whole vectors, all panels as even as can be. */
 static size_t panel_width(size_t left)
 {
-    return part_of((left + LANES - 1) / LANES, OUTER_VECTORS) * LANES;
+    return part_of((left + LANES - 1) / LANES, MOST_VECTORS) * LANES;
 }
 
 /* The transpose of `columns` columns, at most LANES, of the first LANES of `rows` rows; missing rows are 0. The rows of
@@ -302,7 +246,7 @@ INLINE void outer_block(size_t rows, size_t vectors, const chunk *k, const side 
                         real *sums)
 {
     const size_t stride = a->stride;
-    vec sum[OUTER_ROWS][OUTER_VECTORS];
+    vec sum[MOST_ROWS][MOST_VECTORS];
     UNROLL
     for (size_t r = 0; r < rows; r++)
         UNROLL
@@ -312,18 +256,10 @@ INLINE void outer_block(size_t rows, size_t vectors, const chunk *k, const side 
     for (size_t s = k->first; s < k->end; s++, start += a->step) {
         const real *row = start;
         for (size_t count = chunk_columns(k, s); count; count--, row++) {
-            vec column[OUTER_VECTORS];
-            UNROLL
-            for (size_t v = 0; v < vectors; v++)
-                column[v] = load(panel + v * LANES);
+            multiply_add(vectors, rows, sum, (reader){row, stride, load_element, load_element, 0},
+                         (reader){panel, LANES, load_whole, load_whole, 0});
+            keep_in_place(vectors, rows, sum);
             panel += vectors * LANES;
-            UNROLL
-            for (size_t r = 0; r < rows; r++) {
-                real w = row[r * stride];
-                UNROLL
-                for (size_t v = 0; v < vectors; v++)
-                    sum[r][v] += w * column[v];
-            }
         }
     }
     UNROLL
@@ -340,36 +276,11 @@ typedef void outer_kernel(const chunk *k, const side *a, size_t i, const real *p
     {                                                                                                                  \
         outer_block(rows, vectors, k, a, i, panel, sums);                                                              \
     }
-#define OUTER_TO_4(v) OUTER(v, 1) OUTER(v, 2) OUTER(v, 3) OUTER(v, 4)
-#define OUTER_TO_6(v) OUTER_TO_4(v) OUTER(v, 5) OUTER(v, 6)
-#define OUTER_TO_8(v) OUTER_TO_6(v) OUTER(v, 7) OUTER(v, 8)
-#define OUTER_TO_12(v) OUTER_TO_8(v) OUTER(v, 9) OUTER(v, 10) OUTER(v, 11) OUTER(v, 12)
-#define ENTRY_TO_4(v) NULL, outer_##v##x1, outer_##v##x2, outer_##v##x3, outer_##v##x4
-#define ENTRY_TO_6(v) ENTRY_TO_4(v), outer_##v##x5, outer_##v##x6
-#define ENTRY_TO_8(v) ENTRY_TO_6(v), outer_##v##x7, outer_##v##x8
-#define ENTRY_TO_12(v) ENTRY_TO_8(v), outer_##v##x9, outer_##v##x10, outer_##v##x11, outer_##v##x12
-
-OUTER_TO_12(1)
-#if UR_VECTOR == 64
-OUTER_TO_12(2)
-OUTER_TO_8(3)
-OUTER_TO_6(4)
-#else
-OUTER_TO_6(2)
-OUTER_TO_4(3)
-#endif
+#define OUTER_ENTRY(vectors, rows) [vectors][rows] = outer_##vectors##x##rows,
+EACH_BLOCK(OUTER)
 
 /* By vectors and rows. */
-static outer_kernel *const outer_kernels[OUTER_VECTORS + 1][OUTER_ROWS + 1] = {
-#if UR_VECTOR == 64
-    {NULL}, {ENTRY_TO_12(1)}, {ENTRY_TO_12(2)}, {ENTRY_TO_8(3)}, {ENTRY_TO_6(4)},
-#else
-    {NULL},
-    {ENTRY_TO_12(1)},
-    {ENTRY_TO_6(2)},
-    {ENTRY_TO_4(3)},
-#endif
-};
+static outer_kernel *const outer_kernels[MOST_VECTORS + 1][MOST_ROWS + 1] = {EACH_BLOCK(OUTER_ENTRY)};
 
 /* sums += A B^T over a chunk, for the transposed B. The sums lie as [panel][row of A][row of B in the panel]. Blocks of rows
  * of A stay in L2 while the panels go by. */
@@ -383,7 +294,7 @@ static void outer_chunk(const chunk *k, const side *a, size_t b_rows, size_t col
             width = panel_width(b_rows - j);
             const size_t vectors = width / LANES;
             for (size_t i = first, rows; i < end; i += rows) {
-                rows = part_of(end - i, outer_rows[vectors]);
+                rows = part_of(end - i, most_rows[vectors]);
                 outer_kernels[vectors][rows](k, a, i, transposed + j * columns, sums + j * a->rows + i * width);
             }
         }
@@ -445,8 +356,8 @@ static void contract_by_outer(const ur__contraction *c, real *room)
 
 /* ---- one column: the rows of B follow each other without gaps, as those of A do, and are a panel as they lie */
 
-/* Vectors of B and rows of A in a block, as for outer products, and steps in a chunk: what a panel reads stays in L1. */
-enum { ONE_VECTORS = OUTER_VECTORS, ONE_ROWS = 8, ONE_CHUNK = 192 };
+/* Steps in a chunk: what a panel reads stays in L1. */
+enum { ONE_CHUNK = 192 };
 
 /* Rows i.. and columns j.. of result g over a chunk, added to what it holds where `add` is set; the last of the vectors
  * has `last` lanes where `part` is set. The first three are constants of each copy. */
@@ -460,7 +371,7 @@ INLINE void one_block(size_t vectors, size_t rows, bool part, const ur__contract
     const real *b = chunk_at(k, t->b[g], b_step, k->first) + j;
     real *out = (real *)c->out[g] + i * c->m + j;
     const vec zero = {0};
-    vec sum[ONE_ROWS][ONE_VECTORS];
+    vec sum[MOST_ROWS][MOST_VECTORS];
     UNROLL
     for (size_t r = 0; r < rows; r++) {
         UNROLL
@@ -472,16 +383,9 @@ INLINE void one_block(size_t vectors, size_t rows, bool part, const ur__contract
     for (size_t s = k->first; s < k->end; s++, a += a_step, b += b_step) {
         if (t->columns && !t->columns[s])
             continue;
-        vec column[ONE_VECTORS];
-        UNROLL
-        for (size_t v = 0; v < vectors; v++)
-            column[v] = part && v + 1 == vectors ? load_part(b + v * LANES, last) : load(b + v * LANES);
-        UNROLL
-        for (size_t r = 0; r < rows; r++) {
-            UNROLL
-            for (size_t v = 0; v < vectors; v++)
-                sum[r][v] += a[r] * column[v];
-        }
+        multiply_add(vectors, rows, sum, (reader){a, 1, load_element, load_element, 0},
+                     (reader){b, LANES, load_whole, part ? load_part : load_whole, last});
+        keep_in_place(vectors, rows, sum);
     }
     UNROLL
     for (size_t r = 0; r < rows; r++) {
@@ -503,44 +407,19 @@ typedef void one_kernel(const ur__contraction *c, const chunk *k, size_t g, size
         one_block(vectors, rows, part, c, k, g, i, j, last, add);                                                      \
     }
 #define ONES(vectors, rows) ONE(vectors, rows, 0) ONE(vectors, rows, 1)
-#define ONE_ENTRY(vectors, rows)                                                                                       \
-    {                                                                                                                  \
-        one_##vectors##x##rows##_0, one_##vectors##x##rows##_1                                                         \
-    }
-ONES(1, 1)
-ONES(1, 2)
-ONES(1, 4)
-ONES(1, 8)
-ONES(2, 1)
-ONES(2, 2)
-ONES(2, 4)
-ONES(3, 1)
-ONES(3, 2)
-ONES(3, 4)
-#if UR_VECTOR == 64
-ONES(4, 1)
-ONES(4, 2)
-ONES(4, 4)
-#endif
+#define ONE_ENTRY(vectors, rows) [vectors][rows] = {one_##vectors##x##rows##_0, one_##vectors##x##rows##_1},
+EACH_BLOCK(ONES)
 
-/* By vectors, the logarithm of the rows, and whether the last vector is a part. */
-static one_kernel *const one_kernels[ONE_VECTORS + 1][4][2] = {
-    [1] = {ONE_ENTRY(1, 1), ONE_ENTRY(1, 2), ONE_ENTRY(1, 4), ONE_ENTRY(1, 8)},
-    [2] = {ONE_ENTRY(2, 1), ONE_ENTRY(2, 2), ONE_ENTRY(2, 4)},
-    [3] = {ONE_ENTRY(3, 1), ONE_ENTRY(3, 2), ONE_ENTRY(3, 4)},
-#if UR_VECTOR == 64
-    [4] = {ONE_ENTRY(4, 1), ONE_ENTRY(4, 2), ONE_ENTRY(4, 4)},
-#endif
-};
+/* By vectors, rows, and whether the last vector is a part. */
+static one_kernel *const one_kernels[MOST_VECTORS + 1][MOST_ROWS + 1][2] = {EACH_BLOCK(ONE_ENTRY)};
 
 /* All rows for the columns j.. of a panel. */
 static void one_panel(const ur__contraction *c, const chunk *k, size_t g, size_t j, size_t vectors, bool add)
 {
     const size_t left = c->m - j - (vectors - 1) * LANES, last = left < LANES ? left : LANES;
-    for (size_t i = 0, log = vectors == 1 ? 3 : 2; i < c->rows; i += (size_t)1 << log) {
-        while ((size_t)1 << log > c->rows - i)
-            log--;
-        one_kernels[vectors][log][last < LANES](c, k, g, i, j, last, add);
+    for (size_t i = 0, rows; i < c->rows; i += rows) {
+        rows = part_of(c->rows - i, most_rows[vectors]);
+        one_kernels[vectors][rows][last < LANES](c, k, g, i, j, last, add);
     }
 }
 
@@ -550,7 +429,7 @@ static void contract_one(const ur__contraction *c)
     for (chunk k = {0}; chunk_next(c, ONE_CHUNK * LANES, &k); add = true)
         for (size_t g = 0; g < c->matrices; g++)
             for (size_t j = 0, vectors; j < c->m; j += vectors * LANES) {
-                vectors = part_of((c->m - j + LANES - 1) / LANES, ONE_VECTORS);
+                vectors = part_of((c->m - j + LANES - 1) / LANES, MOST_VECTORS);
                 one_panel(c, &k, g, j, vectors, add);
             }
     if (!add)

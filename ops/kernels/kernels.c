@@ -117,6 +117,8 @@ MAP(blend, a[i] * b[i] + (1 - a[i]) * c[i])
 
 #include "gemm.h"
 
+#include "blocks.h"
+
 #include "contract.h"
 #include "narrow.h"
 #include "product.h"

@@ -1,49 +1,40 @@
 /* product.h - products of packed matrices: C = bias + sum of A_t X_t.
  *
- * A is packed in panels of PANEL rows, column after column, so that a block of rows reads it in order; X is read as it
- * lies. A block of C, one to three panels by one to three vectors, stays in registers while k runs through a pass. The
- * sum of every element goes over k upwards, by one chain, whatever block it is in, so that the cuts change no bit. */
+ * A is packed in panels of rows, column after column, so that a block of rows reads it in order; X is read as it lies.
+ * A block of C, some rows of a panel by one or more vectors, stays in registers while k runs through a pass. The sum of
+ * every element goes over k upwards, by one chain, whatever block it is in, so that the cuts change no bit. */
 
-/* Three panels by two vectors are 24 sums: with 32 registers 2 loads and 12 broadcasts feed 24 multiply-adds. With 16
- * registers one panel by three vectors has 12 sums. Rows up to one panel take wider strips. A pass goes over PASS columns
- * of A: three panels of them are 24 KiB of f32, which stay in L1 while the strips of X go by; between passes the sums
- * are in C. */
-enum { PANEL = 4, GROUP = 3 * PANEL, PASS = 512, WIDEST = 4 };
-#if UR_VECTOR == 64
-enum { STRIP = 2, STRIP_OF_ONE = 4 };
-static const unsigned char most_panels[WIDEST + 1] = {0, 3, 3, 2, 1}; /* of a block, by its vectors */
-#else
-enum { STRIP = 3, STRIP_OF_ONE = 3 };
-static const unsigned char most_panels[WIDEST + 1] = {0, 3, 1, 1};
-#endif
+/* Rows of a panel at most, those of the highest block; vectors of a strip of X at least. A pass goes over PASS columns
+ * of A, 2 KiB of each row: a panel of them stays in L1 while the strips of X go by; between passes the sums are in
+ * C. */
+enum { PANEL = MOST_ROWS, STRIP = 2, PASS = 2048 / (COPIES * BYTES_OF(UR_REAL)) };
 
+/* The number of rows that leaves all panels as even as can be. */
 static size_t panel_of(size_t m, size_t n)
 {
-    (void)m, (void)n;
-    return PANEL;
+    const size_t panels = (m + PANEL - 1) / PANEL;
+    (void)n;
+    return (m + panels - 1) / panels;
 }
 
 static size_t packed_elements(size_t panel, size_t m, size_t k)
 {
-    return (m + panel - 1) / panel * panel * k;
+    return (m + panel - 1) / panel * panel * k * COPIES;
 }
 
-/* Element (i, q) lies in panel i/panel, there in column q as row i mod panel. */
+/* Element (i, q) lies in panel i/panel, there in column q as row i mod panel, as often as a block wants to read it. */
 static void pack(size_t panel, size_t first, size_t m, size_t k, const void *a_, size_t a_stride, bool a_transposed,
                  void *packed_)
 {
     const real *a = (const real *)a_;
+    const size_t row_distance = a_transposed ? 1 : a_stride, distance = a_transposed ? a_stride : 1;
     for (size_t i = 0; i < m;) {
         size_t row = (first + i) % panel, rows = panel - row < m - i ? panel - row : m - i;
-        real *to = (real *)packed_ + (first + i - row) * k + row;
-        if (a_transposed)
-            for (size_t q = 0; q < k; q++, to += panel)
-                for (size_t r = 0; r < rows; r++)
-                    to[r] = a[q * a_stride + i + r];
-        else
-            for (size_t q = 0; q < k; q++, to += panel)
-                for (size_t r = 0; r < rows; r++)
-                    to[r] = a[(i + r) * a_stride + q];
+        real *to = (real *)packed_ + ((first + i - row) * k + row) * COPIES;
+        for (size_t q = 0; q < k; q++, to += panel * COPIES)
+            for (size_t r = 0; r < rows; r++)
+                for (size_t l = 0; l < COPIES; l++)
+                    to[r * COPIES + l] = a[(i + r) * row_distance + q * distance];
         i += rows;
     }
 }
@@ -51,155 +42,104 @@ static void pack(size_t panel, size_t first, size_t m, size_t k, const void *a_,
 /* A pass of a product: PASS columns in all, from column `from` of the first term on. */
 typedef struct pass {
     const ur__term *first, *end;
-    size_t from;
+    size_t from, panel;
+    bool add;
     real *c;
     size_t c_stride;
 } pass;
 
-/* Rows i.. of C, `height` rows of which `rows` exist, by `vectors` vectors from column j on, the last of which has `last`
- * lanes where `part` is set. The sums begin with what C holds where `add` is set, else with start[row]. i is a multiple
- * of PANEL; `rows` equals `height` where that is no whole number of panels. The first four are constants of each copy:
- * only so the sums are registers. */
-INLINE void product_block(size_t height, size_t vectors, bool part, bool add, const pass *p, const real *start,
-                          size_t i, size_t rows, size_t j, size_t last)
+/* Rows i.. of the panel of C whose first is `first`, `rows` of them, by `vectors` vectors from column j on, the last
+ * of which has `last` lanes where `part` is set. The sums begin with what C holds where `add` is set, else with
+ * start[i..]. The first four are constants of each copy: only so the sums are registers. */
+INLINE void product_block(size_t vectors, size_t rows, bool part, bool add, const pass *p, const real *start,
+                          size_t first, size_t i, size_t j, size_t last)
 {
-    const size_t c_stride = p->c_stride;
-    real *c = p->c + i * c_stride + j;
-    vec sum[GROUP][WIDEST];
-    if (height <= PANEL)
-        rows = height;
+    const size_t c_stride = p->c_stride, column_distance = p->panel * COPIES;
+    real *c = p->c + (first + i) * c_stride + j;
+    vec sum[MOST_ROWS][MOST_VECTORS];
     UNROLL
-    for (size_t r = 0; r < height; r++) {
-        const real *from = c + (r < rows ? r : 0) * c_stride;
+    for (size_t r = 0; r < rows; r++) {
         UNROLL
-        for (size_t v = 0; v < vectors; v++)
+        for (size_t v = 0; v < vectors; v++) {
+            const real *from = c + r * c_stride + v * LANES;
             if (!add)
-                sum[r][v] = start[r] - (vec){0};
+                sum[r][v] = start[i + r] - (vec){0};
             else if (part && v + 1 == vectors)
-                sum[r][v] = load_part(from + v * LANES, last);
+                sum[r][v] = load_part(from, last);
             else
-                sum[r][v] = load(from + v * LANES);
+                sum[r][v] = load(from);
+        }
     }
     size_t left = PASS, from = p->from;
     for (const ur__term *t = p->first; t < p->end && left; t++, from = 0) {
-        size_t count = t->k - from < left ? t->k - from : left, distance = PANEL * t->k, x_stride = t->x_stride;
-        const real *a = (const real *)t->a + i * t->k + from * PANEL;
+        size_t count = t->k - from < left ? t->k - from : left, x_stride = t->x_stride;
+        const real *a = (const real *)t->a + (first * t->k + from * p->panel + i) * COPIES;
         const real *x = (const real *)t->x + from * x_stride + j;
         left -= count;
-        for (; count; count--, a += PANEL, x += x_stride) {
-            vec column[WIDEST];
-            UNROLL
-            for (size_t v = 0; v < vectors; v++)
-                column[v] = part && v + 1 == vectors ? load_part(x + v * LANES, last) : load(x + v * LANES);
-            UNROLL
-            for (size_t r = 0; r < height; r++) {
-                real w = a[r / PANEL * distance + r % PANEL];
-                UNROLL
-                for (size_t v = 0; v < vectors; v++)
-                    sum[r][v] += w * column[v];
-            }
+        for (; count; count--, a += column_distance, x += x_stride) {
+            multiply_add(vectors, rows, sum, (reader){a, COPIES, load_copies, load_copies, 0},
+                         (reader){x, LANES, load_whole, part ? load_part : load_whole, last});
+            keep_in_place(vectors, rows, sum);
         }
     }
     UNROLL
-    for (size_t r = 0; r < height; r++) {
+    for (size_t r = 0; r < rows; r++) {
         UNROLL
         for (size_t v = 0; v < vectors; v++) {
             real *to = c + r * c_stride + v * LANES;
-            if (r < rows && part && v + 1 == vectors)
+            if (part && v + 1 == vectors)
                 store_part(to, sum[r][v], last);
-            else if (r < rows)
+            else
                 store(to, sum[r][v]);
         }
     }
 }
 
-typedef void product_kernel(const pass *p, const real *start, size_t i, size_t rows, size_t j, size_t last);
+typedef void product_kernel(const pass *p, const real *start, size_t first, size_t i, size_t j, size_t last);
 
-#define KERNEL(height, vectors, part, add)                                                                             \
-    static void product_##height##x##vectors##_##part##_##add(const pass *p, const real *start, size_t i, size_t rows, \
-                                                              size_t j, size_t last)                                   \
+#define PRODUCT_COPY(vectors, rows, part, add)                                                                         \
+    static void product_##vectors##x##rows##_##part##_##add(const pass *p, const real *start, size_t first, size_t i,  \
+                                                            size_t j, size_t last)                                     \
     {                                                                                                                  \
-        product_block(height, vectors, part, add, p, start, i, rows, j, last);                                         \
+        product_block(vectors, rows, part, add, p, start, first, i, j, last);                                          \
     }
-#define KERNELS(height, vectors)                                                                                       \
-    KERNEL(height, vectors, 0, 0)                                                                                      \
-    KERNEL(height, vectors, 0, 1)                                                                                      \
-    KERNEL(height, vectors, 1, 0)                                                                                      \
-    KERNEL(height, vectors, 1, 1)
-#define ENTRY(height, vectors)                                                                                         \
-    {                                                                                                                  \
-        {product_##height##x##vectors##_0_0, product_##height##x##vectors##_0_1},                                      \
-            {product_##height##x##vectors##_1_0, product_##height##x##vectors##_1_1},                                  \
-    }
-#define NONE                                                                                                           \
-    {                                                                                                                  \
-        {                                                                                                              \
-            NULL                                                                                                       \
-        }                                                                                                              \
-    }
+#define PRODUCT(vectors, rows)                                                                                         \
+    PRODUCT_COPY(vectors, rows, 0, 0)                                                                                  \
+    PRODUCT_COPY(vectors, rows, 0, 1)                                                                                  \
+    PRODUCT_COPY(vectors, rows, 1, 0)                                                                                  \
+    PRODUCT_COPY(vectors, rows, 1, 1)
+#define PRODUCT_ENTRY(vectors, rows)                                                                                   \
+    [vectors][rows] = {{product_##vectors##x##rows##_0_0, product_##vectors##x##rows##_0_1},                           \
+                       {product_##vectors##x##rows##_1_0, product_##vectors##x##rows##_1_1}},
+EACH_BLOCK(PRODUCT)
 
-KERNELS(1, 1)
-KERNELS(1, 2)
-KERNELS(1, 3)
-KERNELS(2, 1)
-KERNELS(2, 2)
-KERNELS(2, 3)
-KERNELS(3, 1)
-KERNELS(3, 2)
-KERNELS(3, 3)
-KERNELS(4, 1)
-KERNELS(4, 2)
-KERNELS(4, 3)
-KERNELS(8, 1)
-KERNELS(12, 1)
-#if UR_VECTOR == 64
-KERNELS(1, 4)
-KERNELS(2, 4)
-KERNELS(3, 4)
-KERNELS(4, 4)
-KERNELS(8, 2)
-KERNELS(8, 3)
-KERNELS(12, 2)
-#endif
+/* By vectors, rows, and whether the last vector is a part and the product is added. */
+static product_kernel *const product_kernels[MOST_VECTORS + 1][MOST_ROWS + 1][2][2] = {EACH_BLOCK(PRODUCT_ENTRY)};
 
-/* By height (1 to 4 rows, 2 and 3 panels), vectors, part and add. */
-static product_kernel *const product_kernels[][WIDEST + 1][2][2] = {
-#if UR_VECTOR == 64
-    [1] = {NONE, ENTRY(1, 1), ENTRY(1, 2), ENTRY(1, 3), ENTRY(1, 4)},
-    [2] = {NONE, ENTRY(2, 1), ENTRY(2, 2), ENTRY(2, 3), ENTRY(2, 4)},
-    [3] = {NONE, ENTRY(3, 1), ENTRY(3, 2), ENTRY(3, 3), ENTRY(3, 4)},
-    [4] = {NONE, ENTRY(4, 1), ENTRY(4, 2), ENTRY(4, 3), ENTRY(4, 4)},
-    [5] = {NONE, ENTRY(8, 1), ENTRY(8, 2), ENTRY(8, 3)},
-    [6] = {NONE, ENTRY(12, 1), ENTRY(12, 2)},
-#else
-    [1] = {NONE, ENTRY(1, 1), ENTRY(1, 2), ENTRY(1, 3)},
-    [2] = {NONE, ENTRY(2, 1), ENTRY(2, 2), ENTRY(2, 3)},
-    [3] = {NONE, ENTRY(3, 1), ENTRY(3, 2), ENTRY(3, 3)},
-    [4] = {NONE, ENTRY(4, 1), ENTRY(4, 2), ENTRY(4, 3)},
-    [5] = {NONE, ENTRY(8, 1)},
-    [6] = {NONE, ENTRY(12, 1)},
-#endif
-};
-
-/* Rows i.. of C, at most GROUP, cut into strips of one width or two, none of them narrow. */
-static void product_rows(const pass *p, const real *bias, bool add, size_t i, size_t rows, size_t n)
+/* The widest strips whose blocks are as high as those of narrow ones. */
+static inline size_t strip_of(size_t rows)
 {
-    real start[GROUP] = {0};
+    size_t strip = MOST_VECTORS;
+    while (strip > STRIP && part_of(rows, most_rows[strip]) < part_of(rows, most_rows[STRIP]))
+        strip--;
+    return strip;
+}
+
+/* Rows first.. of C, a panel or what exists of it, strip by strip. */
+static void product_rows(const pass *p, const real *bias, size_t first, size_t rows, size_t n)
+{
+    const size_t strip = strip_of(rows);
+    real start[PANEL] = {0};
     for (size_t r = 0; bias && r < rows; r++)
-        start[r] = bias[i + r];
-    size_t vectors = (n + LANES - 1) / LANES, last = n - (vectors - 1) * LANES;
-    size_t most = rows <= PANEL ? STRIP_OF_ONE : STRIP, strips = (vectors + most - 1) / most;
-    if (most == 2 && strips > 1 && vectors % 2)
-        strips--; /* 2, 2, ..., 3 */
-    for (size_t j = 0, width; strips; strips--, vectors -= width, j += width * LANES) {
-        width = vectors / strips;
-        bool part = strips == 1 && last < LANES;
-        for (size_t r = 0, height; r < rows; r += height) {
-            size_t left = rows - r, panels = (left + PANEL - 1) / PANEL;
-            panels = panels < most_panels[width] ? panels : most_panels[width];
-            height = left < PANEL ? left : panels * PANEL;
-            size_t kernel = left < PANEL ? left : PANEL - 1 + panels;
-            product_kernels[kernel][width][part][add](p, start + r, i + r, left, j, last);
+        start[r] = bias[first + r];
+    for (size_t j = 0, vectors; j < n; j += vectors * LANES) {
+        const size_t left = (n - j + LANES - 1) / LANES;
+        vectors = part_of(left, strip);
+        const size_t last = n - j - (vectors - 1) * LANES;
+        const bool part = last < LANES;
+        for (size_t i = 0, height; i < rows; i += height) {
+            height = part_of(rows - i, most_rows[vectors]);
+            product_kernels[vectors][height][part][p->add](p, start, first, i, j, last);
         }
     }
 }
@@ -207,15 +147,14 @@ static void product_rows(const pass *p, const real *bias, bool add, size_t i, si
 static void packed_product(size_t panel, size_t m, size_t n, size_t terms, const ur__term *term, const void *bias,
                            bool add, void *c, size_t c_stride)
 {
-    (void)panel;
-    pass p = {.first = term, .end = term + terms, .c = (real *)c, .c_stride = c_stride};
+    pass p = {.first = term, .end = term + terms, .panel = panel, .add = add, .c = (real *)c, .c_stride = c_stride};
     do {
-        for (size_t i = 0; i < m; i += GROUP)
-            product_rows(&p, (const real *)bias, add, i, m - i < GROUP ? m - i : GROUP, n);
+        for (size_t i = 0; i < m; i += panel)
+            product_rows(&p, (const real *)bias, i, m - i < panel ? m - i : panel, n);
         size_t left = PASS;
         for (; p.first < p.end && p.first->k - p.from <= left; p.first++, p.from = 0)
             left -= p.first->k - p.from;
         p.from += left;
-        add = true;
+        p.add = true;
     } while (p.first < p.end);
 }

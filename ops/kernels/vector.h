@@ -70,8 +70,10 @@ INLINE vec load_part(const real *p, size_t count)
     return (vec)MM256(maskload)(p, mask_of(count));
 #else
     vec v = {0};
+    UNROLL
     for (size_t l = 0; l < LANES; l++)
-        v[l] = l < count ? p[l] : 0;
+        if (l < count)
+            v[l] = p[l];
     return v;
 #endif
 }
@@ -84,8 +86,10 @@ INLINE void store_part(real *p, vec v, size_t count)
 #elif defined(__AVX2__)
     MM256(maskstore)(p, mask_of(count), (VECTOR256)v);
 #else
-    for (size_t l = 0; l < count; l++)
-        p[l] = v[l];
+    UNROLL
+    for (size_t l = 0; l < LANES; l++)
+        if (l < count)
+            p[l] = v[l];
 #endif
 }
 
