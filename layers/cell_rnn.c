@@ -23,4 +23,5 @@ const ur_cell ur_cell_rnn = {
     .state = {{.name = "h"}},
     .step = step,
     .recurrent = true,
+    .activation = true,
 };
