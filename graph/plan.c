@@ -139,9 +139,9 @@ static bool compile_alive(ur_plan *plan)
  * read there, and lie nearest to the thread that writes them first: they are not cleared. */
 static bool take_memory(ur_plan *plan)
 {
-    plan->allocation = (char *)ur__take(plan->tape, plan->allocation_bytes);
+    plan->allocation = (char *)ur__new_pages(&plan->tape->allocator, plan->allocation_bytes);
     if (!plan->allocation)
-        return false;
+        return ur__fail(&plan->tape->error, "no memory for %zu bytes", plan->allocation_bytes);
     plan->memory = plan->allocation + (UR__PAIR - (size_t)((uintptr_t)plan->allocation % UR__PAIR)) % UR__PAIR;
     plan->sums = plan->memory + plan->memory_bytes;
     plan->packed = plan->sums + plan->blocks * plan->parts_bytes;

@@ -1,6 +1,7 @@
 /* support.c - errors, memory, text and numbers that every folder of the library uses. */
 #include "support.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 bool ur__fail_list(ur_error *error, const char *format, va_list list)
@@ -24,6 +25,17 @@ bool ur__fail(ur_error *error, const char *format, ...)
 }
 
 /* ---- memory */
+
+void *ur__resize_by_malloc(void *user, void *block, size_t old_bytes, size_t new_bytes)
+{
+    (void)user;
+    (void)old_bytes;
+    if (new_bytes == 0) {
+        free(block);
+        return NULL;
+    }
+    return realloc(block, new_bytes);
+}
 
 ur_allocator ur__allocator(const ur_allocator *allocator)
 {
@@ -78,7 +90,7 @@ static size_t aligned(size_t bytes)
 
 static struct ur__block *new_block(ur__arena *arena, const ur_allocator *a, size_t bytes)
 {
-    struct ur__block *b = (struct ur__block *)ur__new(a, bytes);
+    struct ur__block *b = (struct ur__block *)ur__new_pages(a, bytes);
     if (!b)
         return NULL;
     *b = (struct ur__block){.next = arena->block, .bytes = bytes};

@@ -10,12 +10,14 @@
 bool ur__fail(ur_error *error, const char *format, ...) UR_PRINTF(2, 3);
 bool ur__fail_list(ur_error *error, const char *format, va_list list);
 
-/* The allocator that takes memory from malloc. */
+/* The allocator that is used where none is given: malloc's. */
 void *ur__resize_by_malloc(void *user, void *block, size_t old_bytes, size_t new_bytes);
 /* The allocator's calls; a zero allocator is malloc's. New memory is not cleared. */
 ur_allocator ur__allocator(const ur_allocator *allocator);
 void *ur__resize(const ur_allocator *a, void *block, size_t old_bytes, size_t new_bytes);
 void *ur__new(const ur_allocator *a, size_t bytes);
+/* The same for a block that keeps its size: malloc's begin on a large page if they are large. */
+void *ur__new_pages(const ur_allocator *a, size_t bytes);
 void ur__free(const ur_allocator *a, void *block, size_t bytes);
 
 /* a * b, or SIZE_MAX when it does not fit. */

@@ -455,9 +455,9 @@ static ur_var record(ur_tape *tape, const ur_op *op, size_t inputs, const ur_var
     uint64_t hash = hash_op(op, attr);
     for (size_t k = 0; k < inputs; k++) {
         r.in[k] = ur__kind_of(tape, in[k].index)->shape;
-        hash = mix(hash, r.in[k]);
+        hash = hash * 31 + r.in[k];
     }
-    ur__ruling *known = &tape->ruling[hash & (UR__RULINGS - 1)];
+    ur__ruling *known = &tape->ruling[mix(hash, 0) & (UR__RULINGS - 1)];
     const ur__kind *kind = tape->kind + known->kind;
     if (known->op == op && memcmp(known->in, r.in, sizeof r.in) == 0 && kind->inputs == inputs &&
         has_attr(tape, kind, attr))
