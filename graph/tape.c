@@ -446,27 +446,44 @@ static ur_var record_shaped(ur_tape *tape, const ur_op *op, size_t inputs, const
     return ur__append(tape, ur__find_kind(tape, op, inputs, s.out, attr), in);
 }
 
-/* The same, unless the operation was asked the same before. */
+/* What the operation is asked for these inputs, and where the answer is kept. */
+static ur__ruling *question(ur_tape *tape, const ur_op *op, size_t inputs, const ur_var *in, const double *attr,
+                            ur__ruling *r)
+{
+    uint64_t hash = hash_op(op, attr);
+    *r = (ur__ruling){.op = op};
+    for (size_t k = 0; k < inputs; k++) {
+        r->in[k] = ur__kind_of(tape, in[k].index)->shape;
+        hash = hash * 31 + r->in[k];
+    }
+    return &tape->ruling[mix(hash, 0) & (UR__RULINGS - 1)];
+}
+
+/* The kind of the result where the operation was asked the same before; UR_NONE where it was not, or where something
+ * about the inputs is wrong. */
+static uint32_t known_kind(ur_tape *tape, const ur_op *op, size_t inputs, const ur_var *in, const double *attr)
+{
+    if (inputs == 0 || inputs > UR__SHAPED || (op->attrs > 0 && !attr))
+        return UR_NONE;
+    for (size_t k = 0; k < inputs; k++)
+        if (!ur__usable(tape, in[k]))
+            return UR_NONE;
+    ur__ruling r;
+    const ur__ruling *known = question(tape, op, inputs, in, attr, &r);
+    const ur__kind *kind = tape->kind + known->kind;
+    bool same = known->op == op && memcmp(known->in, r.in, sizeof r.in) == 0 && kind->inputs == inputs;
+    return same && has_attr(tape, kind, attr) ? known->kind : UR_NONE;
+}
+
+/* Asks, and keeps the answer. */
 static ur_var record(ur_tape *tape, const ur_op *op, size_t inputs, const ur_var *in, const double *attr)
 {
-    if (inputs > UR__SHAPED)
-        return record_shaped(tape, op, inputs, in, attr);
-    ur__ruling r = {.op = op};
-    uint64_t hash = hash_op(op, attr);
-    for (size_t k = 0; k < inputs; k++) {
-        r.in[k] = ur__kind_of(tape, in[k].index)->shape;
-        hash = hash * 31 + r.in[k];
-    }
-    ur__ruling *known = &tape->ruling[mix(hash, 0) & (UR__RULINGS - 1)];
-    const ur__kind *kind = tape->kind + known->kind;
-    if (known->op == op && memcmp(known->in, r.in, sizeof r.in) == 0 && kind->inputs == inputs &&
-        has_attr(tape, kind, attr))
-        return ur__append(tape, known->kind, in);
     ur_var v = record_shaped(tape, op, inputs, in, attr);
-    if (v.index != UR_NONE) {
-        r.kind = tape->node[v.index].kind;
-        *known = r;
-    }
+    if (v.index == UR_NONE || inputs > UR__SHAPED)
+        return v;
+    ur__ruling r, *kept = question(tape, op, inputs, in, attr, &r);
+    r.kind = tape->node[v.index].kind;
+    *kept = r;
     return v;
 }
 
@@ -495,6 +512,9 @@ ur_var ur_record(const ur_op *op, size_t inputs, const ur_var *in, const double 
         return ur__poison(NULL, NULL);
     if (!op)
         return ur__poison(tape, "ur_record: an operation was expected, there is none");
+    uint32_t known = known_kind(tape, op, inputs, in, attr);
+    if (known != UR_NONE)
+        return ur__append(tape, known, in);
     if (tape && !tape->error.text[0] && !defined(tape, op, attr))
         return ur__poison(tape, NULL);
     for (size_t k = 0; k < inputs; k++)
