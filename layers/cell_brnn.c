@@ -25,7 +25,7 @@ static ur_var backward(ur_tape *tape, const ur_net_options *options, ur_var x, u
 }
 
 static const ur_cell back = {
-    .name = "brnn", .states = 1, .state = {{.name = "b"}}, .step = backward, .recurrent = true, .activation = true};
+    .name = "brnn", .states = 1, .state = {{.name = "b"}}, .step = backward, .recurrent = true};
 
 const ur_cell ur_cell_brnn = {
     .name = "brnn",
@@ -34,7 +34,6 @@ const ur_cell ur_cell_brnn = {
     .state = {{.name = "h"}},
     .step = forward,
     .recurrent = true,
-    .activation = true,
     .back = &back,
     .output_weights = {"Who", "Wbo"},
 };

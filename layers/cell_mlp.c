@@ -12,5 +12,4 @@ const ur_cell ur_cell_mlp = {
     .name = "mlp",
     .equations = "h = tanh(Wi' x + bh)",
     .step = step,
-    .activation = true,
 };

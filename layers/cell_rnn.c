@@ -23,5 +23,4 @@ const ur_cell ur_cell_rnn = {
     .state = {{.name = "h"}},
     .step = step,
     .recurrent = true,
-    .activation = true,
 };

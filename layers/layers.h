@@ -83,8 +83,7 @@ typedef struct ur_cell {
     /* Records all steps, ur_net_options.chunk of them at once, where that is not 0. A position with alive 0 leaves the
      * states as they are. NULL: the cell has no such form. */
     void (*chunks)(ur_tape *tape, const ur_net_options *options, const ur_steps *steps, ur_var *state);
-    bool recurrent;         /* the step reads h by ur_recurrent */
-    bool heads, activation; /* it reads ur_net_options.heads, .hidden_activation; otherwise they must be left alone */
+    bool recurrent; /* the step reads h by ur_recurrent */
     /* A cell that runs in both directions itself: the step from t+1 to t is that of another descriptor, and the output
      * layer's weights have these names. */
     const struct ur_cell *back;

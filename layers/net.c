@@ -78,11 +78,6 @@ static bool consistent(ur_tape *tape, const ur_net_options *o)
         ur_tape_fail(tape, "%s: runs in both directions itself and cannot be made bidirectional", cell);
     else if (o->recurrent_dropout > 0 && !o->cell->recurrent)
         ur_tape_fail(tape, "%s: recurrent dropout was asked for, but no state goes through recurrent weights", cell);
-    else if (o->heads > 1 && !o->cell->heads)
-        ur_tape_fail(tape, "%s: has no heads, %lld were asked for", cell, (long long)o->heads);
-    else if (o->hidden_activation && o->hidden_activation != UR_TANH && !o->cell->activation)
-        ur_tape_fail(tape, "%s: its equations fix the activation of the hidden units, %s was asked for", cell,
-                     ur_activation_names[o->hidden_activation]);
     else if (o->layer_norm && o->batch_norm)
         ur_tape_fail(tape, "%s: a layer's output is normalised over its units or over the batch, not both", cell);
     else if (o->chunk && !o->cell->chunks)

@@ -210,8 +210,6 @@ wrong train rnn --data xy.safetensors --loss bce
 wrong train rnn --task reber --hidden 4 --out tanh
 wrong gradcheck rnn --loss ce
 wrong graph rnn --loss bce
-wrong gradcheck rnn --heads 2
-wrong gradcheck gru --hidden-activation relu
 wrong train rnn --task reber --hidden 4 --save new --log new
 wrong train rnn --task reber --hidden 4 --save new --log folder/../new
 wrong train rnn --data xy.safetensors --save folder/../xy.safetensors
