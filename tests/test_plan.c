@@ -564,6 +564,51 @@ START_TEST(fixed_parameters)
 }
 END_TEST
 
+/* ---- products outside of any loop, whose matrices may be vectors: m, n and k of A B */
+
+/* The element (i, j) of op(M), which has `rows` rows. */
+static double element(const double *M, bool transposed, int64_t rows, int64_t columns, int64_t i, int64_t j)
+{
+    return transposed ? M[j * rows + i] : M[i * columns + j];
+}
+
+static void check_product(ur_dtype dtype, const int64_t size[3], bool ta, bool tb)
+{
+    enum { MOST = 37 * 37 };
+    double a[MOST], b[MOST], found[MOST], wrong = 0;
+    int64_t m = size[0], n = size[1], k = size[2];
+    ur_tape *tape = new_tape(dtype);
+    ur_var A = ur_input(tape, "A", ta ? UR_SHAPE(k, m) : UR_SHAPE(m, k));
+    ur_var B = ur_input(tape, "B", tb ? UR_SHAPE(n, k) : UR_SHAPE(k, n)), root = ur_gemm(A, ta, B, tb);
+    for (int64_t i = 0; i < m * k; i++)
+        a[i] = ur_random(1, "A", (uint64_t)i) - 0.5;
+    for (int64_t i = 0; i < k * n; i++)
+        b[i] = ur_random(1, "B", (uint64_t)i) - 0.5;
+    ck_assert(ur_write(A, (size_t)(m * k), a) && ur_write(B, (size_t)(k * n), b));
+    ur_plan *plan = ur_plan_new(tape, &(ur_plan_options){.roots = 1, .root = &root});
+    ck_assert(plan && ur_plan_run(plan) && ur_read(plan, root, (size_t)(m * n), found));
+    for (int64_t i = 0; i < m; i++)
+        for (int64_t j = 0; j < n; j++) {
+            double sum = 0;
+            for (int64_t q = 0; q < k; q++)
+                sum += element(a, ta, m, k, i, q) * element(b, tb, k, n, q, j);
+            wrong = fmax(wrong, fabs(found[i * n + j] - sum));
+        }
+    ck_assert_msg(wrong <= (dtype == UR_F32 ? 2e-6 : 1e-14), "[%d,%d] [%d,%d]: off by %g", (int)m, (int)k, (int)k,
+                  (int)n, wrong);
+    ur_plan_free(plan);
+    ur_tape_free(tape);
+}
+
+START_TEST(products_with_vectors)
+{
+    static const int64_t lengths[] = {1, 3, 16, 37};
+    for (int at = 0; at < 4 * 4 * 4; at++)
+        check_product(_i & 1 ? UR_F32 : UR_F64,
+                      (const int64_t[]){lengths[at % 4], lengths[at / 4 % 4], lengths[at / 16]}, _i & 2, _i & 4);
+}
+END_TEST
+
 /* Plans of one tape take turns, and what is recorded later changes none. */
 /* 1e-30 times 1e-10 is no normal f32: a run may take it for 0, unless it is told to keep such numbers; the caller's own
  * arithmetic goes on as before. */
@@ -691,6 +736,7 @@ int main(void)
     tcase_add_test(cases, states);
     tcase_add_loop_test(cases, runs_forget, 0, 2);
     tcase_add_loop_test(cases, fixed_parameters, 0, 3);
+    tcase_add_loop_test(cases, products_with_vectors, 0, 8);
     tcase_add_test(cases, subnormal_numbers);
     tcase_add_test(cases, several_plans);
     tcase_add_test(cases, runs_allocate_nothing);

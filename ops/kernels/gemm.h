@@ -114,12 +114,21 @@ static void product_transposed(size_t m, size_t n, size_t k, const real *a, cons
         }
 }
 
+/* A vector is its own transpose; a product with one runs along the rows of the matrix. */
 static void matmul(size_t m, size_t n, size_t k, const void *a_, bool a_transposed, const void *b_, bool b_transposed,
                    void *c_)
 {
     const real *a = (const real *)a_, *b = (const real *)b_;
     real *c = (real *)c_;
-    if (!b_transposed)
+    a_transposed = a_transposed && m > 1 && k > 1;
+    b_transposed = b_transposed && n > 1 && k > 1;
+    if (n == 1 && a_transposed)
+        product(1, m, k, (operand){.at = b, .row = k, .column = 1}, a, c);
+    else if (n == 1 && k >= LANES)
+        product_of_rows(m, 1, k, a, b, c);
+    else if (m == 1 && b_transposed)
+        product_of_rows(n, 1, k, b, a, c);
+    else if (!b_transposed)
         product(m, n, k, (operand){.at = a, .row = a_transposed ? 1 : k, .column = a_transposed ? m : 1}, b, c);
     else if (!a_transposed)
         product_of_rows(m, n, k, a, b, c);
