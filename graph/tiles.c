@@ -74,9 +74,10 @@ void ur__bind_tiles(const ur__worker *w, const ur__launch *l)
         k.columns *= k.rows;
         k.rows = k.group = 1;
     }
-    k.tile = k.group * k.columns < UR__TILE ? k.group * k.columns : UR__TILE;
-    k.tiles = k.tile > 0 ? (k.rows * k.columns + k.tile - 1) / k.tile : 0;
-    k.last = k.tiles > 0 ? k.rows * k.columns - (k.tiles - 1) * k.tile : 0;
+    const size_t own = k.group * k.columns, all = k.rows * k.columns;
+    k.tile = own > 0 && own < UR__TILE ? own : UR__TILE;
+    k.tiles = (all + k.tile - 1) / k.tile;
+    k.last = all - (k.tiles - 1) * k.tile;
     k.steady = is_steady(w, l, c, &k);
     *ur__walk_of(w, l) = k;
 }

@@ -39,8 +39,8 @@ struct bench_workload {
     const char *group, *name; /* either asks for it; the name stands in the line */
     const char *unit;         /* what the seconds are for */
     const char *cell;
-    int gates;        /* of its units that have the net value W^T x + Wh^T h + b; 0: the mLSTM's, which read x alone */
     const char *task; /* whose x and y are learned under a sigmoid; NULL: random numbers, without output layer */
+    int gates;        /* of its units that have the net value W^T x + Wh^T h + b; 0: the mLSTM's, which read x alone */
     unsigned flags;
     bench_sizes sizes;
     double rate; /* of gradient descent on the summed loss */

@@ -407,30 +407,30 @@ static bool process(const bench_task *task, bench_result *result)
 #define TIME_STEP "time step"
 #define NODE "node"
 
-/* The argument that asks for it, name, unit, cell, gates, task, flags, sizes d, m, p, B, T, rate. The order is that of
+/* The argument that asks for it, name, unit, cell, task, gates, flags, sizes d, m, p, B, T, rate. The order is that of
  * the lines; W11 comes first, for the memory of the process that starts another one counts for that one's peak. */
 static const bench_workload table[] = {
-    {"W11", "W11", "process", "rnn", 1, "reber", 0, {7, 4, 7, 400, 52}, 0, process},
-    {"W1", "W1", STEP, "rnn", 1, "reber", 0, {7, 4, 7, 400, 52}, 1e-4, training},
-    {"W1-lengths", "W1-lengths", STEP, "rnn", 1, "reber", BENCH_LENGTHS, {7, 4, 7, 400, 52}, 1e-4, training},
-    {"W2", "W2", STEP, "lstm", 4, "ereber", 0, {7, 20, 7, 400, 64}, 1e-4, training},
-    {"W2-lengths", "W2-lengths", STEP, "lstm", 4, "ereber", BENCH_LENGTHS, {7, 20, 7, 400, 64}, 1e-4, training},
-    {"W3", "W3", STEP, "rnn", 1, "ereber", 0, {7, 60, 7, 400, 64}, 1e-5, training},
-    {"W4", "W4", STEP, "lstm", 4, NULL, 0, {128, 128, 0, 32, 100}, 1e-5, training},
-    {"W5", "W5", STEP, "lstm", 4, NULL, 0, {512, 512, 0, 64, 50}, 1e-5, training},
-    {"W6", "W6", TIME_STEP, "lstm", 4, NULL, 0, {64, 128, 0, 1, 1000}, 0, streaming},
-    {"W7", "W7", STEP, "composed", 2, NULL, 0, {32, 64, 0, 32, 200}, 1e-5, training},
-    {"W7-shipped", "W7-shipped", STEP, "gated", 2, NULL, BENCH_ONLY_NAMED, {32, 64, 0, 32, 200}, 1e-5, training},
-    {"W8", "W8", STEP, "slstm", 4, NULL, 0, {32, 64, 0, 32, 200}, 1e-5, training},
-    {"W8m", "W8m", STEP, "mlstm", 0, NULL, BENCH_CHUNKS, {32, 64, 0, 32, 200}, 1e-5, training},
-    {"W9", "W9-100", TIME_STEP, "composed", 2, NULL, 0, {32, 64, 0, 8, 100}, 1e-7, training_by_steps},
-    {"W9", "W9-1000", TIME_STEP, "composed", 2, NULL, 0, {32, 64, 0, 8, 1000}, 1e-7, training_by_steps},
-    {"W9", "W9-10000", TIME_STEP, "composed", 2, NULL, 0, {32, 64, 0, 8, 10000}, 1e-7, training_by_steps},
-    {"W10", "W10", NODE, NULL, 0, NULL, 0, {0, 0, 0, 0, 33333}, 0, scalars},
-    {"W10", "W10-replay", NODE, NULL, 0, NULL, 0, {0, 0, 0, 0, 33333}, 0, scalars_again},
-    {"W12", "W12-8", TIME_STEP, "lstm", 4, NULL, 0, {8, 8, 0, 1, 100}, 1e-5, training_by_steps},
-    {"W12", "W12-32", TIME_STEP, "lstm", 4, NULL, 0, {32, 32, 0, 1, 100}, 1e-5, training_by_steps},
-    {"W12", "W12-128", TIME_STEP, "lstm", 4, NULL, 0, {128, 128, 0, 1, 100}, 1e-5, training_by_steps},
+    {"W11", "W11", "process", "rnn", "reber", 1, 0, {7, 4, 7, 400, 52}, 0, process},
+    {"W1", "W1", STEP, "rnn", "reber", 1, 0, {7, 4, 7, 400, 52}, 1e-4, training},
+    {"W1-lengths", "W1-lengths", STEP, "rnn", "reber", 1, BENCH_LENGTHS, {7, 4, 7, 400, 52}, 1e-4, training},
+    {"W2", "W2", STEP, "lstm", "ereber", 4, 0, {7, 20, 7, 400, 64}, 1e-4, training},
+    {"W2-lengths", "W2-lengths", STEP, "lstm", "ereber", 4, BENCH_LENGTHS, {7, 20, 7, 400, 64}, 1e-4, training},
+    {"W3", "W3", STEP, "rnn", "ereber", 1, 0, {7, 60, 7, 400, 64}, 1e-5, training},
+    {"W4", "W4", STEP, "lstm", NULL, 4, 0, {128, 128, 0, 32, 100}, 1e-5, training},
+    {"W5", "W5", STEP, "lstm", NULL, 4, 0, {512, 512, 0, 64, 50}, 1e-5, training},
+    {"W6", "W6", TIME_STEP, "lstm", NULL, 4, 0, {64, 128, 0, 1, 1000}, 0, streaming},
+    {"W7", "W7", STEP, "composed", NULL, 2, 0, {32, 64, 0, 32, 200}, 1e-5, training},
+    {"W7-shipped", "W7-shipped", STEP, "gated", NULL, 2, BENCH_ONLY_NAMED, {32, 64, 0, 32, 200}, 1e-5, training},
+    {"W8", "W8", STEP, "slstm", NULL, 4, 0, {32, 64, 0, 32, 200}, 1e-5, training},
+    {"W8m", "W8m", STEP, "mlstm", NULL, 0, BENCH_CHUNKS, {32, 64, 0, 32, 200}, 1e-5, training},
+    {"W9", "W9-100", TIME_STEP, "composed", NULL, 2, 0, {32, 64, 0, 8, 100}, 1e-7, training_by_steps},
+    {"W9", "W9-1000", TIME_STEP, "composed", NULL, 2, 0, {32, 64, 0, 8, 1000}, 1e-7, training_by_steps},
+    {"W9", "W9-10000", TIME_STEP, "composed", NULL, 2, 0, {32, 64, 0, 8, 10000}, 1e-7, training_by_steps},
+    {"W10", "W10", NODE, NULL, NULL, 0, 0, {0, 0, 0, 0, 33333}, 0, scalars},
+    {"W10", "W10-replay", NODE, NULL, NULL, 0, 0, {0, 0, 0, 0, 33333}, 0, scalars_again},
+    {"W12", "W12-8", TIME_STEP, "lstm", NULL, 4, 0, {8, 8, 0, 1, 100}, 1e-5, training_by_steps},
+    {"W12", "W12-32", TIME_STEP, "lstm", NULL, 4, 0, {32, 32, 0, 1, 100}, 1e-5, training_by_steps},
+    {"W12", "W12-128", TIME_STEP, "lstm", NULL, 4, 0, {128, 128, 0, 1, 100}, 1e-5, training_by_steps},
 };
 
 const bench_workload *bench_workload_at(size_t k)

@@ -87,17 +87,21 @@ static const char log_columns[] = "epoch,loss,wrong_positions,positions,wrong_se
 
 static bool read_epoch(const char *line, int64_t *epoch, ur_score *score)
 {
-    long long number, counts[4];
-    int length = 0;
-    int found = sscanf(line, "%lld,%lf,%lld,%lld,%lld,%lld\n%n", &number, &score->loss, &counts[0], &counts[1],
-                       &counts[2], &counts[3], &length);
-    if (found != 6 || !length || line[length])
-        return false;
-    *epoch = number;
-    score->wrong_positions = counts[0];
-    score->positions = counts[1];
-    score->wrong_sequences = counts[2];
-    score->sequences = counts[3];
+    enum { COLUMNS = 6 };
+    double number[COLUMNS];
+    for (int k = 0; k < COLUMNS; k++) {
+        char *end, after = k + 1 < COLUMNS ? ',' : '\n';
+        number[k] = strtod(line, &end);
+        if (end == line || *end != after)
+            return false;
+        line = end + 1;
+    }
+    *epoch = (int64_t)number[0];
+    score->loss = number[1];
+    score->wrong_positions = (int64_t)number[2];
+    score->positions = (int64_t)number[3];
+    score->wrong_sequences = (int64_t)number[4];
+    score->sequences = (int64_t)number[5];
     return true;
 }
 

@@ -84,22 +84,28 @@ static bool override(const options *o, ur_train_options *t)
 /* The first option of the network on the command line, or NULL: a model that is trained on has them all. */
 static const char *network_option(const options *o)
 {
-    return o->hidden                   ? "hidden"
-           : o->size_count             ? "size"
-           : o->out >= 0               ? "out"
-           : o->loss >= 0              ? "loss"
-           : o->reduce >= 0            ? "reduce"
-           : o->layers                 ? "layers"
-           : o->heads                  ? "heads"
-           : o->bidirectional          ? "bidirectional"
-           : o->hidden_activation >= 0 ? "hidden-activation"
-           : o->init >= 0              ? "init"
-           : o->layer_norm             ? "layer-norm"
-           : o->batch_norm             ? "batch-norm"
-           : o->dropout > 0            ? "dropout"
-           : o->recurrent_dropout > 0  ? "recurrent-dropout"
-           : !isnan(o->forget_bias)    ? "forget-bias"
-                                       : NULL;
+    const struct {
+        const char *name;
+        bool given;
+    } own[] = {{"hidden", o->hidden > 0},
+               {"size", o->size_count > 0},
+               {"out", o->out >= 0},
+               {"loss", o->loss >= 0},
+               {"reduce", o->reduce >= 0},
+               {"layers", o->layers > 0},
+               {"heads", o->heads > 0},
+               {"bidirectional", o->bidirectional},
+               {"hidden-activation", o->hidden_activation >= 0},
+               {"init", o->init >= 0},
+               {"layer-norm", o->layer_norm},
+               {"batch-norm", o->batch_norm},
+               {"dropout", o->dropout > 0},
+               {"recurrent-dropout", o->recurrent_dropout > 0},
+               {"forget-bias", !isnan(o->forget_bias)}};
+    for (size_t i = 0; i < sizeof own / sizeof own[0]; i++)
+        if (own[i].given)
+            return own[i].name;
+    return NULL;
 }
 
 /* Reads the model of --resume: its network, its training and what it was trained on. */
