@@ -887,39 +887,44 @@ static void failure_without_words(ur_tape *tape)
 
 /* ---- what is none of the choices, and data that cannot be */
 
+static void refuse_net(ur_tape *tape, const ur_net_options *o)
+{
+    ck_assert_ptr_null(ur_net_new(tape, o, 4, 5));
+}
+
 static void hidden_activation_of_none(ur_tape *tape)
 {
     ur_net_options o = small();
     o.hidden_activation = (ur_activation)99;
-    ck_assert_ptr_null(ur_net_new(tape, &o, 4, 5));
+    refuse_net(tape, &o);
 }
 
 static void out_of_none(ur_tape *tape)
 {
     ur_net_options o = small();
     o.out = (ur_activation)99;
-    ck_assert_ptr_null(ur_net_new(tape, &o, 4, 5));
+    refuse_net(tape, &o);
 }
 
 static void loss_of_none(ur_tape *tape)
 {
     ur_net_options o = small();
     o.loss = (ur_loss)99;
-    ck_assert_ptr_null(ur_net_new(tape, &o, 4, 5));
+    refuse_net(tape, &o);
 }
 
 static void reduction_of_none(ur_tape *tape)
 {
     ur_net_options o = small();
     o.reduction = (ur_reduction)-1;
-    ck_assert_ptr_null(ur_net_new(tape, &o, 4, 5));
+    refuse_net(tape, &o);
 }
 
 static void start_of_none(ur_tape *tape)
 {
     ur_net_options o = small();
     o.start = (ur_start)3;
-    ck_assert_ptr_null(ur_net_new(tape, &o, 4, 5));
+    refuse_net(tape, &o);
 }
 
 static void schedule_of_none(ur_tape *tape)

@@ -285,7 +285,7 @@ bool setup_forget_bias(const options *o, ur_tape *tape)
     if (isnan(o->forget_bias))
         return true;
     if (!found)
-        complain("--forget-bias: %s has no forget gate, no bias bphi", o->argument[0]);
+        ur_tape_fail(tape, "--forget-bias: %s has no forget gate, no bias bphi", o->argument[0]);
     return found && ur_params_fill(tape, "bphi", o->forget_bias);
 }
 

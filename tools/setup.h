@@ -27,7 +27,7 @@ int64_t setup_size(const options *o, const char *name, int64_t otherwise);
 /* False, after an error, when a --size has a name that is not in `names`, a list that ends with NULL, or gives m another
  * value than --hidden does. */
 bool setup_sizes_known(const options *o, const char *const *names);
-/* Initial values by --init, --seed and --forget-bias; the latter alone. False after an error. */
+/* Initial values by --init, --seed and --forget-bias; the latter alone. False with the tape's error set. */
 bool setup_initial(const options *o, ur_tape *tape);
 bool setup_forget_bias(const options *o, ur_tape *tape);
 /* The threads of --threads, to be freed; NULL where one is enough. */
