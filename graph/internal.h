@@ -70,7 +70,7 @@ typedef struct ur__sweep {
 enum { UR__SHAPED = 3 };
 typedef struct ur__ruling {
     const ur_op *op;
-    uint32_t in[UR__SHAPED], kind;
+    uint32_t inputs, in[UR__SHAPED], kind;
 } ur__ruling;
 
 enum { UR__SLOTS = 64, UR__RULINGS = 256 };

@@ -314,7 +314,7 @@ void ur__run_launch(const ur__worker *w, const ur__launch *l)
 {
     switch ((ur__launch_kind)l->kind) {
     case UR__POINTWISE:
-        ur__run_tiles(w, l);
+        ur__run_tiles(w, l, 1);
         break;
     case UR__PRODUCT:
         run_product(w, l);

@@ -23,27 +23,19 @@ static bool follow(const ur__roller *r, const ur__segment *s, const ur__segment 
 {
     const ur_tape *tape = r->tape;
     const ur__position *place = r->program->place;
+    uint32_t operands = ur__operands_between(tape, s->begin, s->end);
     bool steady = true;
-    for (uint32_t v = s->begin, w = p->begin; v < s->end; v++, w++) {
+    for (uint32_t v = s->begin, w = p->begin; v < s->end; v++, w++)
         steady &= place[v].line == place[w].line;
-        for (uint32_t k = 0; k < ur__kind_of(tape, v)->inputs; k++) {
-            uint32_t u = ur__operand_of(tape, v, k);
-            if (u >= s->begin)
-                continue;
-            uint32_t line = place[u].line, value = line == UR_NONE ? u : place[u].value, pace = value - operand->value;
-            steady &= line == operand->line && pace == operand->pace && (line != UR_NONE || pace == 0);
-            *operand++ = (course){.line = line, .value = value, .pace = pace};
-        }
+    for (uint32_t k = 0; k < operands; k++) {
+        uint32_t u = ur__operand_of(tape, s->begin, k);
+        if (u >= s->begin)
+            continue;
+        uint32_t line = place[u].line, value = line == UR_NONE ? u : place[u].value, pace = value - operand->value;
+        steady &= line == operand->line && pace == operand->pace && (line != UR_NONE || pace == 0);
+        *operand++ = (course){.line = line, .value = value, .pace = pace};
     }
     return steady;
-}
-
-static size_t operands_of(const ur__roller *r, const ur__segment *s)
-{
-    size_t operands = 0;
-    for (uint32_t v = s->begin; v < s->end; v++)
-        operands += ur__kind_of(r->tape, v)->inputs;
-    return operands;
 }
 
 /* A segment is regular if it is steady and the third of a row at least: the first tells where the operands are, the
@@ -58,7 +50,7 @@ static bool find_regular_of(ur__roller *r, const ur__found *f)
         ur__segment *s = &r->segment[g];
         row = s->like ? row + 1 : 0;
         if (row == 1) {
-            size_t operands = operands_of(r, s);
+            uint32_t operands = ur__operands_between(r->tape, s->begin, s->end);
             good = ur__room(r->tape, &operand, &room, operands, sizeof *operand);
             if (good)
                 memset(operand, 0, operands * sizeof *operand);

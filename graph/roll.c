@@ -186,37 +186,47 @@ static uint64_t look(const ur__roller *r, uint32_t v)
     return o ? ur__mix(h, 1u + (uint64_t)line) : h;
 }
 
-static bool same_kind(const ur_tape *tape, uint32_t a, uint32_t b)
+static bool same_scope(const ur_tape *tape, uint32_t a, uint32_t b)
 {
-    return ur__site_of(tape, a)->scope == ur__site_of(tape, b)->scope && method_of(tape, a) == method_of(tape, b);
+    return ur__site_of(tape, a)->scope == ur__site_of(tape, b)->scope;
 }
 
-/* Node v of segment s and node w as far into the segment p: do they look alike, with operands that do? */
-static bool looks_like(const ur__roller *r, const ur__segment *s, const ur__segment *p, uint32_t v, uint32_t w)
+static bool same_kind(const ur_tape *tape, uint32_t a, uint32_t b)
+{
+    return same_scope(tape, a, b) && method_of(tape, a) == method_of(tape, b);
+}
+
+/* Do the nodes of segment s look like those of p beside their operands? Neither has leaves among them. */
+static bool same_nodes(const ur__roller *r, const ur__segment *s, const ur__segment *p)
 {
     const ur_tape *tape = r->tape;
-    uint32_t a = r->origin[v], b = r->origin[w], inputs = ur__kind_of(tape, v)->inputs;
-    if (tape->node[v].kind != tape->node[w].kind || ur__site_of(tape, v)->scope != ur__site_of(tape, w)->scope ||
-        (a && b ? r->program->place[a].line != r->program->place[b].line : a != b))
-        return false;
-    for (uint32_t k = 0; k < inputs; k++) {
-        uint32_t x = ur__operand_of(tape, v, k), y = ur__operand_of(tape, w, k);
-        bool local = x >= s->begin;
-        if (local != (y >= p->begin) || (local && x - v != y - w) ||
-            (!local && x != y && (ur__op(tape, x) == &ur_op_param || ur__op(tape, y) == &ur_op_param)))
+    for (uint32_t v = s->begin, w = p->begin; v < s->end; v++, w++) {
+        uint32_t a = r->origin[v], b = r->origin[w];
+        if (tape->node[v].kind != tape->node[w].kind || !same_scope(tape, v, w) ||
+            (a && b ? r->program->place[a].line != r->program->place[b].line : a != b))
             return false;
     }
     return true;
 }
 
-/* Does segment s look like p, the one before it? Then so do their hashes. */
+/* Is an operand of s as far into s as that of p into p; or is each of them before its segment, and neither a parameter
+ * that the other one is not? */
+static bool same_operand(const ur_tape *tape, const ur__segment *s, const ur__segment *p, uint32_t x, uint32_t y)
+{
+    if (x >= s->begin || y >= p->begin)
+        return x - s->begin == y - p->begin;
+    return x == y || (ur__op(tape, x) != &ur_op_param && ur__op(tape, y) != &ur_op_param);
+}
+
+/* Does segment s look like p, the one before it, in all its nodes and operands? Then so do their hashes. */
 static bool is_like(const ur__roller *r, ur__segment *s, const ur__segment *p)
 {
     uint32_t length = s->end - s->begin;
-    if (length != s->nodes || length != p->nodes || length != p->end - p->begin)
+    if (length != s->nodes || length != p->nodes || length != p->end - p->begin || !same_nodes(r, s, p))
         return false;
-    for (uint32_t i = 0; i < length; i++)
-        if (!looks_like(r, s, p, s->begin + i, p->begin + i))
+    size_t operands = ur__operands_between(r->tape, s->begin, s->end);
+    for (uint32_t k = 0; k < operands; k++)
+        if (!same_operand(r->tape, s, p, ur__operand_of(r->tape, s->begin, k), ur__operand_of(r->tape, p->begin, k)))
             return false;
     s->hash = p->hash;
     return s->like = true;

@@ -66,6 +66,13 @@ static inline uint32_t ur__operand_of(const ur_tape *tape, uint32_t v, uint32_t 
     return u;
 }
 
+/* How many operands the nodes begin..end-1 have, none of which is a leaf: they are operands 0, 1, ... of `begin`, for
+ * nodes have their inputs one after another. */
+static inline uint32_t ur__operands_between(const ur_tape *tape, uint32_t begin, uint32_t end)
+{
+    return tape->node[end - 1].in + ur__kind_of(tape, end - 1)->inputs - tape->node[begin].in;
+}
+
 static inline uint64_t ur__mix(uint64_t h, uint64_t x)
 {
     h = (h ^ x) * UINT64_C(0x9e3779b97f4a7c15);

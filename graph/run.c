@@ -105,6 +105,16 @@ static void bind_launches(ur__worker *w, uint32_t first, uint32_t count, bool ag
     }
 }
 
+/* Is the phase one program, whose calls go on from iteration to iteration with nothing to decide between? */
+static bool runs_on(const ur__worker *w, const ur__loop *loop, const ur__span *span)
+{
+    const ur__launch *l = &w->plan->launch[span->first];
+    if (span->count != 1 || l->kind != UR__POINTWISE || l->alive || (w->plan->ends && loop->direction))
+        return false;
+    ur__bind_tiles(w, l);
+    return ur__walk_of(w, l)->steady;
+}
+
 static void run_one(const ur__worker *w, uint32_t number)
 {
     const ur__launch *l = &w->plan->launch[number];
@@ -125,7 +135,12 @@ static void run_phase(ur__worker *w, const ur__loop *loop, uint32_t f, const ur_
     const bool again = end - begin > 1;
     if (again)
         bind_launches(w, span->first, span->count, true);
-    for (w->i = begin; w->i < end; w->i++) {
+    w->i = begin;
+    if (again && runs_on(w, loop, span)) {
+        ur__run_tiles(w, &w->plan->launch[span->first], end - begin);
+        w->i = end;
+    }
+    for (; w->i < end; w->i++) {
         size_t active = ur__active_columns(w, loop, phase->begin + w->i);
         if (active < w->all)
             run_rest(w, f, active);

@@ -360,37 +360,51 @@ static bool same_site(ur__site a, ur__site b)
     return a.scope == b.scope && a.step == b.step;
 }
 
-/* The table's index of where nodes belong now. */
-static uint32_t site_now(ur_tape *tape)
+/* Finds where nodes belong now in the table of sites. */
+static bool find_site(ur_tape *tape)
 {
-    if (tape->site_last < tape->sites && same_site(tape->site[tape->site_last], tape->now))
-        return tape->site_last;
     uint32_t *slot = &tape->site_slot[mix(tape->now.scope, (uint64_t)tape->now.step) & (UR__SLOTS - 1)];
     if (*slot >= tape->sites || !same_site(tape->site[*slot], tape->now)) {
         if (!ur__room(tape, &tape->site, &tape->site_room, tape->sites, sizeof *tape->site))
-            return UR_NONE;
+            return false;
         tape->site[tape->sites] = tape->now;
         *slot = (uint32_t)tape->sites++;
     }
-    return tape->site_last = *slot;
+    tape->site_last = *slot;
+    return true;
+}
+
+/* Is there room for a node with so many inputs, at the newest node's site? */
+static bool has_room(const ur_tape *tape, size_t inputs)
+{
+    return tape->nodes < tape->node_room && inputs <= tape->in_room - tape->ins && tape->site_last < tape->sites &&
+           same_site(tape->site[tape->site_last], tape->now);
+}
+
+static bool make_room(ur_tape *tape, size_t inputs)
+{
+    return find_site(tape) && ur__room(tape, &tape->node, &tape->node_room, tape->nodes, sizeof *tape->node) &&
+           (!inputs || ur__room(tape, &tape->in, &tape->in_room, tape->ins + inputs - 1, sizeof *tape->in));
+}
+
+static inline ur_var append(ur_tape *tape, uint32_t kind, const ur_var *in)
+{
+    const size_t inputs = tape->kind[kind].inputs;
+    if (tape->nodes >= UR_NONE / 2 || inputs > UR_NONE - tape->ins)
+        return ur__poison(tape, "%s: the tape is full, %zu nodes", tape->kind[kind].op->name, tape->nodes);
+    if (!has_room(tape, inputs) && !make_room(tape, inputs))
+        return ur__poison(tape, NULL);
+    for (size_t i = 0; i < inputs; i++)
+        tape->in[tape->ins + i] = in[i].index;
+    tape->node[tape->nodes] =
+        (ur__node){.kind = kind, .in = (uint32_t)tape->ins, .site = tape->site_last & 0x7fffffffu};
+    tape->ins += inputs;
+    return ur__var(tape, (uint32_t)tape->nodes++);
 }
 
 ur_var ur__append(ur_tape *tape, uint32_t kind, const ur_var *in)
 {
-    if (kind == UR_NONE)
-        return ur__poison(tape, NULL);
-    size_t inputs = tape->kind[kind].inputs;
-    if (tape->nodes >= UR_NONE / 2 || inputs > UR_NONE - tape->ins)
-        return ur__poison(tape, "%s: the tape is full, %zu nodes", tape->kind[kind].op->name, tape->nodes);
-    uint32_t site = site_now(tape);
-    if (site == UR_NONE || !ur__room(tape, &tape->node, &tape->node_room, tape->nodes, sizeof *tape->node) ||
-        (inputs && !ur__room(tape, &tape->in, &tape->in_room, tape->ins + inputs - 1, sizeof *tape->in)))
-        return ur__poison(tape, NULL);
-    for (size_t i = 0; i < inputs; i++)
-        tape->in[tape->ins + i] = in[i].index;
-    tape->node[tape->nodes] = (ur__node){.kind = kind, .in = (uint32_t)tape->ins, .site = site & 0x7fffffffu};
-    tape->ins += inputs;
-    return ur__var(tape, (uint32_t)tape->nodes++);
+    return kind == UR_NONE ? ur__poison(tape, NULL) : append(tape, kind, in);
 }
 
 bool ur__possible(ur_tape *tape, const char *what, ur_shape shape)
@@ -446,44 +460,42 @@ static ur_var record_shaped(ur_tape *tape, const ur_op *op, size_t inputs, const
     return ur__append(tape, ur__find_kind(tape, op, inputs, s.out, attr), in);
 }
 
-/* What the operation is asked for these inputs, and where the answer is kept. */
+/* What the operation is asked for these inputs, and where the answer is kept; NULL where something about the inputs is
+ * wrong. */
 static ur__ruling *question(ur_tape *tape, const ur_op *op, size_t inputs, const ur_var *in, const double *attr,
                             ur__ruling *r)
 {
+    if (!tape || tape->error.text[0] || inputs == 0 || inputs > UR__SHAPED || (op->attrs > 0 && !attr))
+        return NULL;
     uint64_t hash = hash_op(op, attr);
-    *r = (ur__ruling){.op = op};
+    *r = (ur__ruling){.op = op, .inputs = (uint32_t)inputs};
     for (size_t k = 0; k < inputs; k++) {
+        if (in[k].tape != tape || in[k].generation != tape->generation || in[k].index >= tape->nodes)
+            return NULL;
         r->in[k] = ur__kind_of(tape, in[k].index)->shape;
         hash = hash * 31 + r->in[k];
     }
     return &tape->ruling[mix(hash, 0) & (UR__RULINGS - 1)];
 }
 
-/* The kind of the result where the operation was asked the same before; UR_NONE where it was not, or where something
- * about the inputs is wrong. */
+/* The kind of the result where the operation was asked the same before; else UR_NONE. */
 static uint32_t known_kind(ur_tape *tape, const ur_op *op, size_t inputs, const ur_var *in, const double *attr)
 {
-    if (inputs == 0 || inputs > UR__SHAPED || (op->attrs > 0 && !attr))
-        return UR_NONE;
-    for (size_t k = 0; k < inputs; k++)
-        if (!ur__usable(tape, in[k]))
-            return UR_NONE;
     ur__ruling r;
     const ur__ruling *known = question(tape, op, inputs, in, attr, &r);
-    const ur__kind *kind = tape->kind + known->kind;
-    bool same = known->op == op && memcmp(known->in, r.in, sizeof r.in) == 0 && kind->inputs == inputs;
-    return same && has_attr(tape, kind, attr) ? known->kind : UR_NONE;
+    bool same = known && known->op == op && known->inputs == inputs && memcmp(known->in, r.in, sizeof r.in) == 0;
+    return same && has_attr(tape, &tape->kind[known->kind], attr) ? known->kind : UR_NONE;
 }
 
 /* Asks, and keeps the answer. */
 static ur_var record(ur_tape *tape, const ur_op *op, size_t inputs, const ur_var *in, const double *attr)
 {
     ur_var v = record_shaped(tape, op, inputs, in, attr);
-    if (v.index == UR_NONE || inputs > UR__SHAPED)
-        return v;
     ur__ruling r, *kept = question(tape, op, inputs, in, attr, &r);
-    r.kind = tape->node[v.index].kind;
-    *kept = r;
+    if (v.index != UR_NONE && kept) {
+        r.kind = tape->node[v.index].kind;
+        *kept = r;
+    }
     return v;
 }
 
@@ -514,7 +526,7 @@ ur_var ur_record(const ur_op *op, size_t inputs, const ur_var *in, const double 
         return ur__poison(tape, "ur_record: an operation was expected, there is none");
     uint32_t known = known_kind(tape, op, inputs, in, attr);
     if (known != UR_NONE)
-        return ur__append(tape, known, in);
+        return append(tape, known, in);
     if (tape && !tape->error.text[0] && !defined(tape, op, attr))
         return ur__poison(tape, NULL);
     for (size_t k = 0; k < inputs; k++)

@@ -295,20 +295,14 @@ static void run_once(const run *r)
     }
 }
 
-/* In a phase of several. Calls are made anew where this is not the iteration that they are aimed at. */
-static void run_calls(const run *r)
+/* All calls on all tiles of an iteration; they are aimed at the next one then. */
+static void run_iteration(const run *r, ur__call *call, const ur__call *end)
 {
-    ur__walk *walk = r->walk;
-    ur__call *call = r->w->call + walk->first;
-    uint32_t count;
-    const ur__instruction *in = program_of(r, &count);
-    if (walk->next != r->w->i || walk->alive != r->alive)
-        for (uint32_t k = 0; k < count; k++)
-            call[k] = call_of(r, &in[k]);
+    const ur__walk *walk = r->walk;
     for (size_t tile = 0; tile < walk->tiles; tile++) {
         const bool first = tile == 0 || walk->rows == 1, last = tile + 1 == walk->tiles;
         const size_t n = last ? walk->last : walk->tile;
-        for (ur__call *c = call, *end = call + count; c < end; c++) {
+        for (ur__call *c = call; c < end; c++) {
             if (c->map)
                 c->map(n, c->at[0], c->at[1], c->at[2], c->at[3], c->attr);
             else
@@ -317,7 +311,21 @@ static void run_calls(const run *r)
                 c->at[k] += c->hop[last][k];
         }
     }
-    walk->next = r->w->i + 1;
+}
+
+/* In a phase of several. Calls are made anew where this is not the iteration that they are aimed at. */
+static void run_calls(const run *r, uint32_t iterations)
+{
+    ur__walk *walk = r->walk;
+    ur__call *call = r->w->call + walk->first;
+    uint32_t count;
+    const ur__instruction *in = program_of(r, &count);
+    if (walk->next != r->w->i || walk->alive != r->alive)
+        for (uint32_t k = 0; k < count; k++)
+            call[k] = call_of(r, &in[k]);
+    for (uint32_t i = 0; i < iterations; i++)
+        run_iteration(r, call, call + count);
+    walk->next = r->w->i + iterations;
     walk->alive = r->alive;
 }
 
@@ -330,7 +338,7 @@ static bool is_full(const ur__worker *w, const ur__ref *r)
     return w->full[w->plan->line[r->line].full + (size_t)value] != 0;
 }
 
-void ur__run_tiles(const ur__worker *w, const ur__launch *l)
+void ur__run_tiles(const ur__worker *w, const ur__launch *l, uint32_t iterations)
 {
     run r = {.w = w,
              .l = l,
@@ -345,5 +353,5 @@ void ur__run_tiles(const ur__worker *w, const ur__launch *l)
     else if (r.walk->first == UR_NONE)
         run_once(&r);
     else
-        run_calls(&r);
+        run_calls(&r, iterations);
 }

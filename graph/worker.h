@@ -135,7 +135,8 @@ static inline size_t ur__rows_in(const ur__worker *w, uint32_t line, bool own, s
 
 /* Where the operands of an elementwise program lie, how its tiles find them, and how it walks. */
 void ur__bind_tiles(const ur__worker *w, const ur__launch *l);
-void ur__run_tiles(const ur__worker *w, const ur__launch *l);
+/* Runs it in `iterations` of the phase from the one at hand on: in more than one at once only where runs_on says so. */
+void ur__run_tiles(const ur__worker *w, const ur__launch *l, uint32_t iterations);
 /* Writes the tiles of elements that are the same in the whole run. */
 void ur__fill_tiles(const ur__worker *w);
 /* The terms of a product whose operands are bound. */
