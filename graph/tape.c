@@ -462,11 +462,11 @@ static ur_var record_shaped(ur_tape *tape, const ur_op *op, size_t inputs, const
 
 /* What the operation is asked for these inputs, and where the answer is kept; NULL where something about the inputs is
  * wrong. */
-static ur__ruling *question(ur_tape *tape, const ur_op *op, size_t inputs, const ur_var *in, const double *attr,
-                            ur__ruling *r)
+static inline ur__ruling *question(const ur_op *op, size_t inputs, const ur_var *in, const double *attr, ur__ruling *r)
 {
-    if (!tape || tape->error.text[0] || inputs == 0 || inputs > UR__SHAPED || (op->attrs > 0 && !attr))
+    if (inputs == 0 || inputs > UR__SHAPED || !in[0].tape || in[0].tape->error.text[0] || (op->attrs > 0 && !attr))
         return NULL;
+    ur_tape *tape = in[0].tape;
     uint64_t hash = hash_op(op, attr);
     *r = (ur__ruling){.op = op, .inputs = (uint32_t)inputs};
     for (size_t k = 0; k < inputs; k++) {
@@ -479,19 +479,20 @@ static ur__ruling *question(ur_tape *tape, const ur_op *op, size_t inputs, const
 }
 
 /* The kind of the result where the operation was asked the same before; else UR_NONE. */
-static uint32_t known_kind(ur_tape *tape, const ur_op *op, size_t inputs, const ur_var *in, const double *attr)
+static inline uint32_t known_kind(const ur_op *op, size_t inputs, const ur_var *in, const double *attr)
 {
     ur__ruling r;
-    const ur__ruling *known = question(tape, op, inputs, in, attr, &r);
-    bool same = known && known->op == op && known->inputs == inputs && memcmp(known->in, r.in, sizeof r.in) == 0;
-    return same && has_attr(tape, &tape->kind[known->kind], attr) ? known->kind : UR_NONE;
+    const ur__ruling *known = question(op, inputs, in, attr, &r);
+    if (!known || known->op != op || known->inputs != inputs || memcmp(known->in, r.in, sizeof r.in) != 0)
+        return UR_NONE;
+    return has_attr(in[0].tape, &in[0].tape->kind[known->kind], attr) ? known->kind : UR_NONE;
 }
 
 /* Asks, and keeps the answer. */
 static ur_var record(ur_tape *tape, const ur_op *op, size_t inputs, const ur_var *in, const double *attr)
 {
     ur_var v = record_shaped(tape, op, inputs, in, attr);
-    ur__ruling r, *kept = question(tape, op, inputs, in, attr, &r);
+    ur__ruling r, *kept = question(op, inputs, in, attr, &r);
     if (v.index != UR_NONE && kept) {
         r.kind = tape->node[v.index].kind;
         *kept = r;
@@ -517,16 +518,14 @@ static bool defined(ur_tape *tape, const ur_op *op, const double *attr)
            ur__fail(&tape->error, "%s: its descriptor has no name or no kernel of the library", name);
 }
 
-ur_var ur_record(const ur_op *op, size_t inputs, const ur_var *in, const double *attr)
+/* Says what is wrong, or asks the operation. */
+static ur_var record_new(const ur_op *op, size_t inputs, const ur_var *in, const double *attr)
 {
     ur_tape *tape = inputs && in ? in[0].tape : NULL;
     if (inputs && !in)
         return ur__poison(NULL, NULL);
     if (!op)
         return ur__poison(tape, "ur_record: an operation was expected, there is none");
-    uint32_t known = known_kind(tape, op, inputs, in, attr);
-    if (known != UR_NONE)
-        return append(tape, known, in);
     if (tape && !tape->error.text[0] && !defined(tape, op, attr))
         return ur__poison(tape, NULL);
     for (size_t k = 0; k < inputs; k++)
@@ -536,4 +535,10 @@ ur_var ur_record(const ur_op *op, size_t inputs, const ur_var *in, const double 
         return ur__poison(tape, "%s: takes %d input%s, not %zu", op->name, op->inputs, op->inputs == 1 ? "" : "s",
                           inputs);
     return record(tape, op, inputs, in, attr);
+}
+
+ur_var ur_record(const ur_op *op, size_t inputs, const ur_var *in, const double *attr)
+{
+    uint32_t known = op && in ? known_kind(op, inputs, in, attr) : UR_NONE;
+    return known != UR_NONE ? append(in[0].tape, known, in) : record_new(op, inputs, in, attr);
 }
