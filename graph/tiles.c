@@ -117,6 +117,17 @@ typedef struct run {
     bool alive; /* the form of the program that reads no masks */
 } run;
 
+/* The row, as often as a tile has rows. */
+static void spread_row(const run *r, const char *row, char *out)
+{
+    const ur_plan *plan = r->w->plan;
+    const size_t bytes = r->walk->columns * ur__element_bytes(plan);
+    if (r->walk->columns == 1)
+        plan->kernels->fill(r->walk->group, out, row);
+    else
+        ur__copy_rows(r->walk->group, bytes, out, bytes, row, 0);
+}
+
 /* Looks where the operands are in this iteration, and gives operands and buffers the tiles that they need; what is the
  * same in every tile is written now. */
 static void begin(const run *r)
@@ -140,7 +151,7 @@ static void begin(const run *r)
         if (a->spread == UR__ELEMENT)
             spread_element(r->w, a, group * columns < UR__TILE ? group * columns : UR__TILE, at[i]);
         else if (r->cursor[i].move == UR__SPREADS)
-            ur__copy_rows(group, columns * e, at[i], columns * e, r->view[i].at, 0);
+            spread_row(r, r->view[i].at, at[i]);
     }
     for (uint32_t i = 0; i < r->l->buffers; i++, own += bytes)
         at[r->l->operands + i] = own;
