@@ -13,15 +13,24 @@ static bool has_gaps(const ur__launch *l, const ur__argument *a, const ur__curso
     return a->spread == UR__FULL && l->batch && k->rows > 1 && c->row != k->columns;
 }
 
+/* Is the operand one long row where all rows follow each other, or the same all along? Of one column, an element for each
+ * row is a row, and a row is an element. */
+static bool is_flat(const ur__argument *a, const ur__walk *k)
+{
+    return a->spread == UR__FULL || a->spread == UR__ELEMENT ||
+           (k->columns == 1 && (a->spread == UR__COLUMN || !a->written));
+}
+
 static uint8_t move_of(const ur__argument *a, const ur__walk *k, bool gathers)
 {
+    const bool one = k->columns == 1;
     switch ((ur__spread)a->spread) {
     case UR__ELEMENT:
-        return a->tiled ? UR__STAYS : UR__SPREADS;
+        return a->tiled ? UR__STAYS : UR__FILLS;
     case UR__ROW:
-        return k->group > 1 && !a->written ? UR__SPREADS : UR__IN_ROW;
+        return k->group == 1 || a->written ? UR__IN_ROW : one ? UR__FILLS : UR__SPREADS;
     case UR__COLUMN:
-        return UR__REPEATS;
+        return one ? UR__FOLLOWS : UR__REPEATS;
     default:
         return gathers ? UR__GATHERS : UR__FOLLOWS;
     }
@@ -63,7 +72,7 @@ void ur__bind_tiles(const ur__worker *w, const ur__launch *l)
     for (uint32_t i = 0; i < l->operands; i++) {
         bool gaps = has_gaps(l, &a[i], &c[i], &k);
         dense = dense && !(gaps && (a[i].written || k.columns >= SHORT));
-        flat = flat && (a[i].spread == UR__FULL || a[i].spread == UR__ELEMENT);
+        flat = flat && is_flat(&a[i], &k);
         gathers = gathers || gaps;
     }
     k.group = dense && k.columns < UR__TILE ? UR__TILE / k.columns : 1;
@@ -117,22 +126,12 @@ typedef struct run {
     bool alive; /* the form of the program that reads no masks */
 } run;
 
-/* The row, as often as a tile has rows. */
-static void spread_row(const run *r, const char *row, char *out)
-{
-    const ur_plan *plan = r->w->plan;
-    const size_t bytes = r->walk->columns * ur__element_bytes(plan);
-    if (r->walk->columns == 1)
-        plan->kernels->fill(r->walk->group, out, row);
-    else
-        ur__copy_rows(r->walk->group, bytes, out, bytes, row, 0);
-}
-
 /* Looks where the operands are in this iteration, and gives operands and buffers the tiles that they need; what is the
  * same in every tile is written now. */
 static void begin(const run *r)
 {
     size_t e = ur__element_bytes(r->w->plan), bytes = UR__TILE * e, columns = r->walk->columns, group = r->walk->group;
+    const size_t tile = group * columns < UR__TILE ? group * columns : UR__TILE;
     char *own = r->w->scratch, **at = r->w->at;
     for (uint32_t i = 0; i < r->l->operands; i++) {
         const ur__argument *a = &r->argument[i];
@@ -149,9 +148,11 @@ static void begin(const run *r)
         at[i] = own;
         own += bytes;
         if (a->spread == UR__ELEMENT)
-            spread_element(r->w, a, group * columns < UR__TILE ? group * columns : UR__TILE, at[i]);
+            spread_element(r->w, a, tile, at[i]);
+        else if (r->cursor[i].move == UR__FILLS)
+            r->w->plan->kernels->fill(tile, at[i], r->view[i].at);
         else if (r->cursor[i].move == UR__SPREADS)
-            spread_row(r, r->view[i].at, at[i]);
+            ur__copy_rows(group, columns * e, at[i], columns * e, r->view[i].at, 0);
     }
     for (uint32_t i = 0; i < r->l->buffers; i++, own += bytes)
         at[r->l->operands + i] = own;
@@ -185,6 +186,7 @@ static void aim(const run *r, size_t row, size_t c, size_t n)
             continue;
         switch ((ur__move)r->cursor[i].move) {
         case UR__STAYS:
+        case UR__FILLS:
         case UR__SPREADS:
             break;
         case UR__FOLLOWS:

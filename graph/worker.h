@@ -19,7 +19,8 @@ typedef enum ur__move {
     UR__STAYS,   /* where it is, the same for every tile */
     UR__FOLLOWS, /* as many elements further as the tile is */
     UR__IN_ROW,  /* as far into the operand's one row as the tile is into its row */
-    UR__SPREADS, /* copied to a tile of its own at the beginning of a launch: one element, or one row several times */
+    UR__FILLS,   /* a tile of its own, written at the beginning of a launch: one element many times */
+    UR__SPREADS, /* the same: one row several times */
     UR__REPEATS, /* a tile of its own: an element for each row, as often as the row is long */
     UR__GATHERS  /* a tile of its own: rows that do not follow each other in memory */
 } ur__move;
