@@ -11,16 +11,23 @@ static void most(size_t *total, size_t value)
     *total = *total < value ? value : *total;
 }
 
-/* Elements of all operands of a launch, and their number. */
-static size_t count_operands(const ur_plan *plan, const ur__launch *l, size_t *operands)
+static size_t count_operands(const ur_plan *plan, const ur__launch *l)
 {
-    size_t elements = 0;
-    *operands = 0;
+    size_t operands = 0;
     for (uint32_t k = 0; k < l->operands; k++) {
         const ur__ref *r = &plan->argument[l->operand + k].ref;
-        size_t times = r->count > 1 ? r->count : 1;
-        elements += times * (ur_shape_count(ur__line_shape(plan, r->line)) + UR__LINE);
-        *operands += times;
+        operands += r->count > 1 ? r->count : 1;
+    }
+    return operands;
+}
+
+/* Elements of the operands of a single operation, in the shapes in which it reads them. */
+static size_t count_elements(const ur_plan *plan, const ur__launch *l)
+{
+    size_t elements = 0;
+    for (uint32_t k = 0; k < l->operands; k++) {
+        const ur__argument *a = &plan->argument[l->operand + k];
+        elements += (a->ref.count > 1 ? a->ref.count : 1) * (ur_shape_count(ur__line_shape(plan, a->as)) + UR__LINE);
     }
     return elements;
 }
@@ -83,14 +90,14 @@ static void measure_scratch(ur_plan *plan)
         const ur__launch *l = &plan->launch[i];
         if (adds_in_place(plan, l))
             continue;
-        size_t operands, elements = count_operands(plan, l, &operands);
+        size_t operands = count_operands(plan, l);
         if (l->kind == UR__POINTWISE) {
             most(&bytes, ((size_t)l->operands + l->buffers) * UR__TILE * e);
             most(&records, operands * 2 * sizeof(void *));
         } else if (l->kind == UR__CONTRACT) {
             most(&bytes, contraction_bytes(plan, l));
         } else if (l->kind != UR__PRODUCT) {
-            elements += ur_shape_count(ur__line_shape(plan, l->line));
+            size_t elements = count_elements(plan, l) + ur_shape_count(ur__line_shape(plan, l->line));
             most(&bytes, elements * (e + sizeof(double)) + 2 * (size_t)UR__LINE);
             most(&records, (operands + 1) * sizeof(ur_shape));
         }

@@ -253,8 +253,8 @@ static bool classify_all(ur_plan *plan)
     if (!feeds)
         return false;
     memset(feeds, 0, p->lines);
-    mixes |= has_odd_phases(plan);
-    plan->one_block = need_at_once(plan, feeds) || mixes;
+    plan->odd_phases = has_odd_phases(plan);
+    plan->one_block = need_at_once(plan, feeds) || mixes || plan->odd_phases;
     ur__give(plan->tape, feeds, p->lines);
     find_times(plan);
     for (size_t l = 0; l < p->lines; l++)

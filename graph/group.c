@@ -428,7 +428,7 @@ static bool take_tables(ur__maker *m, size_t statements, size_t lines, size_t ph
                   {&m->begin[1], statements + 3},
                   {&m->statement, lines},
                   {&m->stamp, lines},
-                  {&m->operand, lines},
+                  {&m->buffer, lines},
                   {&m->member, lines},
                   {&m->reads, lines}};
     size_t total = 0, n = sizeof tables / sizeof *tables;

@@ -33,8 +33,9 @@ typedef struct ur__maker {
     uint32_t *level, *heavy;        /* by statement: when its elementwise part and its product run */
     uint32_t *latest;               /* by statement: the level at which it must have run, UR_NONE: any */
     uint32_t *statement;            /* by line: the statement that computes it in the phase at hand */
-    uint32_t *stamp, *operand;      /* by line: the launch that last had it as operand, and its number there */
+    uint32_t *stamp;                /* by line: the launch that last had it as operand */
     uint32_t *member, *reads;       /* by line: the program that computes it, and how often that one still reads it */
+    uint32_t *buffer;               /* by line: the tile buffer in which the program has it, if it is not stored */
     uint32_t *list, *same;          /* statements of one level, and of one program */
     uint32_t *sorted[2], *begin[2]; /* the phase's statements by level: with launches of their own, elementwise */
     void *tables;
@@ -72,7 +73,8 @@ static inline bool ur__is_here(const ur__maker *m, ur__ref r)
 
 /* Lists in m->term what the elementwise part of a statement reads; a sum that has products reads their sum too. */
 size_t ur__terms_of(ur__maker *m, const ur__statement *s);
-/* The number of an operand of the launch at hand, added to it if it is new. */
+/* The number of an operand of the launch at hand, added to it if it is new: a value with a spread has one number, also
+ * where several forms of a program read or write it (share.c asks by numbers which of them comes first). */
 uint32_t ur__operand_for(ur__maker *m, ur__launch *l, ur__ref r, uint8_t spread);
 /* Writes the instructions of n statements, all of one level and with as many rows, to the launch. */
 bool ur__pointwise(ur__maker *m, ur__launch *l, size_t n, const uint32_t *statements);

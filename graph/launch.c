@@ -65,15 +65,18 @@ static bool reads_own(const ur__worker *w, const ur__launch *l, uint32_t line)
     return l->batch && p->wide && (p->class == UR__BATCH || op->kind == UR_MAP || op == &ur_op_sum_of);
 }
 
-/* An operand as a dense array, and its shape: where it lies, or copied to the scratch. */
-static const void *dense(const ur__worker *w, ur__ref r, uint32_t as, bool own, ur_shape *shape, char **scratch)
+/* Value r as a dense array, and its shape, that of line `as` for the columns of the block: where it lies, or copied to the
+ * scratch. */
+static const void *dense(const ur__worker *w, const ur__launch *l, ur__ref r, uint32_t as, ur_shape *shape,
+                         char **scratch)
 {
     const ur_plan *plan = w->plan;
+    const bool own = reads_own(w, l, r.line), cut = own || (l->batch && plan->line[as].class == UR__BATCH);
     size_t e = ur__element_bytes(plan), columns, rows = ur__rows_in(w, r.line, own, &columns);
     ur__view v = ur__view_of(w, &r, own);
     *shape = ur__line_shape(plan, as);
-    if (own)
-        shape->size[shape->rank - 1] = (int64_t)columns;
+    if (cut)
+        shape->size[shape->rank - 1] = (int64_t)w->columns;
     if (rows * columns != ur_shape_count(*shape)) { /* a number that stands for a value of zeros */
         char *zeros = *scratch;
         memset(zeros, 0, ur_shape_count(*shape) * e);
@@ -99,11 +102,10 @@ static void run_operation(const ur__worker *w, const ur__launch *l, void *out, u
     for (uint32_t k = 1; k < l->operands; k++) {
         const ur__argument *a = &plan->argument[l->operand + k];
         ur__ref r = a->ref;
-        bool own = reads_own(w, l, r.line);
         for (uint32_t q = 0; q < (a->ref.count > 1 ? a->ref.count : 1); q++, inputs++) {
             if (a->ref.count > 1)
                 r = (ur__ref){.line = r.line, .first = a->ref.first + a->ref.stride * (int32_t)q, .count = 1};
-            in[inputs] = dense(w, r, a->as, own, &shapes[inputs], &scratch);
+            in[inputs] = dense(w, l, r, a->as, &shapes[inputs], &scratch);
         }
     }
     shapes[inputs] = out_shape;
@@ -128,7 +130,7 @@ bool ur__adds_in_place(const ur__worker *w, const ur__launch *l)
         uint32_t line = plan->argument[l->operand + k].ref.line;
         const ur__line_plan *p = &plan->line[line];
         size_t row = p->class == UR__BATCH && p->home == UR__IN_BLOCK ? w->all : p->row;
-        size_t each = ur__rows_in(w, line, l->batch, &other);
+        size_t each = ur__rows_in(w, line, reads_own(w, l, line), &other);
         if (each != rows || other != own || (rows > 1 && row != own))
             return false;
     }

@@ -4,7 +4,8 @@
  * step on in which a mask is not 0, states stay as they are, and every adjoint that comes through a mask is 0, as is what
  * is computed from it by products and sums. A step there is then a few copies and zeros: those of the values that
  * another step or the caller reads. If something else would have to be computed, or the steps are not marked, steps
- * behind the end run like the others. */
+ * behind the end run like the others. So they do where a phase makes a value with the batch from values without it, which
+ * have all columns. */
 #include <string.h>
 
 #include "plan.h"
@@ -240,7 +241,7 @@ static bool covers(const ur_plan *plan)
 bool ur__lengths(ur_plan *plan)
 {
     const ur__program *p = &plan->program;
-    plan->ends = find_mask(plan) && covers(plan);
+    plan->ends = !plan->odd_phases && find_mask(plan) && covers(plan);
     if (!plan->ends)
         return true;
     plan->rest = (ur__span *)ur__take(plan->tape, p->phases * sizeof *plan->rest);

@@ -197,7 +197,8 @@ struct ur_plan {
     ur_tape *tape;
     uint32_t generation;
     const ur__kernels *kernels;
-    bool finite, has_run, one_block, subnormals, fixed;
+    bool finite, has_run, subnormals, fixed;
+    bool one_block, odd_phases; /* odd_phases: some line has the batch, but what a phase makes it from has not */
     struct ur__reference *reference; /* instead of most that follows */
     struct ur_plan *alive;           /* for blocks without a masked column: program and exports are this plan's */
     bool assumes_alive, ran_alive;   /* ran_alive: of one block, it was the other one that ran */

@@ -47,22 +47,39 @@ static uint32_t handed_on(const ur__maker *m, const ur__statement *s)
     return only;
 }
 
-/* What is read where r is asked for. */
-static ur__ref seen(const ur__maker *m, ur__ref r)
+static bool is_row_sum(const ur__maker *m, const ur__statement *s)
+{
+    return m->sort[s - m->plan->program.statement] == UR__ROW_SUM;
+}
+
+/* Can a statement read `from` in place of r, which was handed on from there? A sum of rows has to have them all. */
+static bool stands_for(const ur__maker *m, const ur__statement *reader, ur__ref from, ur__ref r)
+{
+    uint8_t spread;
+    if (is_row_sum(m, reader))
+        return ur__spread_of(m->plan, from, r.line, &spread) && spread == UR__FULL;
+    return ur__spread_of(m->plan, from, reader->line, &spread);
+}
+
+/* What a statement reads where it asks for r. */
+static ur__ref seen(const ur__maker *m, ur__ref r, const ur__statement *reader)
 {
     while (m->member[r.line] == m->launch && ur__is_here(m, r) && !m->plan->line[r.line].stored) {
         const ur__statement *s = &m->plan->program.statement[m->statement[r.line]];
         uint32_t k = handed_on(m, s);
         if (k == UR_NONE)
             break;
-        r = ur__input_of(m, s, k);
+        ur__ref from = ur__input_of(m, s, k);
+        if (!stands_for(m, reader, from, r))
+            break;
+        r = from;
     }
     return r;
 }
 
 static ur__ref input(const ur__maker *m, const ur__statement *s, uint32_t k)
 {
-    return seen(m, ur__input_of(m, s, is_transparent(m, s) ? 1 : k));
+    return seen(m, ur__input_of(m, s, is_transparent(m, s) ? 1 : k), s);
 }
 
 /* The terms of a sum, without zeros as long as another one is left. */
@@ -70,7 +87,7 @@ static size_t terms_of(ur__maker *m, const ur__statement *s)
 {
     size_t all = ur__terms_of(m, s), n = 0;
     for (size_t k = 0; k < all; k++) {
-        ur__ref r = seen(m, m->term[k]);
+        ur__ref r = seen(m, m->term[k], s);
         if (!ur__is_zero(m->plan, r.line) || (k + 1 == all && n == 0))
             m->term[n++] = r;
     }
@@ -222,19 +239,15 @@ typedef struct writer {
     bool good;
 } writer;
 
-static bool is_row_sum(const ur__maker *m, const ur__statement *s)
-{
-    return m->sort[s - m->plan->program.statement] == UR__ROW_SUM;
-}
-
 static uint32_t operand(writer *w, const ur__statement *s, ur__ref r)
 {
     ur__maker *m = w->m;
     uint8_t spread = UR__FULL;
     if (m->member[r.line] == m->launch && ur__is_here(m, r) && !m->plan->line[r.line].stored)
-        return m->operand[r.line];
-    if (!is_row_sum(m, s))
-        ur__spread_of(m->plan, r, s->line, &spread);
+        return m->buffer[r.line];
+    if (!is_row_sum(m, s) && !ur__spread_of(m->plan, r, s->line, &spread))
+        w->good = ur__fail(&m->plan->tape->error, "a plan: %s reads what does not fit into its program",
+                           ur__line_kind(m->plan, s->line)->op->name);
     return ur__operand_for(m, w->l, r, spread);
 }
 
@@ -245,7 +258,7 @@ static void done(writer *w, ur__ref r)
     if (m->member[r.line] != m->launch || !ur__is_here(m, r) || m->plan->line[r.line].stored)
         return;
     if (--m->reads[r.line] == 0)
-        w->free[w->frees++] = m->operand[r.line];
+        w->free[w->frees++] = m->buffer[r.line];
 }
 
 static uint32_t result(writer *w, const ur__statement *s)
@@ -259,7 +272,7 @@ static uint32_t result(writer *w, const ur__statement *s)
         return k;
     }
     uint32_t buffer = w->frees ? w->free[--w->frees] : (w->l->buffers++ | BUFFER);
-    m->operand[s->line] = buffer;
+    m->buffer[s->line] = buffer;
     return buffer;
 }
 

@@ -129,7 +129,8 @@ static int64_t later_by(const ur_plan *plan, const reading *r, int64_t iteration
     return ur__tau(plan, line->loop, line->begin + value) - ur__tau(plan, r->loop, r->phase->begin + iteration);
 }
 
-/* Straight code finds the last values between the sweeps, and the first ones when all is through. */
+/* Straight code finds the last values between the sweeps, and the first ones when all is through. A last segment may be
+ * shorter than what is read: the rest goes into it from the one before. */
 static bool is_near_end(ur_plan *plan, const reading *r)
 {
     const ur__line *line = &plan->program.line[r->ref->line];
@@ -138,6 +139,7 @@ static bool is_near_end(ur_plan *plan, const reading *r)
     if (r->ref->count > 1 || r->at_end || far > FARTHEST || plan->stage[r->loop] < UR__BETWEEN)
         return false;
     plan->halo = plan->halo < (size_t)far ? (size_t)far : plan->halo;
+    plan->line[r->ref->line].restored |= far > 0 && plan->stage[line->loop] == UR__FORWARD;
     return true;
 }
 

@@ -2,7 +2,8 @@
  *
  * A line whose values are read until the next one is written, by its own loop alone, needs one slot: dh goes from step
  * t + 1 to t. And a line that is saved for a later loop may be overwritten there, step by step, by one that this loop
- * makes: the net's derivative at t lies where the activation at t lay, which nothing reads afterwards.
+ * makes: the net's derivative at t lies where the activation at t lay, which nothing reads afterwards. The two loops go
+ * opposite ways: where steps run in segments, loops that go the same way take turns, and the first one needs what it left.
  *
  * A value may be overwritten by the launch that reads it last if that is an elementwise program and no instruction reads
  * the value behind the one that writes. */
@@ -179,7 +180,7 @@ static bool may_lie_over(const ur_plan *plan, uint32_t l, uint32_t under, pair *
     const ur__program *p = &plan->program;
     const ur__line *line = &p->line[l], *other = &p->line[under];
     const ur__loop *loop = &p->loop[line->loop], *from = &p->loop[other->loop];
-    if (plan->line[l].rows != plan->line[under].rows || !loop->direction || !from->direction)
+    if (plan->line[l].rows != plan->line[under].rows || !loop->direction || loop->direction != -from->direction)
         return false;
     int64_t t = loop->step + (int64_t)loop->direction * line->begin;
     own->line = l;

@@ -38,19 +38,24 @@ bool ur__spread_of(const ur_plan *plan, ur__ref r, uint32_t line, uint8_t *sprea
     return true;
 }
 
+/* Does the argument stand for the value of r in every iteration of the phase at hand? */
+static bool is_same_value(const ur__maker *m, const ur__ref *a, const ur__ref *r)
+{
+    return a->line == r->line && a->first == r->first && a->count == r->count &&
+           (a->stride == r->stride || m->phase->end - m->phase->begin == 1);
+}
+
 uint32_t ur__operand_for(ur__maker *m, ur__launch *l, ur__ref r, uint8_t spread)
 {
     ur_plan *plan = m->plan;
-    if (m->stamp[r.line] == m->launch) {
-        const ur__argument *known = &plan->argument[l->operand + m->operand[r.line]];
-        if (known->ref.first == r.first && known->ref.stride == r.stride && known->spread == spread)
-            return m->operand[r.line];
-    }
+    const ur__argument *known = &plan->argument[l->operand];
+    for (uint32_t k = l->operands; k-- > 0 && m->stamp[r.line] == m->launch;)
+        if (known[k].spread == spread && is_same_value(m, &known[k].ref, &r))
+            return k;
     if (!ur__room(plan->tape, &plan->argument, &plan->argument_room, plan->arguments, sizeof *plan->argument))
         return 0;
     plan->argument[plan->arguments++] = (ur__argument){.ref = r, .spread = spread};
     m->stamp[r.line] = m->launch;
-    m->operand[r.line] = l->operands;
     return l->operands++;
 }
 
