@@ -1,4 +1,5 @@
-/* test_plan_random.c - plans of random recurrent networks against the reference execution.
+/* test_plan_random.c - plans of random recurrent networks, with all the memory they like and with little, by one thread
+ * and by several, against the reference execution.
  *
  * A seed makes a recipe: statements of one step, of five types of values, whose operands are values of this step, of up
  * to three steps before, inputs of this, the next or the mirrored step, parameters, constants. The recipe is recorded
@@ -10,6 +11,7 @@
 typedef enum form { WIDE, ROW, COLUMN, NUMBER, MATRIX, FORMS } form; /* [M,B], [1,B], [M], [], [M,M] */
 
 enum { MOST_STEPS = 40, MOST_STATEMENTS = 16, FIXED = 6 };
+#define TOLERANCE 1e-9 /* some of the recipes lose digits */
 
 /* An operand: where it comes from, and which one of those. */
 typedef struct operand {
@@ -396,23 +398,91 @@ static bool is_tame(ur_tape *tape, const roots *all)
     return tame;
 }
 
-static bool try_seed(int seed, size_t *blocks)
+/* The tape of a seed, and what is asked of it. */
+static ur_tape *record_seed(int seed, roots *all)
 {
-    uint64_t state = seed_of(seed);
-    char what[64];
     static cell c;
-    roots all = {0};
-    snprintf(what, sizeof what, "UR_TEST_SEED=%d", seed);
+    uint64_t state = seed_of(seed);
     c = (cell){.tape = new_tape(UR_F64)};
     choose(&c, &state);
     record_leaves(&c, &state);
-    ur_var loss = record_steps(&c, &state, &all);
-    differentiate(&c, &state, loss, &all);
-    assert_good(c.tape, what);
-    fill_leaves(c.tape, seed_of(0), FULL);
-    bool tame = is_tame(c.tape, &all);
-    *blocks = tame ? assert_planned(what, c.tape, &all, 1 << FULL | 1 << MIXED | 1 << ONE_BLOCK_FULL, 1e-9) : 0;
-    ur_tape_free(c.tape);
+    ur_var loss = record_steps(&c, &state, all);
+    differentiate(&c, &state, loss, all);
+    return c.tape;
+}
+
+/* The fewest bytes that a plan of the seed's tape can do with, as its refusal tells; that spoils a tape. */
+static size_t least_bytes(int seed)
+{
+    roots all = {0};
+    ur_tape *tape = record_seed(seed, &all);
+    ck_assert_ptr_null(ur_plan_new(tape, &(ur_plan_options){.roots = all.count, .root = all.root, .memory = 1}));
+    const char *text = strstr(ur_tape_error(tape), "at least ");
+    ck_assert_msg(text != NULL, "%s", ur_tape_error(tape));
+    size_t least = strtoul(text + strlen("at least "), NULL, 10);
+    ur_tape_free(tape);
+    return least;
+}
+
+static void assert_same_bits(const char *what, ur_plan *a, ur_plan *b)
+{
+    size_t n, m;
+    const void *x = ur_plan_roots(a, &n), *y = ur_plan_roots(b, &m);
+    ck_assert_uint_eq(n, m);
+    ck_assert_msg(memcmp(x, y, n * sizeof(double)) == 0, "%s: other bits with several threads", what);
+}
+
+/* The plan within so many bytes, by one thread and by three. */
+static void assert_within(const char *what, ur_tape *tape, const roots *all, size_t memory, ur_pool *pool)
+{
+    ur_plan_options options = {.roots = all->count, .root = all->root, .memory = memory};
+    ur_plan *one = ur_plan_new(tape, &options), *reference = plan_of(what, tape, all, true);
+    options.pool = pool;
+    ur_plan *many = ur_plan_new(tape, &options);
+    assert_good(tape, what);
+    for (masks kind = FULL; kind < MASKS; kind++) {
+        char text[256];
+        snprintf(text, sizeof text, "%s, masks %d, %zu bytes, %zu segments", what, kind, memory, one->segments);
+        fill_leaves(tape, seed_of(kind), kind);
+        assert_same_values(text, one, reference, all, TOLERANCE);
+        assert_same_values(text, many, reference, all, TOLERANCE);
+        assert_same_bits(text, one, many);
+    }
+    ck_assert_uint_le(ur_plan_bytes(one), memory);
+    ck_assert_uint_le(ur_plan_bytes(many), memory);
+    ur_plan_free(one);
+    ur_plan_free(many);
+    ur_plan_free(reference);
+}
+
+/* Within the fewest bytes, within some more, and within what the plan takes by itself. */
+static void assert_budgets(const char *what, ur_tape *tape, const roots *all, int seed)
+{
+    uint64_t state = seed_of(seed);
+    ur_pool *pool = ur_pool_new(3, NULL);
+    ur_plan *plan = plan_of(what, tape, all, false);
+    size_t least = least_bytes(seed), own = ur_plan_bytes(plan);
+    ck_assert_uint_le(least, own);
+    assert_within(what, tape, all, least, pool);
+    assert_within(what, tape, all, least + pick(&state, own - least + 1), pool);
+    assert_within(what, tape, all, own, pool);
+    ur_plan_free(plan);
+    ur_pool_free(pool);
+}
+
+static bool try_seed(int seed, size_t *blocks)
+{
+    char what[64];
+    roots all = {0};
+    snprintf(what, sizeof what, "UR_TEST_SEED=%d", seed);
+    ur_tape *tape = record_seed(seed, &all);
+    assert_good(tape, what);
+    fill_leaves(tape, seed_of(0), FULL);
+    bool tame = is_tame(tape, &all);
+    *blocks = tame ? assert_planned(what, tape, &all, 1 << FULL | 1 << MIXED | 1 << ONE_BLOCK_FULL, TOLERANCE) : 0;
+    if (tame)
+        assert_budgets(what, tape, &all, seed);
+    ur_tape_free(tape);
     return tame;
 }
 
