@@ -6,7 +6,7 @@
  * opposite ways: where steps run in segments, loops that go the same way take turns, and the first one needs what it left.
  *
  * A value may be overwritten by the launch that reads it last if that is an elementwise program and no instruction reads
- * the value behind the one that writes. */
+ * the value behind the one that writes. A sum of rows is written by every tile, and the next tile reads again. */
 #include "plan.h"
 
 /* Where a phase writes a line: its first launch, or none. */
@@ -55,7 +55,8 @@ static bool is_through(const ur_plan *plan, const ur__launch *l, uint32_t read, 
 {
     if (!w.launch || l != w.launch)
         return !w.launch || l < w.launch;
-    return l->kind == UR__POINTWISE && !reads_behind(plan, l->first, l->count, read, w.operand) &&
+    return l->kind == UR__POINTWISE && plan->argument[l->operand + w.operand].spread != UR__ROW &&
+           !reads_behind(plan, l->first, l->count, read, w.operand) &&
            !reads_behind(plan, l->first + l->count, l->alive, read, w.operand);
 }
 
