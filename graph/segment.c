@@ -110,13 +110,16 @@ static bool place_straight(ur_plan *plan, const reading *r)
     return true;
 }
 
-/* Does the loop find what it reads, when the stages run in their order? */
+/* Does the loop find what it reads, when the stages run in their order? What waits for the end of each segment comes before
+ * the straight code that is done when all is through. */
 static bool is_in_order(ur_plan *plan, const reading *r)
 {
     const ur__line *line = &plan->program.line[r->ref->line];
     if (line->loop == UR_NONE || line->loop == r->loop)
         return true;
-    return plan->stage[line->loop] <= plan->stage[r->loop] || r->at_end;
+    if (r->at_end)
+        return plan->stage[line->loop] != UR__LAST || !is_rolled(plan, r->loop);
+    return plan->stage[line->loop] <= plan->stage[r->loop];
 }
 
 /* ---- the lines */
@@ -170,6 +173,7 @@ static bool look_at(ur_plan *plan, const reading *r)
     return true;
 }
 
+/* What is read after the blocks, when the batch is one block, is saved whole. */
 static void find_windows(ur_plan *plan)
 {
     const ur__program *p = &plan->program;
@@ -177,6 +181,12 @@ static void find_windows(ur_plan *plan)
         ur__line_plan *line = &plan->line[l];
         line->windowed = ur__is_saved(plan, l) && !line->overwritten && is_rolled(plan, p->line[l].loop);
         line->restored = line->overwritten && plan->stage[p->line[l].loop] == UR__FORWARD;
+    }
+    for (uint32_t f = 0; f < p->phases; f++) {
+        const ur__span *after = &plan->span[UR__AFTER * p->phases + f];
+        for (uint32_t i = after->first; i < after->first + after->count; i++)
+            for (uint32_t k = 0; k < plan->launch[i].operands; k++)
+                plan->line[plan->argument[plan->launch[i].operand + k].ref.line].windowed = false;
     }
 }
 

@@ -192,6 +192,74 @@ static inline size_t assert_planned(const char *what, ur_tape *tape, const roots
     return blocks;
 }
 
+/* ---- little memory, several threads */
+
+/* Records tape number `which`, and what is asked of it. */
+typedef ur_tape *recorder(int which, roots *all);
+
+/* The fewest bytes that a plan can do with, as its refusal tells; that spoils a tape. */
+static inline size_t least_bytes(recorder *record, int which)
+{
+    roots all = {0};
+    ur_tape *tape = record(which, &all);
+    ck_assert_ptr_null(ur_plan_new(tape, &(ur_plan_options){.roots = all.count, .root = all.root, .memory = 1}));
+    const char *text = strstr(ur_tape_error(tape), "at least ");
+    ck_assert_msg(text != NULL, "%s", ur_tape_error(tape));
+    size_t least = strtoul(text + strlen("at least "), NULL, 10);
+    ur_tape_free(tape);
+    return least;
+}
+
+static inline void assert_same_bits(const char *what, ur_plan *a, ur_plan *b)
+{
+    size_t n, m;
+    const void *x = ur_plan_roots(a, &n), *y = ur_plan_roots(b, &m);
+    ck_assert_uint_eq(n, m);
+    ck_assert_msg(memcmp(x, y, n * ur_dtype_bytes(a->tape->dtype)) == 0, "%s: other bits with several threads", what);
+}
+
+/* The plan within so many bytes, by one thread and by three, with masks of every kind. */
+static inline void assert_within(const char *what, ur_tape *tape, const roots *all, size_t memory, ur_pool *pool,
+                                 double tolerance)
+{
+    ur_plan_options options = {.roots = all->count, .root = all->root, .memory = memory};
+    ur_plan *one = ur_plan_new(tape, &options), *reference = plan_of(what, tape, all, true);
+    options.pool = pool;
+    ur_plan *many = ur_plan_new(tape, &options);
+    assert_good(tape, what);
+    for (int kind = 0; kind < MASKS; kind++) {
+        char text[256];
+        snprintf(text, sizeof text, "%s, masks %d, %zu bytes, %zu segments", what, kind, memory, one->segments);
+        fill_leaves(tape, seed_of(kind), (masks)kind);
+        assert_same_values(text, one, reference, all, tolerance);
+        assert_same_values(text, many, reference, all, tolerance);
+        assert_same_bits(text, one, many);
+    }
+    ck_assert_uint_le(ur_plan_bytes(one), memory);
+    ck_assert_uint_le(ur_plan_bytes(many), memory);
+    ur_plan_free(one);
+    ur_plan_free(many);
+    ur_plan_free(reference);
+}
+
+/* Within the fewest bytes, within some more, and within what the plan takes by itself. */
+static inline void assert_budgets(const char *what, recorder *record, int which, double tolerance)
+{
+    uint64_t state = seed_of(which);
+    roots all = {0};
+    ur_tape *tape = record(which, &all);
+    ur_pool *pool = ur_pool_new(3, NULL);
+    ur_plan *plan = plan_of(what, tape, &all, false);
+    size_t least = least_bytes(record, which), own = ur_plan_bytes(plan);
+    ck_assert_uint_le(least, own);
+    assert_within(what, tape, &all, least, pool, tolerance);
+    assert_within(what, tape, &all, least + pick(&state, own - least + 1), pool, tolerance);
+    assert_within(what, tape, &all, own, pool, tolerance);
+    ur_plan_free(plan);
+    ur_pool_free(pool);
+    ur_tape_free(tape);
+}
+
 static inline int run_cases(Suite *suite, TCase *cases)
 {
     tcase_set_timeout(cases, 120);

@@ -1,0 +1,189 @@
+/* test_plan_tapes.c - plans of small tapes in which one thing is out of the ordinary, against the reference execution:
+ * with sequences of every length, with little memory, by several threads. */
+#include "planned.h"
+
+enum { STEPS = 8, BATCH = 17, ROOM = 16 };
+
+typedef struct recording {
+    ur_tape *tape;
+    ur_var alive[ROOM], zero;
+} recording;
+
+static recording begin(int64_t batch)
+{
+    recording t = {.tape = new_tape(UR_F64)};
+    t.zero = ur_const(t.tape, UR_SCALAR, 0);
+    ur_inputs(t.tape, "alive", UR_SHAPE(1, batch), STEPS, t.alive);
+    return t;
+}
+
+/* The sum over the steps of what is left of the values' squares, and its gradients by n nodes. */
+static ur_tape *end(const recording *t, const ur_var *value, size_t n, const ur_var *wrt, roots *all)
+{
+    ur_var loss[STEPS], gradient[ROOM];
+    for (int k = 0; k < STEPS; k++) {
+        ur_step(t->tape, k + 1);
+        loss[k] = ur_sum(ur_select(t->alive[k], ur_square(value[k]), t->zero));
+    }
+    ur_step(t->tape, 0);
+    ck_assert(ur_grad(ur_total(STEPS, loss), n, wrt, gradient));
+    add_roots(all, n, gradient);
+    return t->tape;
+}
+
+/* ---- the tapes */
+
+/* A value that two statements read under different names where all columns are alive. */
+static ur_tape *two_states(int which, roots *all)
+{
+    enum { M = 2 };
+    (void)which;
+    recording t = begin(BATCH);
+    ur_var start = ur_input(t.tape, "a", UR_SHAPE(M, BATCH)), a = start, b = ur_const(t.tape, UR_SHAPE(M, BATCH), 0);
+    ur_var loss[STEPS];
+    for (int k = 0; k < STEPS; k++) {
+        ur_step(t.tape, k + 1);
+        ur_var net = ur_add(b, ur_softplus(a)), next = ur_tanh(ur_softplus(a));
+        a = ur_select(t.alive[k], ur_tanh(net), a);
+        b = ur_select(t.alive[k], next, b);
+        loss[k] = ur_sum(ur_select(t.alive[k], ur_square(ur_tanh(net)), t.zero));
+    }
+    ur_step(t.tape, 0);
+    ur_var gradient;
+    ck_assert(ur_grad(ur_total(STEPS, loss), 1, &start, &gradient));
+    add_root(all, gradient);
+    return t.tape;
+}
+
+/* The gradient by a value that is reshaped, of a sum over the batch: a broadcast of one column under another shape. */
+static ur_tape *reshaped(int which, roots *all)
+{
+    enum { M = 2 };
+    (void)which;
+    recording t = begin(BATCH);
+    ur_var x = ur_input(t.tape, "x", UR_SHAPE(M, BATCH)), c = ur_param(t.tape, "c", UR_SHAPE(M)), gradient;
+    ur_var z = ur_reshape(x, UR_SHAPE(1, M, BATCH)), h = ur_reshape(z, UR_SHAPE(M, BATCH));
+    ck_assert(ur_grad(ur_sum(ur_mul(ur_sum_over(h, 1), c)), 1, &z, &gradient));
+    add_root(all, gradient);
+    return t.tape;
+}
+
+/* A number stands for a value with the batch where all columns are alive, in sums and in operations on whole arrays; in
+ * several blocks, since there is a wide product. */
+static ur_tape *number_for_all(int which, roots *all)
+{
+    enum { M = 2, WIDE = 400, MANY = 200 };
+    recording t = begin(MANY);
+    ur_var x = ur_param(t.tape, "x", UR_SHAPE(M, MANY)), y = ur_input(t.tape, "y", UR_SHAPE(M, MANY)), value[STEPS];
+    ur_var V = ur_param(t.tape, "V", UR_SHAPE(WIDE, M)), rest = ur_select(t.alive[0], t.zero, y);
+    for (int k = 0; k < STEPS; k++) {
+        ur_step(t.tape, k + 1);
+        value[k] = ur_select(t.alive[k], ur_const(t.tape, UR_SCALAR, 0.4), x);
+    }
+    ur_step(t.tape, 0);
+    add_root(all, ur_gemm(V, true, ur_tanh(ur_matmul(V, y)), false));
+    add_root(all, which == 0   ? ur_concat(2, (ur_var[]){rest, y}, 0)
+                  : which == 1 ? ur_softmax(rest)
+                  : which == 2 ? ur_cumsum(rest, 0, false)
+                               : ur_sum_over(rest, 0));
+    return end(&t, value, 1, &x, all);
+}
+
+static ur_var of_columns(int which, ur_var h)
+{
+    int64_t m = 3;
+    switch (which) {
+    case 0:
+        return ur_softmax(h);
+    case 1:
+        return ur_layer_norm(h);
+    case 2:
+        return ur_cumsum(h, 0, false);
+    case 3:
+        return ur_concat(2, (ur_var[]){ur_slice(h, 0, 1, m - 1), ur_slice(h, 0, 0, 1)}, 0);
+    default:
+        return ur_reshape(ur_outer(ur_slice(h, 0, 0, 1), h), UR_SHAPE(m, BATCH));
+    }
+}
+
+/* A start of its own for each sequence, some of which have no step at all. */
+static ur_tape *own_starts(int which, roots *all)
+{
+    enum { M = 3 };
+    recording t = begin(BATCH);
+    ur_var h = ur_param(t.tape, "h0", UR_SHAPE(M, BATCH)), W = ur_param(t.tape, "W", UR_SHAPE(M, M)), value[STEPS];
+    ur_var x[ROOM], wrt[] = {h, W};
+    ur_inputs(t.tape, "x", UR_SHAPE(M, BATCH), STEPS, x);
+    for (int k = 0; k < STEPS; k++) {
+        ur_step(t.tape, k + 1);
+        value[k] = ur_tanh(ur_add(ur_matmul(W, of_columns(which, h)), x[k]));
+        h = ur_select(t.alive[k], value[k], h);
+    }
+    return end(&t, value, 2, wrt, all);
+}
+
+/* The adjoint of a row v'h, a sum of rows, where the row itself is read by every tile of the same program. */
+static ur_tape *row_times_state(int which, roots *all)
+{
+    enum { M = 4 };
+    (void)which;
+    recording t = begin(BATCH);
+    ur_var h = ur_input(t.tape, "h0", UR_SHAPE(M, BATCH)), v = ur_param(t.tape, "v", UR_SHAPE(M)), value[STEPS];
+    for (int k = 0; k < STEPS; k++) {
+        ur_step(t.tape, k + 1);
+        value[k] = ur_tanh(ur_mul(h, ur_gemm(v, true, h, false)));
+        h = ur_select(t.alive[k], value[k], h);
+    }
+    return end(&t, value, 1, &v, all);
+}
+
+/* Two loops forward, which take turns where steps run in segments. */
+static ur_tape *two_layers(int which, roots *all)
+{
+    (void)which;
+    recording t = begin(BATCH);
+    ur_var x[ROOM], W = ur_param(t.tape, "W", UR_SHAPE(1, 1)), start = ur_input(t.tape, "h0", UR_SHAPE(1, BATCH));
+    ur_inputs(t.tape, "x", UR_SHAPE(1, BATCH), STEPS, x);
+    for (int k = 0; k < STEPS; k++) {
+        ur_step(t.tape, k + 1);
+        x[k] = ur_gemm(W, true, ur_select(t.alive[k], x[k], t.zero), false);
+    }
+    for (int layer = 0; layer < 2; layer++) {
+        ur_var h = start;
+        for (int k = 0; k < STEPS; k++) {
+            ur_step(t.tape, k + 1);
+            x[k] = h = ur_select(t.alive[k], ur_tanh(ur_add(x[k], ur_scale(h, 0.5))), h);
+        }
+    }
+    return end(&t, x, 2, (ur_var[]){W, start}, all);
+}
+
+static const struct {
+    const char *name;
+    recorder *record;
+    int variants;
+} tapes[] = {{"two states", two_states, 1},           {"reshaped", reshaped, 1},
+             {"a number for all", number_for_all, 4}, {"own starts", own_starts, 5},
+             {"row times state", row_times_state, 1}, {"two layers", two_layers, 1}};
+
+START_TEST(any_tape)
+{
+    for (int which = 0; which < tapes[_i].variants; which++) {
+        char what[64];
+        roots all = {0};
+        snprintf(what, sizeof what, "%s %d", tapes[_i].name, which);
+        ur_tape *tape = tapes[_i].record(which, &all);
+        assert_planned(what, tape, &all, (1 << MASKS) - 1, 1e-12);
+        ur_tape_free(tape);
+        assert_budgets(what, tapes[_i].record, which, 1e-12);
+    }
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("tapes");
+    TCase *cases = tcase_create("tapes");
+    tcase_add_loop_test(cases, any_tape, 0, sizeof tapes / sizeof *tapes);
+    return run_cases(suite, cases);
+}
