@@ -35,7 +35,7 @@ static inline uint64_t seed_of(int i)
 
 /* ---- leaves */
 
-typedef enum masks { FULL, MIXED, SORTED, ONE_BLOCK_FULL, DEAD, MASKS } masks;
+typedef enum masks { FULL, MIXED, SORTED, ONE_BLOCK_FULL, DEAD, NEARLY_FULL, FEW, MASKS } masks;
 
 /* The lengths of B sequences of at most T steps. */
 static inline void choose_lengths(masks kind, uint64_t *state, size_t B, int64_t T, int64_t *length)
@@ -43,7 +43,12 @@ static inline void choose_lengths(masks kind, uint64_t *state, size_t B, int64_t
     for (size_t b = 0; b < B; b++) {
         int64_t any = (int64_t)pick(state, (size_t)T + 1);
         bool full = kind == FULL || (kind == ONE_BLOCK_FULL && b < B / 2);
-        length[b] = full ? T : kind == DEAD ? 0 : kind == SORTED ? T - (int64_t)b * T / (int64_t)B : any;
+        length[b] = full                  ? T
+                    : kind == DEAD        ? 0
+                    : kind == SORTED      ? T - (int64_t)b * T / (int64_t)B
+                    : kind == NEARLY_FULL ? T - (b > B / 2)
+                    : kind == FEW         ? (b < B / 3 ? T : 0)
+                                          : any;
     }
 }
 
