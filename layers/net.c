@@ -339,6 +339,7 @@ static ur_var averaged(ur_var a, ur_var count)
     return ur_div(a, ur_max(count, ur_const(a.tape, UR_SCALAR, 1)));
 }
 
+/* A dead column gives 0: what it holds may be far outside of what the alive ones are normalised by. */
 static ur_var over_batch(const batch_norm *b, int64_t t, ur_var h)
 {
     ur_tape *tape = b->net->tape;
@@ -348,7 +349,8 @@ static ur_var over_batch(const batch_norm *b, int64_t t, ur_var h)
     ur_var scatter = b->scatter[t - 1] = ur_sum_over(masked(b->net, t, ur_square(ur_sub(h, own))), 1);
     ur_var mean = ur_select(b->training, own, b->mean->leaf);
     ur_var variance = ur_select(b->training, averaged(scatter, count), b->variance->leaf);
-    return ur_div(ur_sub(h, mean), ur_sqrt(ur_add(variance, ur_const(tape, UR_SCALAR, 1e-5))));
+    ur_var deviation = ur_sqrt(ur_add(variance, ur_const(tape, UR_SCALAR, 1e-5)));
+    return masked(b->net, t, ur_div(ur_sub(h, mean), deviation));
 }
 
 /* What the running average becomes: it moves in training, when a position was alive. */
