@@ -21,9 +21,13 @@ typedef struct ur_data {
     int64_t *lengths;                  /* [N], 0..T; NULL: all T */
     double *weight;                    /* [N,T], how much each position counts, 0: for nothing; NULL: 1 */
     /* [n], the rows in the order in which networks take them, NULL: as they stand. An order of some of the rows, n of
-     * them, makes a part of the data. */
+     * them, makes a part of the data; `rows` says how many there are in all, 0: n. */
     const int64_t *order;
+    int64_t rows;
 } ur_data;
+
+/* The number of rows in the arrays: n, or where an order takes some of them `rows`. */
+int64_t ur_data_rows(const ur_data *data);
 
 /* ---- building blocks ----------------------------------------------------------------------------------------- */
 

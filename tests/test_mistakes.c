@@ -945,6 +945,44 @@ static void order_below_0(ur_tape *tape)
     ur_data_free(data);
 }
 
+/* Of two rows the second, where nobody says that there are two. */
+static void order_past_the_last_row(ur_tape *tape)
+{
+    ur_data *data;
+    ur_net *net = fitted(tape, UR_SIGMOID, 0, &data);
+    data->order = (const int64_t[]){1};
+    data->n = 1;
+    data->rows = 2;
+    ck_assert(ur_net_fits(net, data));
+    data->rows = 0;
+    ck_assert(!ur_net_fits(net, data));
+    ur_data_free(data);
+}
+
+static void order_far_away(ur_tape *tape)
+{
+    ur_data *data;
+    ur_net *net = fitted(tape, UR_SIGMOID, 0, &data);
+    data->order = (const int64_t[]){1, 1000000000};
+    ck_assert(ur_net_bind(net, data, 0, 1));
+    ck_assert(!ur_net_bind(net, data, 1, 1));
+    ur_data_free(data);
+}
+
+static void score_of_no_length(ur_tape *tape)
+{
+    ur_data *data;
+    ur_net *net = fitted(tape, UR_SIGMOID, 0, &data);
+    ur_score score = {0};
+    ur_plan *plan = ur_plan_new(tape, &(ur_plan_options){.roots = 1, .root = net->o});
+    ck_assert(ur_net_bind(net, data, 0, 2) && ur_plan_run(plan));
+    data->lengths = (int64_t[]){1, -1};
+    ck_assert(!ur_net_score(net, plan, data, 0, 2, &score));
+    ck_assert_int_eq(score.sequences, 0);
+    ur_plan_free(plan);
+    ur_data_free(data);
+}
+
 static void data_without_steps(ur_tape *tape)
 {
     ur_data *data;
@@ -1064,6 +1102,9 @@ static const struct program {
     {PROGRAM(start_of_none)},
     {PROGRAM(schedule_of_none)},
     {PROGRAM(order_below_0)},
+    {PROGRAM(order_past_the_last_row)},
+    {PROGRAM(order_far_away)},
+    {PROGRAM(score_of_no_length)},
     {PROGRAM(data_without_steps)},
 };
 enum { PROGRAMS = sizeof programs / sizeof *programs };
