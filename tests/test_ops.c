@@ -1774,6 +1774,36 @@ START_TEST(formula)
 }
 END_TEST
 
+static size_t formula_of_squares(int count, char *text, size_t bytes)
+{
+    ur_tape *tape = new_tape(UR_F64);
+    ur_var a = ur_input(tape, "a", UR_SHAPE(2));
+    for (int k = 0; k < count; k++)
+        a = ur_mul(a, ur_tanh(a));
+    size_t length = ur_formula(a, text, bytes);
+    assert_good(tape, "shared values");
+    ur_tape_free(tape);
+    return length;
+}
+
+/* A value that is read twice is written twice, its own operands four times: the whole text would have 2^150 letters. */
+START_TEST(formulas_of_shared_values)
+{
+    char text[256], few[] = "a .* tanh(a) .* tanh(a .* tanh(a))";
+    ck_assert_uint_eq(formula_of_squares(2, text, sizeof text), strlen(few));
+    ck_assert_str_eq(text, few);
+    size_t length = formula_of_squares(150, text, sizeof text);
+    ck_assert(length > 1 << 16 && length < 1 << 17);
+    char *whole = (char *)malloc(length + 1);
+    ck_assert_ptr_nonnull(whole);
+    ck_assert_uint_eq(formula_of_squares(150, whole, length + 1), length);
+    ck_assert_uint_eq(strlen(whole), length);
+    ck_assert_int_eq(strncmp(whole, text, sizeof text - 1), 0);
+    ck_assert_ptr_nonnull(strstr(whole, "..."));
+    free(whole);
+}
+END_TEST
+
 int main(void)
 {
     int ops = op_count();
@@ -1799,6 +1829,7 @@ int main(void)
     tcase_add_loop_test(tests, wrong_number_of_inputs, 0, ops);
     tcase_add_loop_test(tests, any_rank, 0, ops);
     tcase_add_loop_test(tests, formula, 0, ops);
+    tcase_add_test(tests, formulas_of_shared_values);
     Suite *suite = suite_create("ops");
     suite_add_tcase(suite, tests);
     SRunner *runner = srunner_create(suite);
