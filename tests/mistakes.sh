@@ -67,6 +67,8 @@ zeros 24 | npy F3.npy '<f8' '1, 3'
 tensors W.safetensors Wi:3,4 Wh:4,4 bh:4
 tensors Wo.safetensors Wi:3,4 Wh:4,4 bh:4 Wo:4,2 bo:2
 tensors less.safetensors Wi:3,4 Wh:4,4
+tensors vector.safetensors Wi:3,4 Wh:4,4 bh:4 Wo:4,2 bo:1,2
+tensors nothing.safetensors Wi:3,0 Wh:0,0 bh:0
 tensors more.safetensors Wi:3,4 Wh:4,4 bh:4 extra:2
 tensors shape.safetensors Wi:3,4 Wh:4,5 bh:4
 raw half.safetensors '{"Wi":{"dtype":"F16","shape":[3,4],"data_offsets":[0,24]},"Wh":{"dtype":"F64","shape":[4,4],"data_offsets":[24,152]},"bh":{"dtype":"F64","shape":[4],"data_offsets":[152,184]}}' 184
@@ -269,6 +271,9 @@ wrong run rnn --weights half.safetensors --input X.npy --output new
 wrong run rnn --weights less.safetensors --input X.npy --output new
 wrong run rnn --weights more.safetensors --input X.npy --output new
 wrong run rnn --weights shape.safetensors --input X.npy --output new
+wrong run rnn --weights W.safetensors --out softmax --input X.npy --output new
+wrong run rnn --weights vector.safetensors --out softmax --input X.npy --output new
+wrong run rnn --weights nothing.safetensors --input X.npy --output new
 wrong run lstm --weights W.safetensors --input X.npy --output new
 wrong run rnn --weights W.safetensors --input X.npy --output new --state S.safetensors
 wrong run rnn --weights W.safetensors --input X.npy --output new --state W.safetensors
