@@ -392,6 +392,17 @@ has err '^2 of 2 epochs are done'
 expect 0 train rnn --resume half.st --epochs 3 --weight-decay 0 --save other.st --quiet
 expect 0 info other.st
 has out '^weight_decay: 0$'
+# Another seed is that of the data, their order and the masks, and stands in the model: it goes on as it went.
+expect 0 train rnn --task reber --count 9 --hidden 4 --epochs 2 --batch 3 --shuffle --layers 2 --dropout 0.2 \
+    --save half.st --quiet
+expect 0 train rnn --resume half.st --epochs 4 --seed 5 --save other.st --quiet
+for seed in seed shuffle_seed dropout_seed; do
+    expect 0 info other.st
+    has out "^$seed: 5\$"
+done
+expect 0 train rnn --resume other.st --epochs 6 --save resumed.st --quiet
+expect 0 train rnn --resume half.st --epochs 6 --seed 5 --save through.st --quiet
+same resumed.st through.st
 # What was learned before a training fails is kept.
 learn='--task reber --count 20 --hidden 6 --out identity --loss mse --hidden-activation relu --quiet'
 # shellcheck disable=SC2086

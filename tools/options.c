@@ -165,7 +165,7 @@ static const option table[] = {
     /* everywhere */
     NUMBER_ROW("threads", threads, MODEL | EVAL | BENCH, INTEGER, 1, 1024, "N",
                "threads for large batches, same results (default 1)"),
-    NUMBER_ROW("seed", seed, TRAIN | GRADCHECK, INTEGER, 0, 9e15, "S", "of data and initial values (default 1)"),
+    NUMBER_ROW("seed", seed, TRAIN | GRADCHECK, INTEGER, 0, 9e15, "S", "of data, their order, initial values and dropout (default 1)"),
     NUMBER_ROW("seed", seed, EVAL | DATA, INTEGER, 0, 9e15, "S", "of the data (default 1)"),
     TEXT_ROW("output", output, DATA | GRAPH, "FILE", "where to write, also -o"),
     TEXT_ROW("output", output, LECTURE, "FOLDER", "where to write the experiments' diagrams, also -o"),

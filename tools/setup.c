@@ -232,6 +232,11 @@ void setup_override(const options *o, ur_net_options *net)
     net->bidirectional |= o->bidirectional;
     net->layer_norm |= o->layer_norm;
     net->batch_norm |= o->batch_norm;
+    setup_mask_seed(o, net);
+}
+
+void setup_mask_seed(const options *o, ur_net_options *net)
+{
     if (net->dropout > 0 || net->recurrent_dropout > 0)
         net->seed = (uint32_t)setup_seed(o);
 }

@@ -22,6 +22,8 @@ bool setup_bare_options(const options *o, ur_loss loss, ur_net_options *net);
 
 /* Replaces what the command line gives of out, loss, reduction and hidden activation. */
 void setup_override(const options *o, ur_net_options *net);
+/* The seed of dropout's masks, where there is dropout, from --seed. */
+void setup_mask_seed(const options *o, ur_net_options *net);
 /* The value of `--size NAME=N`, or `otherwise`. */
 int64_t setup_size(const options *o, const char *name, int64_t otherwise);
 /* False, after an error, when a --size has a name that is not in `names`, a list that ends with NULL, or gives m another

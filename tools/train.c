@@ -69,6 +69,7 @@ static bool override(const options *o, ur_train_options *t)
     t->until_zero_errors |= o->until_zero_errors;
     t->stateful |= o->stateful;
     t->epochs = o->epochs >= 0 ? o->epochs : t->epochs;
+    t->seed = o->seed >= 0 ? setup_seed(o) : t->seed;
     if (o->momentum > 0 &&
         (!t->optim || (strcmp(t->optim->name, "momentum") != 0 && strcmp(t->optim->name, "nesterov") != 0)))
         return complain("--momentum: belongs to --optim momentum or nesterov") == DONE;
@@ -162,6 +163,7 @@ static bool read_options(run *r, const ur_cell *cell, ur_net_options *shape, ur_
     if (o->resume && !read_resumed(r, shape, training))
         return false;
     options drawn = o->resume ? drawn_as(o, &r->model) : *o;
+    r->model.seed = setup_seed(&drawn);
     if (o->task)
         r->model.task = o->task;
     r->data = setup_data(&drawn, o->data ? NULL : r->model.task, false, o->resume ? ur_net_outputs(shape) : 0);
@@ -174,6 +176,8 @@ static bool read_options(run *r, const ur_cell *cell, ur_net_options *shape, ur_
     if (o->resume) {
         if (o->bptt)
             shape->bptt = o->bptt;
+        if (o->seed >= 0)
+            setup_mask_seed(o, shape);
         shape->weighted = r->data->weight || r->data->y_last;
         return true;
     }
