@@ -83,6 +83,17 @@ tensors misspelt.safetensors x:1,2,3 Y:1,2,4
 tensors steps.safetensors x:1,2,3 y:1,3,4
 { head -c -8 xy.safetensors; printf '\0\0\0\0\0\0\370\177'; } >nan.safetensors
 tensors S2.safetensors h:1,4 junk:2
+# last FILE: a data set with x[1,2,3], weight[1,2] and y[1,4] for the last step, its numbers in f64 from stdin
+last() {
+    raw "$1" '{"x":{"dtype":"F64","shape":[1,2,3],"data_offsets":[0,48]},"weight":{"dtype":"F64","shape":[1,2],"data_offsets":[48,64]},"y":{"dtype":"F64","shape":[1,4],"data_offsets":[64,96]}}' 0
+    cat >>"$1"
+}
+nan='\0\0\0\0\0\0\370\177'
+{ zeros 88; printf "$nan"; } | last nan_y.safetensors
+{ zeros 56; printf "$nan"; zeros 32; } | last nan_weight.safetensors
+{ zeros 48; printf '\0\0\0\0\0\0\360\277'; zeros 40; } | last below.safetensors
+{ zeros 72; printf '\0\0\0\0\0\0\0\100'; zeros 16; } | last two.safetensors
+{ zeros 72; printf '\0\0\0\0\0\0\360\277'; zeros 16; } | last minus.safetensors
 printf 'epoch,loss\n' >log.csv
 printf 'epoch,loss,wrong_positions,positions,wrong_sequences,sequences\n1,two,3,4,5,6\n' >log2.csv
 raw long.safetensors '{"x":{"dtype":"F64","shape":[1,1,1],"data_offsets":[0,8]},"y":{"dtype":"F64","shape":[1,1,1],"data_offsets":[8,16]},"lengths":{"dtype":"F64","shape":[1],"data_offsets":[16,24]}}' 24
@@ -197,6 +208,11 @@ wrong train rnn --data xy.safetensors --hidden 4 --bidirectional
 wrong train brnn --data xy.safetensors --size m=3
 wrong train rnn --data xy.safetensors --hidden 4 --size m=3
 wrong train rnn --data nan.safetensors
+wrong train rnn --data nan_y.safetensors
+wrong train rnn --data nan_weight.safetensors
+wrong train rnn --data below.safetensors
+wrong train rnn --data two.safetensors --hidden 3 --out sigmoid --loss bce
+wrong train rnn --data minus.safetensors --hidden 3 --out softmax --loss ce
 wrong train rnn --task reber --hidden 4 --forget-bias 3
 wrong train rnn --task reber --hidden 4 --patience 3
 wrong train rnn --task reber --hidden 4 --schedule plateau

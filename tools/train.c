@@ -179,7 +179,7 @@ static bool read_options(run *r, const ur_cell *cell, ur_net_options *shape, ur_
         if (o->seed >= 0)
             setup_mask_seed(o, shape);
         shape->weighted = r->data->weight || r->data->y_last;
-        return true;
+        return setup_targets_fit(o, shape, r->data);
     }
     return setup_net_options(o, cell, o->task ? ur_task_find(o->task) : NULL, r->data, shape);
 }
