@@ -152,7 +152,7 @@ expect 0 train $small_lstm --dry-run --memory $((bytes * 2 / 3))
 [ "$(sed -n 's/^plan bytes //p' out)" -le $((bytes * 2 / 3)) ] || fail '--memory: the plan takes more'
 # shellcheck disable=SC2086
 expect 2 train $small_lstm --memory 1000
-has err '^unroll: ur_plan_new: the plan takes at least [0-9]+ bytes, 1000 are allowed$'
+has err '^unroll: --memory: the plan takes at least [0-9]+ bytes, 1000 are allowed$'
 lines err 1
 empty out
 # shellcheck disable=SC2086

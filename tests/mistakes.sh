@@ -177,6 +177,10 @@ wrong train rnn --task reber --epochs -1
 wrong train rnn --task reber --threads 0
 wrong train rnn --task reber --memory 0
 wrong train rnn --task reber --memory 10K
+wrong train rnn --task reber --count 5 --hidden 3 --valid 0.1
+wrong train rnn --task reber --count 5 --hidden 3 --schedule cosine --epochs 0
+wrong train rnn --task reber --count 5 --hidden 3 --freeze bx
+wrong train rnn --task reber --count 5 --hidden 3 --freeze Wi,Wh,bh,Wo,bo
 wrong train rnn --task reber --seed -1
 wrong train rnn --task reber --out sigmod
 wrong train rnn --task reber --loss bec
