@@ -262,6 +262,13 @@ cp out rnn.dot
 expect 0 graph rnn --out sigmoid -o rnn2.dot
 empty out
 same rnn.dot rnn2.dot
+expect 0 graph rnn --out sigmoid -o -
+same rnn.dot out
+expect 0 data reber --count 3 --format text
+cp out symbols
+expect 0 data reber --count 3 --format text -o -
+same symbols out
+[ ! -e ./- ] || fail 'a file is named -'
 expect 0 graph rnn --view unrolled --steps 2 --hide-const --title 'A < B & "C"'
 has out '^digraph '
 if command -v dot >/dev/null 2>&1; then
@@ -346,6 +353,12 @@ printf "$zero$one$zero$one" | header learned.st '{"__metadata__":{"cell":"rnn","
 printf "$zero$zero" | npy two.npy '<f8' '1, 2, 1'
 expect 0 run learned.st --input two.npy -o learned.npy
 [ "$(numbers learned.npy 2)" = '0.761594156 0.642014992' ] || fail "run: a learned start gives $(numbers learned.npy 2)"
+# 0 times infinity: no number, and none with a sign.
+printf "$zero$zero$zero" | header none.st '{"Wi":{"dtype":"F64","shape":[1,1],"data_offsets":[0,8]},"Wh":{"dtype":"F64","shape":[1,1],"data_offsets":[8,16]},"bh":{"dtype":"F64","shape":[1],"data_offsets":[16,24]}}'
+printf '\000\000\000\000\000\000\360\177' | npy infinite.npy '<f8' '1, 1, 1'
+printf "$zero" | npy target.npy '<f8' '1, 1, 1'
+expect 0 run rnn --weights none.st --input infinite.npy --target target.npy --loss mse
+has out '^loss nan$'
 printf '0\n0\n' | "$UNROLL" run learned.st --input - 2>err | awk '{ printf "%.9g ", $1 }' >out
 [ "$(cat out)" = '0.761594156 0.642014992 ' ] || fail "run: a stream with a learned start gives $(cat out)"
 

@@ -142,6 +142,7 @@ part 'arguments and options'
 wrong train
 wrong train ''
 wrong train rnn lstm
+wrong lecture rnn
 wrong train rn --task reber
 wrong train nosuchcell --task reber
 wrong train M.safetensors --task reber
@@ -320,6 +321,9 @@ wrong info cut.safetensors
 part 'files that cannot be written'
 wrong train rnn --task reber --hidden 4 --save folder
 wrong train rnn --task reber --hidden 4 --log nosuchfolder/run.csv
+wrong train rnn --task reber --hidden 4 --save -
+wrong run rnn --weights W.safetensors --input X.npy --output -
+wrong data reber -o -
 wrong train rnn --task reber --hidden 4 --plot text/loss.svg
 wrong data reber -o nosuchfolder/D.safetensors
 wrong data reber --format text -o folder

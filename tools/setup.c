@@ -96,7 +96,8 @@ static void complain_of(const char *path, const numbers *a, int64_t n, int64_t t
         snprintf(step, sizeof step, ",%lld", (long long)t);
     if (a->width)
         snprintf(column, sizeof column, ",%lld", (long long)i);
-    complain("%s: %s[%lld%s%s] is %g, %s was expected", path, a->name, (long long)n, step, column, value, a->expected);
+    complain("%s: %s[%lld%s%s] is %g, %s was expected", path, a->name, (long long)n, step, column, printed(value),
+             a->expected);
 }
 
 /* Numbers past a sequence's length may be anything. */
