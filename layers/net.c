@@ -40,7 +40,7 @@ static bool has_sizes(ur_tape *tape, const ur_net_options *o, int64_t steps, int
     else if (steps < 1 || batch < 1)
         ur_tape_fail(tape, "%s: at least one step and one sequence were expected, not %lld and %lld", o->cell->name,
                      (long long)steps, (long long)batch);
-    else if (o->heads < 0 || (o->heads > 1 && o->hidden % o->heads != 0))
+    else if (o->heads < 0 || (o->cell->heads && o->heads > 1 && o->hidden % o->heads != 0))
         ur_tape_fail(tape, "%s: %lld hidden units cannot be divided into %lld heads", o->cell->name,
                      (long long)o->hidden, (long long)o->heads);
     else if (!(o->dropout >= 0 && o->dropout < 1 && o->recurrent_dropout >= 0 && o->recurrent_dropout < 1))
@@ -92,7 +92,7 @@ static ur_net_options completed(const ur_net_options *options)
 {
     ur_net_options o = *options;
     o.layers = o.layers ? o.layers : 1;
-    o.heads = o.heads ? o.heads : 1;
+    o.heads = o.heads && o.cell->heads ? o.heads : 1;
     o.hidden_activation = o.hidden_activation ? o.hidden_activation : UR_TANH;
     return o;
 }

@@ -446,6 +446,16 @@ expect 0 info through.st
 has out '^average.layer1.variance\[5\] F32$'
 expect 0 eval through.st --count 5
 expect 0 gradcheck slstm --heads 2
+# Cells without heads have one.
+learn='--task reber --count 5 --hidden 5 --epochs 1 --quiet'
+# shellcheck disable=SC2086
+expect 0 train lstm $learn --heads 2 --save a.st
+# shellcheck disable=SC2086
+expect 0 train lstm $learn --save b.st
+same a.st b.st
+# shellcheck disable=SC2086
+expect 2 train slstm $learn --heads 2
+has err '^unroll: slstm: 5 hidden units cannot be divided into 2 heads$'
 expect 0 gradcheck mlstm --heads 2
 
 # ---- classes, and outputs of both directions

@@ -1640,6 +1640,7 @@ START_TEST(contradictions_are_named)
         {"mlstm", "numbers of steps from 0 were expected, not bptt 0, chunk -1", {.chunk = -1}},
         {"gru", "numbers of steps from 0 were expected, not bptt -3, chunk 0", {.bptt = -3}},
         {"slstm", "6 hidden units cannot be divided into 4 heads", {.heads = 4}},
+        {"lstm", "6 hidden units cannot be divided into -1 heads", {.heads = -1}},
         {"rnn", "probabilities of dropout from 0 to below 1", {.dropout = 1}},
     };
     ur_net_options options = cases[_i].options;
@@ -1677,7 +1678,7 @@ int main(void)
     tcase_add_loop_test(cases, batch_norm_beside_dead_columns, 0, 2);
     tcase_add_loop_test(cases, bias_before_batch_norm, 0, 2);
     tcase_add_loop_test(cases, gradients_of_layers, 0, 5 * STACKABLE);
-    tcase_add_loop_test(cases, contradictions_are_named, 0, 10);
+    tcase_add_loop_test(cases, contradictions_are_named, 0, 11);
     suite_add_tcase(suite, cases);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);
