@@ -142,16 +142,23 @@ static bool add_inputs(ur_net *net)
     return good && net->o && net->state && net->average;
 }
 
+/* Writes the module of a layer, `layer1`; "" where there is only one. */
+enum { LAYER_NAME = 32 };
+static void layer_name(const ur_net *net, int64_t layer, char text[LAYER_NAME])
+{
+    text[0] = 0;
+    if (net->options.layers > 1)
+        snprintf(text, LAYER_NAME, "layer%lld", (long long)layer);
+}
+
 /* A name with the modules of its layer and direction before it: `layer1.back.c`. */
 static const char *full_name(const ur_net *net, int64_t layer, bool back, const char *name)
 {
     enum { LONGEST = 64 };
-    char *text = (char *)ur_tape_memory(net->tape, LONGEST);
-    char place[32] = "";
-    if (net->options.layers > 1)
-        snprintf(place, sizeof place, "layer%lld.", (long long)layer);
-    if (text)
-        snprintf(text, LONGEST, "%s%s%s", place, back ? "back." : "", name);
+    char *text = (char *)ur_tape_memory(net->tape, LONGEST), module[LAYER_NAME];
+    layer_name(net, layer, module);
+    if (text && snprintf(text, LONGEST, "%s%s%s%s", module, *module ? "." : "", back ? "back." : "", name) >= LONGEST)
+        ur_tape_fail(net->tape, "%s: the name of the state %s is too long", net->options.cell->name, name);
     return text;
 }
 
@@ -391,11 +398,11 @@ static bool run_layer(ur_net *net, int64_t layer, const ur_var *in, ur_var *out[
 {
     const ur_net_options *o = &net->options;
     bool both = two_directions(o);
-    char name[32];
-    snprintf(name, sizeof name, "layer%lld", (long long)layer);
+    char name[LAYER_NAME];
+    layer_name(net, layer, name);
     if (!(out[0] = new_row(net)) || (both && !(out[1] = new_row(net))))
         return false;
-    if (o->layers > 1)
+    if (*name)
         ur_module_open(net->tape, name);
     run_sweep(net, o->cell, layer, false, in, out[0]);
     finish_direction(net, layer, false, out[0]);
@@ -405,7 +412,7 @@ static bool run_layer(ur_net *net, int64_t layer, const ur_var *in, ur_var *out[
         finish_direction(net, layer, true, out[1]);
         ur_scope_close(net->tape);
     }
-    if (o->layers > 1)
+    if (*name)
         ur_scope_close(net->tape);
     return true;
 }

@@ -892,6 +892,31 @@ static void refuse_net(ur_tape *tape, const ur_net_options *o)
     ck_assert_ptr_null(ur_net_new(tape, o, 4, 5));
 }
 
+/* A cell whose state has a name that would be cut. */
+static void refuse_state(ur_tape *tape, const char *name, ur_net_options o)
+{
+    ur_cell cell = *o.cell;
+    cell.name = "own";
+    cell.state[0].name = name;
+    o.cell = &cell;
+    refuse_net(tape, &o);
+}
+
+static void long_state_of_a_layer(ur_tape *tape)
+{
+    ur_net_options o = small();
+    o.start = UR_START_GIVEN;
+    o.layers = 2;
+    refuse_state(tape, "a_state_of_fifty_seven_letters_has_no_room_behind_a_layer", o);
+}
+
+static void long_state_that_is_learned(ur_tape *tape)
+{
+    ur_net_options o = small();
+    o.start = UR_START_LEARNED;
+    refuse_state(tape, "a_state_of_thirty_one_letters_0", o);
+}
+
 static void hidden_activation_of_none(ur_tape *tape)
 {
     ur_net_options o = small();
@@ -1095,6 +1120,8 @@ static const struct program {
     {PROGRAM(evaluation_without_room)},
     {PROGRAM(epoch_without_room)},
     {PROGRAM(failure_without_words)},
+    {PROGRAM(long_state_of_a_layer)},
+    {PROGRAM(long_state_that_is_learned)},
     {PROGRAM(hidden_activation_of_none)},
     {PROGRAM(out_of_none)},
     {PROGRAM(loss_of_none)},
