@@ -7,11 +7,21 @@
 #include "internal.h"
 
 typedef struct drawing {
-    const ur_tape *tape;
+    ur_tape *tape;
     const ur_dot_options *options;
     FILE *out;
     uint8_t *wanted;
     int32_t folded; /* the step that is drawn, 0: all */
+    int32_t last;   /* step that has a wanted node */
+    /* The wanted nodes step by step: those of step t are node[begin[t]] ... node[begin[t+1] - 1], in the tape's order. */
+    uint32_t *begin, *node;
+    uint32_t *place; /* of a node among those of its step */
+    /* Of the step that is being drawn: the first of the nodes in a scope and the one behind each, UR_NONE: none; whether
+     * a scope shows a node, its own or one below it. */
+    uint32_t *first, *next, *shows;
+    uint32_t *child, *sibling; /* of a scope: the first below it, the next one below the same; 0: none */
+    uint32_t *memory;
+    size_t bytes;
 } drawing;
 
 enum { WANTED = 1, FEEDS = 2 }; /* leads to a root; is a root or has a consumer that is drawn */
@@ -57,47 +67,107 @@ static void put_node(const drawing *d, uint32_t v, int indent)
     fprintf(d->out, "\\n%s\"];\n", ur_shape_text(ur__shape(tape, v), shape));
 }
 
-/* Is `scope` `within` or below it? */
-static bool is_within(const ur_tape *tape, uint32_t scope, uint32_t within)
+/* ---- the nodes of each step and scope */
+
+static bool new_lists(drawing *d)
 {
-    while (scope && scope != within)
-        scope = tape->scope[scope - 1].parent;
-    return scope == within;
+    ur_tape *tape = d->tape;
+    size_t nodes = tape->nodes, scopes = tape->scopes + 1, steps = (size_t)d->last + 2;
+    d->bytes = (steps + 3 * nodes + 4 * scopes) * sizeof(uint32_t);
+    d->memory = (uint32_t *)ur__take(tape, d->bytes);
+    if (!d->memory)
+        return false;
+    memset(d->memory, 0, d->bytes);
+    d->begin = d->memory;
+    d->node = d->begin + steps;
+    d->place = d->node + nodes;
+    d->next = d->place + nodes;
+    d->first = d->next + nodes;
+    d->shows = d->first + scopes;
+    d->child = d->shows + scopes;
+    d->sibling = d->child + scopes;
+    return true;
 }
 
-/* The nodes of one step in one scope, then the scopes below it as clusters. */
-static void put_scope(const drawing *d, int32_t step, uint32_t scope, int indent)
+/* Sorts the nodes by their steps, counting those of each. */
+static void list_nodes(const drawing *d)
 {
     const ur_tape *tape = d->tape;
     for (uint32_t v = 0; v < tape->nodes; v++)
-        if (ur__step(tape, v) == step && ur__site_of(tape, v)->scope == scope && drawn(d, v))
-            put_node(d, v, indent);
-    for (uint32_t s = 1; s <= tape->scopes; s++) {
-        bool any = false;
-        for (uint32_t v = 0; v < tape->nodes && !any; v++)
-            any = ur__step(tape, v) == step && drawn(d, v) && is_within(tape, ur__site_of(tape, v)->scope, s);
-        if (!any || tape->scope[s - 1].parent != scope)
+        if (d->wanted[v])
+            d->place[v] = d->begin[ur__step(tape, v) + 1]++;
+    for (int32_t t = 0; t <= d->last; t++)
+        d->begin[t + 1] += d->begin[t];
+    for (uint32_t v = 0; v < tape->nodes; v++)
+        if (d->wanted[v])
+            d->node[d->begin[ur__step(tape, v)] + d->place[v]] = v;
+}
+
+static void list_scopes(const drawing *d)
+{
+    for (uint32_t s = (uint32_t)d->tape->scopes; s > 0; s--) {
+        uint32_t parent = d->tape->scope[s - 1].parent;
+        d->sibling[s] = d->child[parent];
+        d->child[parent] = s;
+    }
+}
+
+static void show_scope(const drawing *d, uint32_t scope)
+{
+    for (; !d->shows[scope]; scope = d->tape->scope[scope - 1].parent) {
+        d->shows[scope] = true;
+        if (scope == 0)
+            return;
+    }
+}
+
+/* Lists the drawn nodes of a step by their scopes; from the last one on, since each goes before those behind it. */
+static void list_step(const drawing *d, int32_t step)
+{
+    size_t scopes = d->tape->scopes + 1;
+    memset(d->first, 0xff, scopes * sizeof *d->first); /* UR_NONE */
+    memset(d->shows, 0, scopes * sizeof *d->shows);
+    for (uint32_t i = d->begin[step + 1]; i-- > d->begin[step];) {
+        uint32_t v = d->node[i], scope = ur__site_of(d->tape, v)->scope;
+        if (!drawn(d, v))
+            continue;
+        d->next[v] = d->first[scope];
+        d->first[scope] = v;
+        show_scope(d, scope);
+    }
+}
+
+/* The nodes of a step in one scope, then the scopes below it as clusters. */
+static void put_scope(const drawing *d, int32_t step, uint32_t scope, int indent)
+{
+    for (uint32_t v = d->first[scope]; v != UR_NONE; v = d->next[v])
+        put_node(d, v, indent);
+    for (uint32_t s = d->child[scope]; s; s = d->sibling[s]) {
+        if (!d->shows[s])
             continue;
         fprintf(d->out, "%*ssubgraph cluster_%d_%u {\n%*slabel=\"", indent, "", (int)step, (unsigned)s, indent + 2, "");
-        put_text(d->out, tape->scope[s - 1].name);
+        put_text(d->out, d->tape->scope[s - 1].name);
         fputs("\"; style=rounded; color=\"#999999\";\n", d->out);
         put_scope(d, step, s, indent + 2);
         fprintf(d->out, "%*s}\n", indent, "");
     }
 }
 
+static void put_step(const drawing *d, int32_t step, int indent)
+{
+    list_step(d, step);
+    put_scope(d, step, 0, indent);
+}
+
+/* ---- edges */
+
 /* The node of step `to` that stands where v stands in its own step: the same number in the step. v when there is none. */
 static uint32_t counterpart(const drawing *d, uint32_t v, int32_t to)
 {
-    const ur_tape *tape = d->tape;
-    int32_t from = ur__step(tape, v);
-    size_t place = 0;
-    for (uint32_t u = 0; u < v; u++)
-        place += d->wanted[u] && ur__step(tape, u) == from;
-    for (uint32_t u = 0; u < tape->nodes; u++)
-        if (d->wanted[u] && ur__step(tape, u) == to && place-- == 0)
-            return ur__op(tape, u) == ur__op(tape, v) ? u : v;
-    return v;
+    uint32_t i = d->begin[to] + d->place[v];
+    if (i >= d->begin[to + 1])
+        return v;
+    return ur__op(d->tape, d->node[i]) == ur__op(d->tape, v) ? d->node[i] : v;
 }
 
 static void put_edges(const drawing *d, uint32_t v)
@@ -123,15 +193,7 @@ static void put_edges(const drawing *d, uint32_t v)
     }
 }
 
-/* The step that stands for all: the second, since the first one starts from outside. */
-static int32_t representative(const drawing *d)
-{
-    int32_t last = 0;
-    for (uint32_t v = 0; v < d->tape->nodes; v++)
-        if (d->wanted[v] && ur__step(d->tape, v) > last)
-            last = ur__step(d->tape, v);
-    return last > 1 ? 2 : last;
-}
+/* ---- the diagram */
 
 /* What feeds a node that is drawn; what feeds only other steps, as the states before the first, is left out. */
 static void mark_feeding(const drawing *d)
@@ -148,11 +210,8 @@ static void mark_feeding(const drawing *d)
     }
 }
 
-static void draw(drawing *d)
+static void put_head(const drawing *d)
 {
-    const ur_tape *tape = d->tape;
-    d->folded = d->options->view == UR_DOT_FOLDED ? representative(d) : 0;
-    mark_feeding(d);
     fputs("digraph unroll {\n  rankdir=BT;\n  node [fontname=\"Helvetica\", fontsize=11];\n"
           "  edge [fontname=\"Helvetica\", fontsize=9];\n",
           d->out);
@@ -161,23 +220,44 @@ static void draw(drawing *d)
         put_text(d->out, d->options->title);
         fputs("\";\n", d->out);
     }
-    put_scope(d, 0, 0, 2);
-    int32_t last = 0;
-    for (uint32_t v = 0; v < tape->nodes; v++)
-        last = ur__step(tape, v) > last ? ur__step(tape, v) : last;
-    for (int32_t t = 1; t <= last; t++) {
+}
+
+static void draw(const drawing *d)
+{
+    put_head(d);
+    put_step(d, 0, 2);
+    for (int32_t t = 1; t <= d->last; t++) {
         if (d->folded && t != d->folded)
             continue;
         fprintf(d->out, "  subgraph cluster_%d {\n    label=\"", (int)t);
         fprintf(d->out, d->folded ? "step t" : "step %d", (int)t);
         fputs("\"; style=\"rounded,filled\"; fillcolor=\"#fafafa\"; color=\"#bbbbbb\";\n", d->out);
-        put_scope(d, t, 0, 4);
+        put_step(d, t, 4);
         fputs("  }\n", d->out);
     }
-    for (uint32_t v = 0; v < tape->nodes; v++)
+    for (uint32_t v = 0; v < d->tape->nodes; v++)
         if (drawn(d, v))
             put_edges(d, v);
     fputs("}\n", d->out);
+}
+
+/* Marks what the roots depend on. */
+static bool find_wanted(drawing *d, size_t roots, const ur_var *root)
+{
+    ur_tape *tape = d->tape;
+    d->wanted = (uint8_t *)ur__take(tape, tape->nodes);
+    if (!d->wanted)
+        return false;
+    memset(d->wanted, 0, tape->nodes);
+    for (size_t i = 0; i < roots; i++)
+        d->wanted[ur__unmasked(tape, root[i].index)] = WANTED | FEEDS;
+    for (uint32_t v = (uint32_t)tape->nodes; v-- > 0;) {
+        for (uint32_t k = 0; d->wanted[v] && k < ur__kind_of(tape, v)->inputs; k++)
+            d->wanted[ur__unmasked(tape, ur__in(tape, v, k))] |= WANTED;
+        if (d->wanted[v] && ur__step(tape, v) > d->last)
+            d->last = ur__step(tape, v);
+    }
+    return true;
 }
 
 bool ur_dot(ur_tape *tape, size_t roots, const ur_var *root, const ur_dot_options *options, FILE *out)
@@ -193,16 +273,18 @@ bool ur_dot(ur_tape *tape, size_t roots, const ur_var *root, const ur_dot_option
     if (!tape || !roots)
         return tape && ur__fail(&tape->error, "ur_dot: a root was expected, there is none");
     drawing d = {.tape = tape, .options = options ? options : &usual, .out = out};
-    d.wanted = (uint8_t *)ur__take(tape, tape->nodes);
-    if (!d.wanted)
-        return false;
-    memset(d.wanted, 0, tape->nodes);
-    for (size_t i = 0; i < roots; i++)
-        d.wanted[ur__unmasked(tape, root[i].index)] = WANTED | FEEDS;
-    for (uint32_t v = (uint32_t)tape->nodes; v-- > 0;)
-        for (uint32_t k = 0; d.wanted[v] && k < ur__kind_of(tape, v)->inputs; k++)
-            d.wanted[ur__unmasked(tape, ur__in(tape, v, k))] |= WANTED;
-    draw(&d);
+    if (find_wanted(&d, roots, root) && new_lists(&d)) {
+        if (d.options->view == UR_DOT_FOLDED)
+            d.folded =
+                d.last > 1 ? 2 : d.last; /* the second step stands for all, since the first starts from outside */
+        mark_feeding(&d);
+        list_nodes(&d);
+        list_scopes(&d);
+        draw(&d);
+        if (ferror(out))
+            ur__fail(&tape->error, "ur_dot: the diagram could not be written");
+    }
     ur__give(tape, d.wanted, tape->nodes);
-    return !ferror(out) || ur__fail(&tape->error, "ur_dot: the diagram could not be written");
+    ur__give(tape, d.memory, d.bytes);
+    return !tape->error.text[0];
 }

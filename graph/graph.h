@@ -261,7 +261,8 @@ bool ur_node_scope(ur_var value, char *text, size_t bytes);
 /* In formulas and diagrams select(alive, a, b) on an input named `alive`, the mask of sequences' lengths, is shown as a.
  *
  * The formula of a value in terms of leaves and named values, `tanh(Wi' x + Wh' h[t-1] + bh)`. Returns the length that
- * the whole text has; what does not fit is cut off. */
+ * the whole text has; what does not fit is cut off. Where it would be nested more than 200 deep or longer than some 2^16
+ * characters, "..." stands for what is left. */
 size_t ur_formula(ur_var value, char *text, size_t bytes);
 
 typedef enum ur_dot_view {

@@ -65,7 +65,9 @@ uint32_t ur__unmasked(const ur_tape *tape, uint32_t node)
 
 /* ---- formulas */
 
-enum { DEEPEST = 200 };
+/* What lies deeper, or behind so many characters, is "...": a value that is read again and again is written again and
+ * again, and the text might be longer than any memory. */
+enum { DEEPEST = 200, LONGEST = 1 << 16 };
 
 /* Formulas are written as they stand at the step `from`. */
 static void print_value(const ur_tape *tape, uint32_t v, int32_t from, int binds, int depth, ur__text *out);
@@ -125,7 +127,7 @@ static void print_sum(const ur_tape *tape, uint32_t v, int32_t from, int depth, 
 static void print_node(const ur_tape *tape, uint32_t v, int32_t from, int binds, int depth, ur__text *out)
 {
     const ur__kind *kind = ur__kind_of(tape, v);
-    if (depth > DEEPEST) {
+    if (depth > DEEPEST || out->length > LONGEST) {
         ur__print(out, "...");
     } else if (kind->op == &ur_op_const) {
         ur__print(out, "%g", ur__attr(tape, kind)[0]);

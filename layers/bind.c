@@ -7,6 +7,13 @@
 
 /* ---- places: n is a row of the data, the number `first` and its followers count in the data's order */
 
+int64_t ur_data_rows(const ur_data *data)
+{
+    if (!data)
+        return 0;
+    return data->order && data->rows ? data->rows : data->n;
+}
+
 static int64_t row(const ur_data *data, int64_t k)
 {
     return data->order ? data->order[k] : k;
@@ -58,13 +65,14 @@ static bool sizes_fit(const ur_net *net, const ur_data *data, bool targets)
     return !ur_tape_error(net->tape);
 }
 
-/* The k-th sequence's row. Where an order chooses some rows of more, only its caller knows how many there are. */
+/* The k-th sequence's row. */
 static bool row_fits(const ur_net *net, const ur_data *data, int64_t k)
 {
-    if (row(data, k) >= 0)
+    int64_t rows = ur_data_rows(data);
+    if (row(data, k) >= 0 && row(data, k) < rows)
         return true;
-    ur_tape_fail(net->tape, "%s: order[%lld] is %lld, the number of a row was expected, from 0",
-                 net->options.cell->name, (long long)k, (long long)row(data, k));
+    ur_tape_fail(net->tape, "%s: order[%lld] is %lld, the number of a row from 0 to %lld was expected",
+                 net->options.cell->name, (long long)k, (long long)row(data, k), (long long)rows - 1);
     return false;
 }
 
@@ -320,7 +328,8 @@ static bool score_step(const ur_net *net, ur_plan *plan, const ur_data *data, co
 
 bool ur_net_score(const ur_net *net, ur_plan *plan, const ur_data *data, int64_t first, int64_t count, ur_score *score)
 {
-    if (!net || !plan || !sizes_fit(net, data, true) || !batch_fits(net, data, first, count, "ur_net_score"))
+    if (!net || !plan || !sizes_fit(net, data, true) || !batch_fits(net, data, first, count, "ur_net_score") ||
+        !sequences_fit(net, data, first, count))
         return false;
     if (!score) {
         ur_tape_fail(net->tape, "ur_net_score: a ur_score to add to was expected, there is none");

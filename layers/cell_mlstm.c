@@ -258,4 +258,5 @@ const ur_cell ur_cell_mlstm = {
               {.name = "s", .shape = stabiliser_shape, .scale = true}},
     .step = step,
     .chunks = chunks,
+    .heads = true,
 };

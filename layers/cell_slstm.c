@@ -110,4 +110,5 @@ const ur_cell ur_cell_slstm = {
     .state = {{.name = "h"}, {.name = "c"}, {.name = "n"}, {.name = "s", .scale = true}},
     .step = step,
     .recurrent = true,
+    .heads = true,
 };

@@ -21,9 +21,13 @@ typedef struct ur_data {
     int64_t *lengths;                  /* [N], 0..T; NULL: all T */
     double *weight;                    /* [N,T], how much each position counts, 0: for nothing; NULL: 1 */
     /* [n], the rows in the order in which networks take them, NULL: as they stand. An order of some of the rows, n of
-     * them, makes a part of the data. */
+     * them, makes a part of the data; `rows` says how many there are in all, 0: n. */
     const int64_t *order;
+    int64_t rows;
 } ur_data;
+
+/* The number of rows in the arrays: n, or where an order takes some of them `rows`. */
+int64_t ur_data_rows(const ur_data *data);
 
 /* ---- building blocks ----------------------------------------------------------------------------------------- */
 
@@ -84,6 +88,7 @@ typedef struct ur_cell {
      * states as they are. NULL: the cell has no such form. */
     void (*chunks)(ur_tape *tape, const ur_net_options *options, const ur_steps *steps, ur_var *state);
     bool recurrent; /* the step reads h by ur_recurrent */
+    bool heads;     /* its units are divided into ur_net_options.heads, which is 1 for other cells */
     /* A cell that runs in both directions itself: the step from t+1 to t is that of another descriptor, and the output
      * layer's weights have these names. */
     const struct ur_cell *back;
@@ -108,7 +113,7 @@ struct ur_net_options {
     const ur_cell *cell;
     int64_t inputs, hidden, outputs; /* d, m, p; outputs count only with an output layer */
     int64_t layers;                  /* stacked; 0: 1 */
-    int64_t heads;                   /* of slstm and mlstm; 0: 1 */
+    int64_t heads;                   /* of cells that have them, slstm and mlstm; 0: 1 */
     int64_t bptt;                    /* gradients flow through at most so many steps: states are cut before steps K+1,
                                         2K+1, ... (after steps in the other direction); 0: through all */
     int64_t chunk;                   /* steps recorded at once by a cell that can; as many as there are steps: the

@@ -40,7 +40,7 @@ static bool has_sizes(ur_tape *tape, const ur_net_options *o, int64_t steps, int
     else if (steps < 1 || batch < 1)
         ur_tape_fail(tape, "%s: at least one step and one sequence were expected, not %lld and %lld", o->cell->name,
                      (long long)steps, (long long)batch);
-    else if (o->heads < 0 || (o->heads > 1 && o->hidden % o->heads != 0))
+    else if (o->heads < 0 || (o->cell->heads && o->heads > 1 && o->hidden % o->heads != 0))
         ur_tape_fail(tape, "%s: %lld hidden units cannot be divided into %lld heads", o->cell->name,
                      (long long)o->hidden, (long long)o->heads);
     else if (!(o->dropout >= 0 && o->dropout < 1 && o->recurrent_dropout >= 0 && o->recurrent_dropout < 1))
@@ -92,7 +92,7 @@ static ur_net_options completed(const ur_net_options *options)
 {
     ur_net_options o = *options;
     o.layers = o.layers ? o.layers : 1;
-    o.heads = o.heads ? o.heads : 1;
+    o.heads = o.heads && o.cell->heads ? o.heads : 1;
     o.hidden_activation = o.hidden_activation ? o.hidden_activation : UR_TANH;
     return o;
 }
@@ -142,16 +142,23 @@ static bool add_inputs(ur_net *net)
     return good && net->o && net->state && net->average;
 }
 
+/* Writes the module of a layer, `layer1`; "" where there is only one. */
+enum { LAYER_NAME = 32 };
+static void layer_name(const ur_net *net, int64_t layer, char text[LAYER_NAME])
+{
+    text[0] = 0;
+    if (net->options.layers > 1)
+        snprintf(text, LAYER_NAME, "layer%lld", (long long)layer);
+}
+
 /* A name with the modules of its layer and direction before it: `layer1.back.c`. */
 static const char *full_name(const ur_net *net, int64_t layer, bool back, const char *name)
 {
     enum { LONGEST = 64 };
-    char *text = (char *)ur_tape_memory(net->tape, LONGEST);
-    char place[32] = "";
-    if (net->options.layers > 1)
-        snprintf(place, sizeof place, "layer%lld.", (long long)layer);
-    if (text)
-        snprintf(text, LONGEST, "%s%s%s", place, back ? "back." : "", name);
+    char *text = (char *)ur_tape_memory(net->tape, LONGEST), module[LAYER_NAME];
+    layer_name(net, layer, module);
+    if (text && snprintf(text, LONGEST, "%s%s%s%s", module, *module ? "." : "", back ? "back." : "", name) >= LONGEST)
+        ur_tape_fail(net->tape, "%s: the name of the state %s is too long", net->options.cell->name, name);
     return text;
 }
 
@@ -339,6 +346,7 @@ static ur_var averaged(ur_var a, ur_var count)
     return ur_div(a, ur_max(count, ur_const(a.tape, UR_SCALAR, 1)));
 }
 
+/* A dead column gives 0: what it holds may be far outside of what the alive ones are normalised by. */
 static ur_var over_batch(const batch_norm *b, int64_t t, ur_var h)
 {
     ur_tape *tape = b->net->tape;
@@ -348,7 +356,8 @@ static ur_var over_batch(const batch_norm *b, int64_t t, ur_var h)
     ur_var scatter = b->scatter[t - 1] = ur_sum_over(masked(b->net, t, ur_square(ur_sub(h, own))), 1);
     ur_var mean = ur_select(b->training, own, b->mean->leaf);
     ur_var variance = ur_select(b->training, averaged(scatter, count), b->variance->leaf);
-    return ur_div(ur_sub(h, mean), ur_sqrt(ur_add(variance, ur_const(tape, UR_SCALAR, 1e-5))));
+    ur_var deviation = ur_sqrt(ur_add(variance, ur_const(tape, UR_SCALAR, 1e-5)));
+    return masked(b->net, t, ur_div(ur_sub(h, mean), deviation));
 }
 
 /* What the running average becomes: it moves in training, when a position was alive. */
@@ -389,11 +398,11 @@ static bool run_layer(ur_net *net, int64_t layer, const ur_var *in, ur_var *out[
 {
     const ur_net_options *o = &net->options;
     bool both = two_directions(o);
-    char name[32];
-    snprintf(name, sizeof name, "layer%lld", (long long)layer);
+    char name[LAYER_NAME];
+    layer_name(net, layer, name);
     if (!(out[0] = new_row(net)) || (both && !(out[1] = new_row(net))))
         return false;
-    if (o->layers > 1)
+    if (*name)
         ur_module_open(net->tape, name);
     run_sweep(net, o->cell, layer, false, in, out[0]);
     finish_direction(net, layer, false, out[0]);
@@ -403,7 +412,7 @@ static bool run_layer(ur_net *net, int64_t layer, const ur_var *in, ur_var *out[
         finish_direction(net, layer, true, out[1]);
         ur_scope_close(net->tape);
     }
-    if (o->layers > 1)
+    if (*name)
         ur_scope_close(net->tape);
     return true;
 }

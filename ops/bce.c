@@ -2,7 +2,8 @@
  *
  *     E = -y ln o - (1 - y) ln(1 - o),   dE/do = (1 - y)/(1 - o) - y/o,   dE/dy = ln(1 - o) - ln o.
  *
- * 0 ln 0 is 0. Where o = sigmoid(net), use bce_net: this one loses its digits near 0 and 1. */
+ * 0 ln 0 is 0, and of a term whose factor, y or 1 - y, is 0 the derivative by o is 0 too, at o = 0 and 1 as elsewhere.
+ * Where o = sigmoid(net), use bce_net: this one loses its digits near 0 and 1. */
 #include "op.h"
 
 static double map(const double *in, const double *attr)
@@ -12,11 +13,17 @@ static double map(const double *in, const double *attr)
     return (y == 0 ? 0 : -y * log(o)) + (y == 1 ? 0 : -(1 - y) * log1p(-o));
 }
 
+/* y/o, where g decides with y whether it counts. */
+static ur_var part(ur_var g, ur_var y, ur_var o)
+{
+    return ur_div(y, ur__divisor(ur_mul(g, y), o));
+}
+
 static ur_var derive(const ur_adjoint *a, int k)
 {
     ur_var o = a->in[0], y = a->in[1];
     if (k == 0)
-        return ur_mul(a->g, ur_sub(ur_div(ur_one_minus(y), ur_one_minus(o)), ur_div(y, o)));
+        return ur_mul(a->g, ur_sub(part(a->g, ur_one_minus(y), ur_one_minus(o)), part(a->g, y, o)));
     return ur_mul(a->g, ur_sub(ur_log(ur_one_minus(o)), ur_log(o)));
 }
 

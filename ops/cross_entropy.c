@@ -1,4 +1,6 @@
-/* cross_entropy.c - E = -y ln o of probabilities, elementwise; 0 ln 0 is 0.  dE/do = -y/o, dE/dy = -ln o. */
+/* cross_entropy.c - E = -y ln o of probabilities, elementwise;  dE/do = -y/o,  dE/dy = -ln o.
+ *
+ * 0 ln 0 is 0, and where y is 0 the derivative by o is 0 too, at o = 0 as elsewhere. */
 #include "op.h"
 
 static double map(const double *in, const double *attr)
@@ -9,9 +11,10 @@ static double map(const double *in, const double *attr)
 
 static ur_var derive(const ur_adjoint *a, int k)
 {
-    if (k == 0)
-        return ur_neg(ur_div(ur_mul(a->g, a->in[1]), a->in[0]));
-    return ur_neg(ur_mul(a->g, ur_log(a->in[0])));
+    if (k == 1)
+        return ur_neg(ur_mul(a->g, ur_log(a->in[0])));
+    ur_var share = ur_mul(a->g, a->in[1]);
+    return ur_neg(ur_div(share, ur__divisor(share, a->in[0])));
 }
 
 const ur_op ur_op_cross_entropy = {

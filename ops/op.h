@@ -18,6 +18,14 @@ static inline ur_var ur__binary(const ur_op *op, ur_var a, ur_var b, const doubl
     return ur_record(op, 2, (ur_var[]){a, b}, attr);
 }
 
+/* What to divide by in place of b where `factor` decides whether the quotient counts: 1 where both are 0, so that
+ * neither the quotient nor a derivative of it is infinite there. */
+static inline ur_var ur__divisor(ur_var factor, ur_var b)
+{
+    ur_var one = ur_const(b.tape, UR_SCALAR, 1);
+    return ur_select(factor, b, ur_select(b, b, one));
+}
+
 /* The shape of a value that is known to be good. */
 static inline ur_shape ur__shape_of(ur_var v)
 {

@@ -249,7 +249,8 @@ static bool find_size(const pair *p, const ur_arrays *set, const char *path, con
         const ur_array *array = c.dimension >= 0 ? ur_arrays_find(set, c.name) : NULL;
         if (array && array->rank == c.rank) {
             *size = array->size[c.dimension];
-            return true;
+            return *size > 0 || ur__fail_in(error, path, "%s%s was found, sizes from 1 were expected", c.name,
+                                            ur_array_shape(array, shape));
         }
         if (c.dimension >= 0 && !first.name)
             first = c;
@@ -263,7 +264,7 @@ static bool find_size(const pair *p, const ur_arrays *set, const char *path, con
     return ur__fail_in(error, path, "the parameter %s of the cell %s is missing", first.name, cell);
 }
 
-typedef enum size { INPUTS, HIDDEN } size;
+typedef enum size { INPUTS, HIDDEN, OUTPUTS } size;
 
 static bool read_size(size which, const ur_arrays *set, const char *path, const ur_net_options *options, int64_t *found,
                       ur_error *error)
@@ -273,8 +274,8 @@ static bool read_size(size which, const ur_arrays *set, const char *path, const 
     o.inputs = o.outputs = 1;
     o.hidden = options->heads > 1 ? options->heads : 1;
     o.loss = UR_NO_LOSS;
-    bool good = record_pair(&p, &o, which == INPUTS ? &o.inputs : &o.hidden, error) &&
-                find_size(&p, set, path, o.cell->name, found, error);
+    int64_t *sizes[] = {[INPUTS] = &o.inputs, [HIDDEN] = &o.hidden, [OUTPUTS] = &o.outputs};
+    bool good = record_pair(&p, &o, sizes[which], error) && find_size(&p, set, path, o.cell->name, found, error);
     ur_tape_free(p.one);
     ur_tape_free(p.two);
     return good;
@@ -284,10 +285,8 @@ bool ur_sizes_from_arrays(const ur_arrays *set, const char *path, ur_net_options
 {
     if (!options || !options->cell)
         return ur__fail_in(error, path, "a network's options with its cell were expected, there are none");
-    const ur_array *bo = ur_arrays_find(set, "bo");
-    if (options->out && bo && bo->rank == 1 && bo->size[0] > 0)
-        options->outputs = bo->size[0];
-    return read_size(HIDDEN, set, path, options, &options->hidden, error);
+    return read_size(HIDDEN, set, path, options, &options->hidden, error) &&
+           (!options->out || read_size(OUTPUTS, set, path, options, &options->outputs, error));
 }
 
 /* ---- models */

@@ -100,6 +100,7 @@ static ur__part part_of(const ur_data *data, ur_reduction reduction, const int64
 {
     ur__part part = {.data = *data};
     part.data.order = order;
+    part.data.rows = ur_data_rows(data);
     part.data.n = n;
     part.weight = weigh(&part.data, reduction, 0, n);
     return part;

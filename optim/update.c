@@ -80,7 +80,8 @@ static bool report_gradient(const ur_trainer *t, size_t at, double value)
         start = offset;
     }
     ur_tape_fail(t->net->tape, "epoch %lld: the gradient of %s, element %zu, is %g; no parameter was changed",
-                 (long long)t->epoch + 1, name, at - start, value);
+                 (long long)t->epoch + 1, name, at - start,
+                 isnan(value) ? NAN : value); /* printf's -nan tells nothing */
     return false;
 }
 

@@ -30,8 +30,9 @@ static double *cut_values(ur_tape *tape, const ur_data *data, const double *valu
                           int64_t width)
 {
     size_t piece = (size_t)(steps * width);
-    double *out = (double *)ur_tape_memory(tape, (size_t)data->n * piece * sizeof *out);
-    for (int64_t n = 0; out && n < data->n; n++)
+    int64_t rows = ur_data_rows(data);
+    double *out = (double *)ur_tape_memory(tape, (size_t)rows * piece * sizeof *out);
+    for (int64_t n = 0; out && n < rows; n++)
         memcpy(out + (size_t)n * piece, values + (n * data->steps + begin) * width, piece * sizeof *out);
     return out;
 }
@@ -39,8 +40,8 @@ static double *cut_values(ur_tape *tape, const ur_data *data, const double *valu
 /* The part of each sequence's length that lies in the window. */
 static int64_t *cut_lengths(ur_tape *tape, const ur_data *data, int64_t begin, int64_t steps)
 {
-    int64_t *out = (int64_t *)ur_tape_memory(tape, (size_t)data->n * sizeof *out);
-    for (int64_t n = 0; out && n < data->n; n++) {
+    int64_t rows = ur_data_rows(data), *out = (int64_t *)ur_tape_memory(tape, (size_t)rows * sizeof *out);
+    for (int64_t n = 0; out && n < rows; n++) {
         int64_t left = (data->lengths ? data->lengths[n] : data->steps) - begin;
         out[n] = left < 0 ? 0 : left < steps ? left : steps;
     }
@@ -52,8 +53,9 @@ static double *cut_weights(ur_tape *tape, const ur_data *data, int64_t begin, in
 {
     if (data->weight && !data->y_last)
         return cut_values(tape, data, data->weight, begin, steps, 1);
-    double *out = (double *)ur_tape_memory(tape, (size_t)(data->n * steps) * sizeof *out);
-    for (int64_t n = 0; out && n < data->n; n++) {
+    int64_t rows = ur_data_rows(data);
+    double *out = (double *)ur_tape_memory(tape, (size_t)(rows * steps) * sizeof *out);
+    for (int64_t n = 0; out && n < rows; n++) {
         int64_t last = (data->lengths ? data->lengths[n] : data->steps) - 1;
         if (last >= begin && last < begin + steps)
             out[n * steps + last - begin] = data->weight ? data->weight[n * data->steps + last] : 1;
@@ -80,6 +82,7 @@ ur_data *ur__windows_view(const ur__windows *windows, ur_tape *tape, const ur_da
     for (int64_t w = 0; view && w < windows->count; w++) {
         view[w] = windows->data[w];
         view[w].order = part->order;
+        view[w].rows = part->rows;
         view[w].n = part->n;
     }
     return view;

@@ -152,7 +152,7 @@ expect 0 train $small_lstm --dry-run --memory $((bytes * 2 / 3))
 [ "$(sed -n 's/^plan bytes //p' out)" -le $((bytes * 2 / 3)) ] || fail '--memory: the plan takes more'
 # shellcheck disable=SC2086
 expect 2 train $small_lstm --memory 1000
-has err '^unroll: ur_plan_new: the plan takes at least [0-9]+ bytes, 1000 are allowed$'
+has err '^unroll: --memory: the plan takes at least [0-9]+ bytes, 1000 are allowed$'
 lines err 1
 empty out
 # shellcheck disable=SC2086
@@ -262,6 +262,13 @@ cp out rnn.dot
 expect 0 graph rnn --out sigmoid -o rnn2.dot
 empty out
 same rnn.dot rnn2.dot
+expect 0 graph rnn --out sigmoid -o -
+same rnn.dot out
+expect 0 data reber --count 3 --format text
+cp out symbols
+expect 0 data reber --count 3 --format text -o -
+same symbols out
+[ ! -e ./- ] || fail 'a file is named -'
 expect 0 graph rnn --view unrolled --steps 2 --hide-const --title 'A < B & "C"'
 has out '^digraph '
 if command -v dot >/dev/null 2>&1; then
@@ -346,6 +353,12 @@ printf "$zero$one$zero$one" | header learned.st '{"__metadata__":{"cell":"rnn","
 printf "$zero$zero" | npy two.npy '<f8' '1, 2, 1'
 expect 0 run learned.st --input two.npy -o learned.npy
 [ "$(numbers learned.npy 2)" = '0.761594156 0.642014992' ] || fail "run: a learned start gives $(numbers learned.npy 2)"
+# 0 times infinity: no number, and none with a sign.
+printf "$zero$zero$zero" | header none.st '{"Wi":{"dtype":"F64","shape":[1,1],"data_offsets":[0,8]},"Wh":{"dtype":"F64","shape":[1,1],"data_offsets":[8,16]},"bh":{"dtype":"F64","shape":[1],"data_offsets":[16,24]}}'
+printf '\000\000\000\000\000\000\360\177' | npy infinite.npy '<f8' '1, 1, 1'
+printf "$zero" | npy target.npy '<f8' '1, 1, 1'
+expect 0 run rnn --weights none.st --input infinite.npy --target target.npy --loss mse
+has out '^loss nan$'
 printf '0\n0\n' | "$UNROLL" run learned.st --input - 2>err | awk '{ printf "%.9g ", $1 }' >out
 [ "$(cat out)" = '0.761594156 0.642014992 ' ] || fail "run: a stream with a learned start gives $(cat out)"
 
@@ -392,6 +405,17 @@ has err '^2 of 2 epochs are done'
 expect 0 train rnn --resume half.st --epochs 3 --weight-decay 0 --save other.st --quiet
 expect 0 info other.st
 has out '^weight_decay: 0$'
+# Another seed is that of the data, their order and the masks, and stands in the model: it goes on as it went.
+expect 0 train rnn --task reber --count 9 --hidden 4 --epochs 2 --batch 3 --shuffle --layers 2 --dropout 0.2 \
+    --save half.st --quiet
+expect 0 train rnn --resume half.st --epochs 4 --seed 5 --save other.st --quiet
+for seed in seed shuffle_seed dropout_seed; do
+    expect 0 info other.st
+    has out "^$seed: 5\$"
+done
+expect 0 train rnn --resume other.st --epochs 6 --save resumed.st --quiet
+expect 0 train rnn --resume half.st --epochs 6 --seed 5 --save through.st --quiet
+same resumed.st through.st
 # What was learned before a training fails is kept.
 learn='--task reber --count 20 --hidden 6 --out identity --loss mse --hidden-activation relu --quiet'
 # shellcheck disable=SC2086
@@ -422,6 +446,16 @@ expect 0 info through.st
 has out '^average.layer1.variance\[5\] F32$'
 expect 0 eval through.st --count 5
 expect 0 gradcheck slstm --heads 2
+# Cells without heads have one.
+learn='--task reber --count 5 --hidden 5 --epochs 1 --quiet'
+# shellcheck disable=SC2086
+expect 0 train lstm $learn --heads 2 --save a.st
+# shellcheck disable=SC2086
+expect 0 train lstm $learn --save b.st
+same a.st b.st
+# shellcheck disable=SC2086
+expect 2 train slstm $learn --heads 2
+has err '^unroll: slstm: 5 hidden units cannot be divided into 2 heads$'
 expect 0 gradcheck mlstm --heads 2
 
 # ---- classes, and outputs of both directions

@@ -67,6 +67,8 @@ zeros 24 | npy F3.npy '<f8' '1, 3'
 tensors W.safetensors Wi:3,4 Wh:4,4 bh:4
 tensors Wo.safetensors Wi:3,4 Wh:4,4 bh:4 Wo:4,2 bo:2
 tensors less.safetensors Wi:3,4 Wh:4,4
+tensors vector.safetensors Wi:3,4 Wh:4,4 bh:4 Wo:4,2 bo:1,2
+tensors nothing.safetensors Wi:3,0 Wh:0,0 bh:0
 tensors more.safetensors Wi:3,4 Wh:4,4 bh:4 extra:2
 tensors shape.safetensors Wi:3,4 Wh:4,5 bh:4
 raw half.safetensors '{"Wi":{"dtype":"F16","shape":[3,4],"data_offsets":[0,24]},"Wh":{"dtype":"F64","shape":[4,4],"data_offsets":[24,152]},"bh":{"dtype":"F64","shape":[4],"data_offsets":[152,184]}}' 184
@@ -81,6 +83,17 @@ tensors misspelt.safetensors x:1,2,3 Y:1,2,4
 tensors steps.safetensors x:1,2,3 y:1,3,4
 { head -c -8 xy.safetensors; printf '\0\0\0\0\0\0\370\177'; } >nan.safetensors
 tensors S2.safetensors h:1,4 junk:2
+# last FILE: a data set with x[1,2,3], weight[1,2] and y[1,4] for the last step, its numbers in f64 from stdin
+last() {
+    raw "$1" '{"x":{"dtype":"F64","shape":[1,2,3],"data_offsets":[0,48]},"weight":{"dtype":"F64","shape":[1,2],"data_offsets":[48,64]},"y":{"dtype":"F64","shape":[1,4],"data_offsets":[64,96]}}' 0
+    cat >>"$1"
+}
+nan='\0\0\0\0\0\0\370\177'
+{ zeros 88; printf "$nan"; } | last nan_y.safetensors
+{ zeros 56; printf "$nan"; zeros 32; } | last nan_weight.safetensors
+{ zeros 48; printf '\0\0\0\0\0\0\360\277'; zeros 40; } | last below.safetensors
+{ zeros 72; printf '\0\0\0\0\0\0\0\100'; zeros 16; } | last two.safetensors
+{ zeros 72; printf '\0\0\0\0\0\0\360\277'; zeros 16; } | last minus.safetensors
 printf 'epoch,loss\n' >log.csv
 printf 'epoch,loss,wrong_positions,positions,wrong_sequences,sequences\n1,two,3,4,5,6\n' >log2.csv
 raw long.safetensors '{"x":{"dtype":"F64","shape":[1,1,1],"data_offsets":[0,8]},"y":{"dtype":"F64","shape":[1,1,1],"data_offsets":[8,16]},"lengths":{"dtype":"F64","shape":[1],"data_offsets":[16,24]}}' 24
@@ -129,6 +142,7 @@ part 'arguments and options'
 wrong train
 wrong train ''
 wrong train rnn lstm
+wrong lecture rnn
 wrong train rn --task reber
 wrong train nosuchcell --task reber
 wrong train M.safetensors --task reber
@@ -164,6 +178,10 @@ wrong train rnn --task reber --epochs -1
 wrong train rnn --task reber --threads 0
 wrong train rnn --task reber --memory 0
 wrong train rnn --task reber --memory 10K
+wrong train rnn --task reber --count 5 --hidden 3 --valid 0.1
+wrong train rnn --task reber --count 5 --hidden 3 --schedule cosine --epochs 0
+wrong train rnn --task reber --count 5 --hidden 3 --freeze bx
+wrong train rnn --task reber --count 5 --hidden 3 --freeze Wi,Wh,bh,Wo,bo
 wrong train rnn --task reber --seed -1
 wrong train rnn --task reber --out sigmod
 wrong train rnn --task reber --loss bec
@@ -195,6 +213,11 @@ wrong train rnn --data xy.safetensors --hidden 4 --bidirectional
 wrong train brnn --data xy.safetensors --size m=3
 wrong train rnn --data xy.safetensors --hidden 4 --size m=3
 wrong train rnn --data nan.safetensors
+wrong train rnn --data nan_y.safetensors
+wrong train rnn --data nan_weight.safetensors
+wrong train rnn --data below.safetensors
+wrong train rnn --data two.safetensors --hidden 3 --out sigmoid --loss bce
+wrong train rnn --data minus.safetensors --hidden 3 --out softmax --loss ce
 wrong train rnn --task reber --hidden 4 --forget-bias 3
 wrong train rnn --task reber --hidden 4 --patience 3
 wrong train rnn --task reber --hidden 4 --schedule plateau
@@ -269,6 +292,9 @@ wrong run rnn --weights half.safetensors --input X.npy --output new
 wrong run rnn --weights less.safetensors --input X.npy --output new
 wrong run rnn --weights more.safetensors --input X.npy --output new
 wrong run rnn --weights shape.safetensors --input X.npy --output new
+wrong run rnn --weights W.safetensors --out softmax --input X.npy --output new
+wrong run rnn --weights vector.safetensors --out softmax --input X.npy --output new
+wrong run rnn --weights nothing.safetensors --input X.npy --output new
 wrong run lstm --weights W.safetensors --input X.npy --output new
 wrong run rnn --weights W.safetensors --input X.npy --output new --state S.safetensors
 wrong run rnn --weights W.safetensors --input X.npy --output new --state W.safetensors
@@ -295,6 +321,9 @@ wrong info cut.safetensors
 part 'files that cannot be written'
 wrong train rnn --task reber --hidden 4 --save folder
 wrong train rnn --task reber --hidden 4 --log nosuchfolder/run.csv
+wrong train rnn --task reber --hidden 4 --save -
+wrong run rnn --weights W.safetensors --input X.npy --output -
+wrong data reber -o -
 wrong train rnn --task reber --hidden 4 --plot text/loss.svg
 wrong data reber -o nosuchfolder/D.safetensors
 wrong data reber --format text -o folder

@@ -892,6 +892,31 @@ static void refuse_net(ur_tape *tape, const ur_net_options *o)
     ck_assert_ptr_null(ur_net_new(tape, o, 4, 5));
 }
 
+/* A cell whose state has a name that would be cut. */
+static void refuse_state(ur_tape *tape, const char *name, ur_net_options o)
+{
+    ur_cell cell = *o.cell;
+    cell.name = "own";
+    cell.state[0].name = name;
+    o.cell = &cell;
+    refuse_net(tape, &o);
+}
+
+static void long_state_of_a_layer(ur_tape *tape)
+{
+    ur_net_options o = small();
+    o.start = UR_START_GIVEN;
+    o.layers = 2;
+    refuse_state(tape, "a_state_of_fifty_seven_letters_has_no_room_behind_a_layer", o);
+}
+
+static void long_state_that_is_learned(ur_tape *tape)
+{
+    ur_net_options o = small();
+    o.start = UR_START_LEARNED;
+    refuse_state(tape, "a_state_of_thirty_one_letters_0", o);
+}
+
 static void hidden_activation_of_none(ur_tape *tape)
 {
     ur_net_options o = small();
@@ -942,6 +967,44 @@ static void order_below_0(ur_tape *tape)
     data->order = (const int64_t[]){1, -7};
     ck_assert(ur_net_bind(net, data, 0, 1));
     ck_assert(!ur_net_bind(net, data, 0, 2));
+    ur_data_free(data);
+}
+
+/* Of two rows the second, where nobody says that there are two. */
+static void order_past_the_last_row(ur_tape *tape)
+{
+    ur_data *data;
+    ur_net *net = fitted(tape, UR_SIGMOID, 0, &data);
+    data->order = (const int64_t[]){1};
+    data->n = 1;
+    data->rows = 2;
+    ck_assert(ur_net_fits(net, data));
+    data->rows = 0;
+    ck_assert(!ur_net_fits(net, data));
+    ur_data_free(data);
+}
+
+static void order_far_away(ur_tape *tape)
+{
+    ur_data *data;
+    ur_net *net = fitted(tape, UR_SIGMOID, 0, &data);
+    data->order = (const int64_t[]){1, 1000000000};
+    ck_assert(ur_net_bind(net, data, 0, 1));
+    ck_assert(!ur_net_bind(net, data, 1, 1));
+    ur_data_free(data);
+}
+
+static void score_of_no_length(ur_tape *tape)
+{
+    ur_data *data;
+    ur_net *net = fitted(tape, UR_SIGMOID, 0, &data);
+    ur_score score = {0};
+    ur_plan *plan = ur_plan_new(tape, &(ur_plan_options){.roots = 1, .root = net->o});
+    ck_assert(ur_net_bind(net, data, 0, 2) && ur_plan_run(plan));
+    data->lengths = (int64_t[]){1, -1};
+    ck_assert(!ur_net_score(net, plan, data, 0, 2, &score));
+    ck_assert_int_eq(score.sequences, 0);
+    ur_plan_free(plan);
     ur_data_free(data);
 }
 
@@ -1057,6 +1120,8 @@ static const struct program {
     {PROGRAM(evaluation_without_room)},
     {PROGRAM(epoch_without_room)},
     {PROGRAM(failure_without_words)},
+    {PROGRAM(long_state_of_a_layer)},
+    {PROGRAM(long_state_that_is_learned)},
     {PROGRAM(hidden_activation_of_none)},
     {PROGRAM(out_of_none)},
     {PROGRAM(loss_of_none)},
@@ -1064,6 +1129,9 @@ static const struct program {
     {PROGRAM(start_of_none)},
     {PROGRAM(schedule_of_none)},
     {PROGRAM(order_below_0)},
+    {PROGRAM(order_past_the_last_row)},
+    {PROGRAM(order_far_away)},
+    {PROGRAM(score_of_no_length)},
     {PROGRAM(data_without_steps)},
 };
 enum { PROGRAMS = sizeof programs / sizeof *programs };

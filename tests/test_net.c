@@ -352,6 +352,7 @@ START_TEST(many_columns)
     for (int64_t k = 0; k < COLUMNS; k++)
         order[k] = (7 * k) % N;
     s.data.order = order;
+    s.data.rows = N;
     s.data.n = COLUMNS;
     ur_net *net = new_net(_i & 2 ? UR_F32 : UR_F64, o, T, COLUMNS + 3);
     write_weights(net->tape, &w);

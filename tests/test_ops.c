@@ -1419,6 +1419,62 @@ START_TEST(far_from_zero)
 }
 END_TEST
 
+/* ---- cross-entropies at the ends of their range */
+
+enum { ENDS = 6 };
+
+/* At (o, y): the error, its first and second derivative by o, and the derivative of the first by y, NAN: not told. */
+typedef struct end {
+    double o, y, error, slope, curvature, mixed;
+} end;
+
+/* A term whose factor, y or 1 - y, is 0 counts for nothing; another one is infinite where its logarithm is. */
+static void check_ends(ur_var (*loss)(ur_var o, ur_var y), const end ends[ENDS], ur_dtype dtype, bool reference)
+{
+    enum { ROOTS = 5 };
+    double found[ROOTS][ENDS], at_o[ENDS], at_y[ENDS];
+    ur_tape *tape = new_tape(dtype);
+    ur_var o = ur_input(tape, "o", UR_SHAPE(ENDS)), y = ur_input(tape, "y", UR_SHAPE(ENDS));
+    ur_var nowhere = ur_input(tape, "nowhere", UR_SHAPE(ENDS)), root[ROOTS] = {loss(o, y)}, second[2] = {o, y};
+    ur_grad(root[0], 1, &o, &root[1]);
+    ur_grad(root[1], 2, second, &root[2]);
+    ur_grad(ur_select(nowhere, root[0], ur_const(tape, UR_SCALAR, 0)), 1, &o, &root[4]);
+    for (size_t i = 0; i < ENDS; i++) {
+        at_o[i] = ends[i].o;
+        at_y[i] = ends[i].y;
+    }
+    ur_plan *plan = ur_plan_new(tape, &(ur_plan_options){.reference = reference, .roots = ROOTS, .root = root});
+    ck_assert(ur_write(o, ENDS, at_o) && ur_write(y, ENDS, at_y) && ur_plan_run(plan));
+    for (int r = 0; r < ROOTS; r++)
+        ck_assert(ur_read(plan, root[r], ENDS, found[r]));
+    for (int i = 0; i < ENDS; i++) {
+        const double expected[ROOTS] = {ends[i].error, ends[i].slope, ends[i].curvature, ends[i].mixed, 0};
+        for (int r = 0; r < ROOTS; r++)
+            ck_assert_msg(isnan(expected[r]) || alike(found[r][i], expected[r]),
+                          "root %d at o = %g, y = %g: %g, not %g", r, ends[i].o, ends[i].y, found[r][i], expected[r]);
+    }
+    ur_plan_free(plan);
+    ur_tape_free(tape);
+}
+
+START_TEST(ends_of_the_range)
+{
+    static const double far = INFINITY, any = NAN, a = 0.25, b = 0.75;
+    const end bce[ENDS] = {{0, 0, 0, 1, 1, any},
+                           {1, 1, 0, -1, 1, any},
+                           {0, 0.5, far, -far, far, any},
+                           {1, 0.5, far, far, far, any},
+                           {a, 0, -log(b), 1 / b, 1 / (b * b), -1 / a - 1 / b},
+                           {a, 1, -log(a), -1 / a, 1 / (a * a), -1 / a - 1 / b}},
+              cross_entropy[ENDS] = {{0, 0, 0, 0, 0, any},          {1, 1, 0, -1, 1, -1},
+                                     {0, 0.5, far, -far, far, any}, {1, 0.5, 0, -0.5, 0.5, -1},
+                                     {a, 0, 0, 0, 0, -1 / a},       {a, 1, -log(a), -1 / a, 1 / (a * a), -1 / a}};
+    ur_dtype dtype = _i & 1 ? UR_F64 : UR_F32;
+    check_ends(ur_bce, bce, dtype, _i & 2);
+    check_ends(ur_cross_entropy, cross_entropy, dtype, _i & 2);
+}
+END_TEST
+
 /* ---- replay */
 
 START_TEST(replay)
@@ -1718,6 +1774,36 @@ START_TEST(formula)
 }
 END_TEST
 
+static size_t formula_of_squares(int count, char *text, size_t bytes)
+{
+    ur_tape *tape = new_tape(UR_F64);
+    ur_var a = ur_input(tape, "a", UR_SHAPE(2));
+    for (int k = 0; k < count; k++)
+        a = ur_mul(a, ur_tanh(a));
+    size_t length = ur_formula(a, text, bytes);
+    assert_good(tape, "shared values");
+    ur_tape_free(tape);
+    return length;
+}
+
+/* A value that is read twice is written twice, its own operands four times: the whole text would have 2^150 letters. */
+START_TEST(formulas_of_shared_values)
+{
+    char text[256], few[] = "a .* tanh(a) .* tanh(a .* tanh(a))";
+    ck_assert_uint_eq(formula_of_squares(2, text, sizeof text), strlen(few));
+    ck_assert_str_eq(text, few);
+    size_t length = formula_of_squares(150, text, sizeof text);
+    ck_assert(length > 1 << 16 && length < 1 << 17);
+    char *whole = (char *)malloc(length + 1);
+    ck_assert_ptr_nonnull(whole);
+    ck_assert_uint_eq(formula_of_squares(150, whole, length + 1), length);
+    ck_assert_uint_eq(strlen(whole), length);
+    ck_assert_int_eq(strncmp(whole, text, sizeof text - 1), 0);
+    ck_assert_ptr_nonnull(strstr(whole, "..."));
+    free(whole);
+}
+END_TEST
+
 int main(void)
 {
     int ops = op_count();
@@ -1737,11 +1823,13 @@ int main(void)
     tcase_add_loop_test(tests, large_broadcasts, 0, ops);
     tcase_add_loop_test(tests, range, 0, ops);
     tcase_add_loop_test(tests, far_from_zero, 0, 4);
+    tcase_add_loop_test(tests, ends_of_the_range, 0, 4);
     tcase_add_loop_test(tests, replay, 0, ops);
     tcase_add_loop_test(tests, wrong_shapes, 0, ops);
     tcase_add_loop_test(tests, wrong_number_of_inputs, 0, ops);
     tcase_add_loop_test(tests, any_rank, 0, ops);
     tcase_add_loop_test(tests, formula, 0, ops);
+    tcase_add_test(tests, formulas_of_shared_values);
     Suite *suite = suite_create("ops");
     suite_add_tcase(suite, tests);
     SRunner *runner = srunner_create(suite);

@@ -1076,6 +1076,7 @@ static void check_whole(const story *s, const ur_cell *cell, ur_reduction reduct
     ck_assert(ur_net_evaluate(whole, &part, &trained));
     part.n = 2;
     part.order = (const int64_t[]){3, 4};
+    part.rows = ROWS;
     ck_assert(ur_net_evaluate(whole, &part, &valid));
     for (int epoch = 0; epoch < 2; epoch++) {
         ck_assert_int_eq(ur_trainer_epoch(trainer, &found), UR_TRAINED);
@@ -1085,6 +1086,8 @@ static void check_whole(const story *s, const ur_cell *cell, ur_reduction reduct
     ur_trainer_free(trainer);
     part = s->data;
     part.order = order;
+    part.rows = ROWS;
+    part.n = 4;
     valid = (ur_score){0};
     ck_assert(ur_net_evaluate(whole, &part, &valid));
     trainer = new_trainer(net, &part, &(ur_train_options){.rate = 0, .shuffle = true, .stateful = true});
@@ -1250,6 +1253,7 @@ static double validation_loss(ur_net *net, const ur_data *data)
     int64_t first = ur_train_count(&stopping, data->n), order[N];
     ur_data part = *data;
     part.order = order;
+    part.rows = data->n;
     part.n = data->n - first;
     for (int64_t k = 0; k < part.n; k++)
         order[k] = first + k;

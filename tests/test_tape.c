@@ -1615,6 +1615,23 @@ START_TEST(diagrams_are_whole)
 }
 END_TEST
 
+/* Half a million nodes: a drawing that looks at all of them for each, or for each scope, does not end in a test's time. */
+START_TEST(a_large_diagram)
+{
+    ur_net_options options = small_rnn();
+    options.layers = 300;
+    ur_tape *tape = new_tape(UR_F32);
+    const ur_net *net = ur_net_new(tape, &options, 300, 1);
+    assert_good(tape);
+    FILE *file = tmpfile();
+    ck_assert_ptr_nonnull(file);
+    for (int view = UR_DOT_FOLDED; view <= UR_DOT_UNROLLED; view++)
+        ck_assert(ur_dot(tape, 1, &net->loss, &(ur_dot_options){.view = (ur_dot_view)view}, file));
+    (void)fclose(file);
+    ur_tape_free(tape);
+}
+END_TEST
+
 /* ---- the finite check */
 
 static void check_finite(ur_dtype dtype, bool reference, double bad, const char *words)
@@ -1730,6 +1747,7 @@ int main(void)
     tcase_add_test(cases, random_numbers_are_philox);
     tcase_add_test(cases, random_numbers_are_uniform);
     tcase_add_test(cases, diagrams_are_whole);
+    tcase_add_test(cases, a_large_diagram);
     tcase_add_test(cases, the_finite_check_names_the_place);
     tcase_add_test(cases, the_finite_check_overlooks_the_padding);
     suite_add_tcase(suite, cases);

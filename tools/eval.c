@@ -65,7 +65,7 @@ static int eval(const options *o)
     ur_arrays *file = ur_arrays_load(o->argument[0], NULL, &error);
     if (file && ur_model_read(file, o->argument[0], &model, &about, &error)) {
         ur_data *data = setup_data(o, o->task ? o->task : o->data ? NULL : about.task, true, ur_net_outputs(&model));
-        if (data)
+        if (data && setup_targets_fit(o, &model, data))
             status = evaluate(o, file, &model, data);
         ur_data_free(data);
     } else {

@@ -14,8 +14,9 @@ static const char *const view_choices[] = {"folded", "unrolled", NULL};
 static const char *const format_choices[] = {"text", "json", "safetensors", "dot", "svg",
                                              "png",  "pdf",  "markdown",    NULL};
 
-/* A POSITIVE lies above `low`, a REAL may be equal to it; a SIZE may be given again and again. */
-typedef enum kind { FLAG, INTEGER, POSITIVE, REAL, TEXT, CHOICE, SIZE } kind;
+/* A POSITIVE lies above `low`, a REAL may be equal to it; a SIZE may be given again and again. A WRITTEN file must
+ * have a name; a RESULT without one goes to stdout, and `-` is none. */
+typedef enum kind { FLAG, INTEGER, POSITIVE, REAL, TEXT, WRITTEN, RESULT, CHOICE, SIZE } kind;
 
 /* The names of the optimisers; the table of options holds its address, list_optims fills it. */
 enum { MOST_OPTIMS = 16 };
@@ -41,10 +42,11 @@ static const double many = 1e12, most_units = 1e6;
     {                                                                                                                  \
         .name = (word), .kind = FLAG, .commands = (who), .offset = AT(at), .help = (text)                              \
     }
-#define TEXT_ROW(word, at, who, what, text)                                                                            \
+#define FILE_ROW(word, at, who, type, what, text)                                                                      \
     {                                                                                                                  \
-        .name = (word), .kind = TEXT, .commands = (who), .offset = AT(at), .value = (what), .help = (text)             \
+        .name = (word), .kind = (type), .commands = (who), .offset = AT(at), .value = (what), .help = (text)           \
     }
+#define TEXT_ROW(word, at, who, what, text) FILE_ROW(word, at, who, TEXT, what, text)
 #define NUMBER_ROW(word, at, who, type, from, to, what, text)                                                          \
     {                                                                                                                  \
         .name = (word), .kind = (type), .commands = (who), .offset = AT(at), .low = (from), .high = (to),              \
@@ -119,10 +121,10 @@ static const option table[] = {
     NUMBER_ROW("patience", patience, TRAIN, INTEGER, 1, 1e9, "N",
                "stops after N epochs without a better validation loss; plateau: halves the step size"),
     FLAG_ROW("until-zero-errors", until_zero_errors, TRAIN, "ends at the first epoch without a wrong position"),
-    TEXT_ROW("save", save, TRAIN, "FILE", "writes the model"),
+    FILE_ROW("save", save, TRAIN, WRITTEN, "FILE", "writes the model"),
     TEXT_ROW("resume", resume, TRAIN, "FILE", "goes on from a model that --save wrote, to --epochs in all"),
-    TEXT_ROW("log", log, TRAIN, "FILE.csv", "writes loss and errors of each epoch"),
-    TEXT_ROW("plot", plot, TRAIN, "FILE.svg", "draws loss and errors"),
+    FILE_ROW("log", log, TRAIN, WRITTEN, "FILE.csv", "writes loss and errors of each epoch"),
+    FILE_ROW("plot", plot, TRAIN, WRITTEN, "FILE.svg", "draws loss and errors"),
     NUMBER_ROW("memory", memory, TRAIN, INTEGER, 1, 9e15, "BYTES",
                "what the plans may take; fewer sequences and steps at a time are computed then"),
     FLAG_ROW("dry-run", dry_run, TRAIN, "makes all ready and prints its sizes; trains and writes nothing"),
@@ -133,9 +135,9 @@ static const option table[] = {
     TEXT_ROW("lengths", lengths, RUN, "L.npy", "lengths [N] of the sequences (default T)"),
     TEXT_ROW("target", target, RUN, "Y.npy", "y [N,T,p], [N,p] for the last step, or integers, classes, [N,T] or [N]"),
     TEXT_ROW("weight", weight, RUN, "F.npy", "how much each position [N,T] counts (default 1)"),
-    TEXT_ROW("grad", grad, RUN, "FILE", "receives gradients and deltas, safetensors"),
+    FILE_ROW("grad", grad, RUN, WRITTEN, "FILE", "receives gradients and deltas, safetensors"),
     TEXT_ROW("state", state, RUN, "FILE", "initial states [N,units] by their names (default 0)"),
-    TEXT_ROW("state-out", state_out, RUN, "FILE", "receives the states after each sequence's last step"),
+    FILE_ROW("state-out", state_out, RUN, WRITTEN, "FILE", "receives the states after each sequence's last step"),
     /* checks and views */
     NUMBER_ROW("require", require, EVAL, INTEGER, 0, many, "N", "status 1 if more than N sequences are wrong"),
     NUMBER_ROW("order", order, GRADCHECK, INTEGER, 1, 2, "1|2", "2 checks the second derivatives (default 1)"),
@@ -165,11 +167,12 @@ static const option table[] = {
     /* everywhere */
     NUMBER_ROW("threads", threads, MODEL | EVAL | BENCH, INTEGER, 1, 1024, "N",
                "threads for large batches, same results (default 1)"),
-    NUMBER_ROW("seed", seed, TRAIN | GRADCHECK, INTEGER, 0, 9e15, "S", "of data and initial values (default 1)"),
+    NUMBER_ROW("seed", seed, TRAIN | GRADCHECK, INTEGER, 0, 9e15, "S",
+               "of data, their order, initial values and dropout (default 1)"),
     NUMBER_ROW("seed", seed, EVAL | DATA, INTEGER, 0, 9e15, "S", "of the data (default 1)"),
-    TEXT_ROW("output", output, DATA | GRAPH, "FILE", "where to write, also -o"),
-    TEXT_ROW("output", output, LECTURE, "FOLDER", "where to write the experiments' diagrams, also -o"),
-    TEXT_ROW("output", output, RUN, "O.npy", "receives the outputs [N,T,p], also -o"),
+    FILE_ROW("output", output, DATA | GRAPH, RESULT, "FILE|-", "where to write, also -o"),
+    FILE_ROW("output", output, LECTURE, WRITTEN, "FOLDER", "where to write the experiments' diagrams, also -o"),
+    FILE_ROW("output", output, RUN, WRITTEN, "O.npy", "receives the outputs [N,T,p], also -o"),
     FLAG_ROW("quiet", quiet, EVERY, "no progress on stderr"),
 };
 
@@ -208,6 +211,11 @@ int complain(const char *format, ...)
         *c = iscntrl((unsigned char)*c) ? '?' : *c; /* a file's name may hold a line's end */
     fprintf(stderr, "unroll: %s\n", line);
     return BAD_INPUT;
+}
+
+double printed(double number)
+{
+    return isnan(number) ? NAN : number;
 }
 
 /* The name that begins with the word, if the word is at least two letters, or else the nearest, if any is near. */
@@ -316,6 +324,15 @@ static bool read_size(const char *word, options *o)
     return true;
 }
 
+static bool read_text(const option *opt, const char *word, options *o)
+{
+    bool dash = strcmp(word, "-") == 0;
+    *(const char **)(void *)((char *)o + opt->offset) = opt->kind == RESULT && dash ? NULL : word;
+    if (opt->kind == WRITTEN && dash)
+        return complain("--%s: %s was expected, not -; a file of that name is ./-", opt->name, opt->value) == DONE;
+    return *word || complain("--%s: %s was expected, not an empty word", opt->name, opt->value) == DONE;
+}
+
 static bool read_value(const option *opt, const char *word, options *o)
 {
     switch (opt->kind) {
@@ -323,8 +340,9 @@ static bool read_value(const option *opt, const char *word, options *o)
         *(bool *)((char *)o + opt->offset) = true;
         return true;
     case TEXT:
-        *(const char **)(void *)((char *)o + opt->offset) = word;
-        return *word || (complain("--%s: %s was expected, not an empty word", opt->name, opt->value), false);
+    case WRITTEN:
+    case RESULT:
+        return read_text(opt, word, o);
     case CHOICE:
         return read_choice(opt, word, o);
     case SIZE:
@@ -415,7 +433,8 @@ static int parse_option(const command *c, int left, char **words, options *o)
 static bool add_argument(const command *c, const char *word, options *o)
 {
     if (o->arguments >= c->most) {
-        complain("'%s' is one argument too many, expected `unroll %s %s`", word, c->name, c->arguments);
+        complain("'%s' is one argument too many, expected `unroll %s%s%s`", word, c->name, *c->arguments ? " " : "",
+                 c->arguments);
         return false;
     }
     if (!*word) {

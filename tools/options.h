@@ -78,6 +78,8 @@ enum { DONE = 0, CHECK_FAILED = 1, BAD_INPUT = 2, INTERRUPTED = 130, TERMINATED 
 
 /* Prints `unroll: ` and the line; returns BAD_INPUT. */
 int complain(const char *format, ...) UR_PRINTF(1, 2);
+/* The number as printf should show it: a NaN without a sign, which tells nothing. */
+double printed(double number);
 /* Complains that the word is no `what`, and names one that is near, or all. The list ends with NULL. */
 int unknown_name(const char *where, const char *what, const char *word, const char *const *names);
 

@@ -30,8 +30,8 @@ void history_free(history *h)
 
 void score_print(const char *prefix, const ur_score *s)
 {
-    printf("%sloss %.9g\n%swrong positions %lld of %lld\n%swrong sequences %lld of %lld\n", prefix, s->loss, prefix,
-           (long long)s->wrong_positions, (long long)s->positions, prefix, (long long)s->wrong_sequences,
+    printf("%sloss %.9g\n%swrong positions %lld of %lld\n%swrong sequences %lld of %lld\n", prefix, printed(s->loss),
+           prefix, (long long)s->wrong_positions, (long long)s->positions, prefix, (long long)s->wrong_sequences,
            (long long)s->sequences);
 }
 
@@ -53,8 +53,8 @@ static void show_bar(const point *p, int64_t epochs)
     shown = seconds();
     int filled = epochs > 0 ? (int)((double)WIDTH * (double)p->epoch / (double)epochs) : WIDTH;
     fprintf(stderr, "\r[%.*s%*s] epoch %lld of %lld  loss %.6g  wrong %lld of %lld\033[K", filled,
-            "########################", WIDTH - filled, "", (long long)p->epoch, (long long)epochs, p->score.loss,
-            (long long)p->score.wrong_positions, (long long)p->score.positions);
+            "########################", WIDTH - filled, "", (long long)p->epoch, (long long)epochs,
+            printed(p->score.loss), (long long)p->score.wrong_positions, (long long)p->score.positions);
 }
 
 /* Epochs 1, 2, 5, 10, 20, 50, ... and the last. */
@@ -71,8 +71,8 @@ void progress_show(const history *h, int64_t epochs)
     if (isatty(STDERR_FILENO))
         show_bar(p, epochs);
     else if (is_round(p->epoch) || p->epoch == epochs)
-        fprintf(stderr, "epoch %lld loss %.6g wrong positions %lld of %lld\n", (long long)p->epoch, p->score.loss,
-                (long long)p->score.wrong_positions, (long long)p->score.positions);
+        fprintf(stderr, "epoch %lld loss %.6g wrong positions %lld of %lld\n", (long long)p->epoch,
+                printed(p->score.loss), (long long)p->score.wrong_positions, (long long)p->score.positions);
 }
 
 void progress_end(void)
@@ -144,7 +144,7 @@ bool history_log(const history *h, const char *path, ur_error *error)
     fputs(log_columns, out);
     for (size_t i = 0; i < h->count; i++) {
         const point *p = &h->point[i];
-        fprintf(out, "%lld,%.9g,%lld,%lld,%lld,%lld\n", (long long)p->epoch, p->score.loss,
+        fprintf(out, "%lld,%.9g,%lld,%lld,%lld,%lld\n", (long long)p->epoch, printed(p->score.loss),
                 (long long)p->score.wrong_positions, (long long)p->score.positions, (long long)p->score.wrong_sequences,
                 (long long)p->score.sequences);
     }

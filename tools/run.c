@@ -356,7 +356,7 @@ static bool print_loss(const pass *p)
     double loss;
     if (!ur_read(p->plan, p->net->loss, 1, &loss))
         return false;
-    printf("loss %.17g\n", loss);
+    printf("loss %.17g\n", printed(loss));
     return true;
 }
 

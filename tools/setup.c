@@ -1,6 +1,7 @@
 /* setup.c - from options to data and networks: what the commands share. */
 #include "setup.h"
 
+#include <float.h>
 #include <limits.h>
 #include <math.h>
 #include <stdlib.h>
@@ -77,30 +78,72 @@ static ur_data *draw_data(const options *o, const char *name, bool fresh, ur_err
                         NULL, error);
 }
 
-/* Numbers that the loss is computed from must be finite; those past a sequence's length may be anything. */
-static bool all_finite(const char *path, const char *name, const ur_data *data, const double *values, int64_t width)
+/* Numbers of a data set and what they must be: finite, from `low` to `high`. */
+typedef struct numbers {
+    const char *name;
+    const double *values;
+    int64_t steps, width; /* sizes of the second and third axis [N,steps,width]; 0: it has none */
+    double low, high;
+    const char *expected;
+} numbers;
+
+static const double finite = DBL_MAX;
+
+static void complain_of(const char *path, const numbers *a, int64_t n, int64_t t, int64_t i, double value)
 {
-    for (int64_t n = 0; values && n < data->n; n++) {
+    char step[24] = "", column[24] = "";
+    if (a->steps)
+        snprintf(step, sizeof step, ",%lld", (long long)t);
+    if (a->width)
+        snprintf(column, sizeof column, ",%lld", (long long)i);
+    complain("%s: %s[%lld%s%s] is %g, %s was expected", path, a->name, (long long)n, step, column, printed(value),
+             a->expected);
+}
+
+/* Numbers past a sequence's length may be anything. */
+static bool all_good(const char *path, const ur_data *data, const numbers *a)
+{
+    int64_t steps = a->steps ? a->steps : 1, width = a->width ? a->width : 1;
+    for (int64_t n = 0; a->values && n < data->n; n++) {
         int64_t length = data->lengths ? data->lengths[n] : data->steps;
-        const double *own = values + n * data->steps * width;
-        for (int64_t i = 0; i < length * width; i++)
-            if (!isfinite(own[i])) {
-                complain("%s: %s[%lld,%lld,%lld] is %g, a finite number was expected", path, name, (long long)n,
-                         (long long)(i / width), (long long)(i % width), own[i]);
+        const double *own = a->values + n * steps * width;
+        for (int64_t i = 0; i < (length < steps ? length : steps) * width; i++)
+            if (!(own[i] >= a->low && own[i] <= a->high)) {
+                complain_of(path, a, n, i / width, i % width, own[i]);
                 return false;
             }
     }
     return true;
 }
 
+/* The targets from `low` to `high`. Classes are looked at where they are read. */
+static bool good_targets(const char *path, const ur_data *data, double low, double high, const char *expected)
+{
+    const numbers y = {
+        "y", data->y_classes ? NULL : data->y, data->y_last ? 0 : data->steps, data->outputs, low, high, expected};
+    return all_good(path, data, &y);
+}
+
 static ur_data *load_data(const char *path, int64_t classes, ur_error *error)
 {
     ur_data *data = ur_data_load(path, classes, NULL, error);
-    const double *y = data && !data->y_last && !data->y_classes ? data->y : NULL;
-    if (data && all_finite(path, "x", data, data->x, data->inputs) && all_finite(path, "y", data, y, data->outputs))
+    if (!data)
+        return NULL;
+    const numbers x = {"x", data->x, data->steps, data->inputs, -finite, finite, "a finite number"},
+                  weight = {"weight", data->weight, data->steps, 0, 0, finite, "a finite number from 0"};
+    if (all_good(path, data, &x) && good_targets(path, data, -finite, finite, "a finite number") &&
+        all_good(path, data, &weight))
         return data;
     ur_data_free(data);
     return NULL;
+}
+
+bool setup_targets_fit(const options *o, const ur_net_options *net, const ur_data *data)
+{
+    if (!o->data || (net->loss != UR_BCE && net->loss != UR_CE))
+        return true;
+    return net->loss == UR_BCE ? good_targets(o->data, data, 0, 1, "a target of bce from 0 to 1")
+                               : good_targets(o->data, data, 0, finite, "a target of ce from 0");
 }
 
 ur_data *setup_data(const options *o, const char *task, bool fresh, int64_t classes)
@@ -232,6 +275,11 @@ void setup_override(const options *o, ur_net_options *net)
     net->bidirectional |= o->bidirectional;
     net->layer_norm |= o->layer_norm;
     net->batch_norm |= o->batch_norm;
+    setup_mask_seed(o, net);
+}
+
+void setup_mask_seed(const options *o, ur_net_options *net)
+{
     if (net->dropout > 0 || net->recurrent_dropout > 0)
         net->seed = (uint32_t)setup_seed(o);
 }
@@ -356,7 +404,7 @@ bool setup_net_options(const options *o, const ur_cell *cell, const ur_task *tas
     }
     if (!hidden)
         net->hidden = units_for(net, data->outputs);
-    return targets_fit(o, net, data) && setup_loss_fits(net);
+    return targets_fit(o, net, data) && setup_loss_fits(net) && setup_targets_fit(o, net, data);
 }
 
 bool setup_bare_options(const options *o, ur_loss loss, ur_net_options *net)

@@ -12,6 +12,8 @@ ur_data *setup_data(const options *o, const char *task, bool fresh, int64_t clas
 /* Can every file that the command line names be written, each another one and none that is read? A result that cannot
  * be written is better known before the work than after it. False after an error. */
 bool setup_outputs(const options *o);
+/* Are the targets of --data such as the network's loss takes? False after an error. */
+bool setup_targets_fit(const options *o, const ur_net_options *net, const ur_data *data);
 /* The network's options from the command line, a task's where it has its own, and the data. False after an error. */
 bool setup_net_options(const options *o, const ur_cell *cell, const ur_task *task, const ur_data *data,
                        ur_net_options *net);
@@ -22,6 +24,8 @@ bool setup_bare_options(const options *o, ur_loss loss, ur_net_options *net);
 
 /* Replaces what the command line gives of out, loss, reduction and hidden activation. */
 void setup_override(const options *o, ur_net_options *net);
+/* The seed of dropout's masks, where there is dropout, from --seed. */
+void setup_mask_seed(const options *o, ur_net_options *net);
 /* The value of `--size NAME=N`, or `otherwise`. */
 int64_t setup_size(const options *o, const char *name, int64_t otherwise);
 /* False, after an error, when a --size has a name that is not in `names`, a list that ends with NULL, or gives m another

@@ -112,7 +112,7 @@ static bool answer(streamer *s)
         !ur_read(s->plan, s->net->o[0], (size_t)s->outputs, s->o))
         return complain("%s", ur_tape_error(s->tape)) == DONE;
     for (int64_t i = 0; i < s->outputs; i++)
-        printf("%s%.*g", i ? " " : "", s->dtype == UR_F32 ? 9 : 17, s->o[i]);
+        printf("%s%.*g", i ? " " : "", s->dtype == UR_F32 ? 9 : 17, printed(s->o[i]));
     printf("\n");
     return fflush(stdout) == 0 || complain("stdout: %s", strerror(errno)) == DONE;
 }

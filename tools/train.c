@@ -41,11 +41,26 @@ static void catch_signals(void)
 
 /* ---- before */
 
+/* How the library begins what it says of an option's value, and the option. */
+static const struct {
+    const char *library, *option;
+} renamed[] = {{"ur_plan_new: the plan takes", "--memory: the plan takes"},
+               {"ur_trainer_new: valid is", "--valid: is"},
+               {"ur_trainer_new: epochs is", "--epochs: is"},
+               {"freeze: ", "--freeze: "}};
+
 static bool tape_good(const run *r)
 {
-    const char *error = ur_tape_error(r->tape);
+    const char *error = ur_tape_error(r->tape), *option = "";
+    for (size_t i = 0; error && i < sizeof renamed / sizeof *renamed; i++) {
+        size_t length = strlen(renamed[i].library);
+        if (strncmp(error, renamed[i].library, length) == 0) {
+            option = renamed[i].option;
+            error += length;
+        }
+    }
     if (error)
-        complain("%s", error);
+        complain("%s%s", option, error);
     return !error;
 }
 
@@ -69,6 +84,7 @@ static bool override(const options *o, ur_train_options *t)
     t->until_zero_errors |= o->until_zero_errors;
     t->stateful |= o->stateful;
     t->epochs = o->epochs >= 0 ? o->epochs : t->epochs;
+    t->seed = o->seed >= 0 ? setup_seed(o) : t->seed;
     if (o->momentum > 0 &&
         (!t->optim || (strcmp(t->optim->name, "momentum") != 0 && strcmp(t->optim->name, "nesterov") != 0)))
         return complain("--momentum: belongs to --optim momentum or nesterov") == DONE;
@@ -162,6 +178,7 @@ static bool read_options(run *r, const ur_cell *cell, ur_net_options *shape, ur_
     if (o->resume && !read_resumed(r, shape, training))
         return false;
     options drawn = o->resume ? drawn_as(o, &r->model) : *o;
+    r->model.seed = setup_seed(&drawn);
     if (o->task)
         r->model.task = o->task;
     r->data = setup_data(&drawn, o->data ? NULL : r->model.task, false, o->resume ? ur_net_outputs(shape) : 0);
@@ -174,8 +191,10 @@ static bool read_options(run *r, const ur_cell *cell, ur_net_options *shape, ur_
     if (o->resume) {
         if (o->bptt)
             shape->bptt = o->bptt;
+        if (o->seed >= 0)
+            setup_mask_seed(o, shape);
         shape->weighted = r->data->weight || r->data->y_last;
-        return true;
+        return setup_targets_fit(o, shape, r->data);
     }
     return setup_net_options(o, cell, o->task ? ur_task_find(o->task) : NULL, r->data, shape);
 }
