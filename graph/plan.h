@@ -1,6 +1,7 @@
 /* plan.h - a plan: what its makers hand to its runner.
  *
  *     roll.c      the tape as loops                                              program.h
+ *     hoist.c     what is the same in every step is computed once
  *     fuse.c      loops over the same steps become one
  *     remake.c    values that are computed again in place of being saved
  *     columns.c   which lines have the batch, and what is done before, within and after its blocks
