@@ -152,24 +152,37 @@ END_TEST
 
 /* ---- one adjoint */
 
-static size_t derived_nodes(const unrolled *u)
+/* How many nodes the gradient takes, and how many of them in no step. */
+typedef struct length {
+    size_t nodes, outside;
+} length;
+
+static length derive(const unrolled *u)
 {
     ur_var wrt[4];
     size_t before = ur_tape_nodes(u->tape), n = 0;
     while (n < 4 && ur_param_at(u->tape, n, &wrt[n], NULL, NULL))
         n++;
     ck_assert(ur_grad(u->loss, n, wrt, wrt));
-    return ur_tape_nodes(u->tape) - before;
+    length l = {.nodes = ur_tape_nodes(u->tape) - before};
+    for (size_t i = before; i < before + l.nodes; i++) {
+        ur_node node;
+        ck_assert(ur_look(ur_node_at(u->tape, i), &node));
+        l.outside += node.step == 0;
+    }
+    return l;
 }
 
-/* The derivative is as long as that of a weight that is made once. */
+/* The derivative is that of a weight that is made once, in the steps and outside of them. */
 START_TEST(one_adjoint)
 {
     for (int marked = 0; marked < 2; marked++)
         for (int64_t steps = 2; steps <= 9; steps += 7) {
             unrolled every = unroll_new(&weights[_i], UR_F64, steps, 2, marked, false);
             unrolled once = unroll_new(&weights[_i], UR_F64, steps, 2, marked, true);
-            ck_assert_uint_eq(derived_nodes(&every), derived_nodes(&once));
+            length found = derive(&every), expected = derive(&once);
+            ck_assert_uint_eq(found.nodes, expected.nodes);
+            ck_assert_uint_eq(found.outside, expected.outside);
             ur_tape_free(every.tape);
             ur_tape_free(once.tape);
         }
@@ -388,6 +401,29 @@ START_TEST(an_empty_loop)
         add_root(&all, positive(tape));
     }
     assert_planned("an empty loop", tape, &all, 1 << FULL, 1e-15);
+    ur_plan *plan = plan_of("an empty loop", tape, &all, false);
+    ck_assert_uint_eq(plan->program.loops, 1);
+    ck_assert_uint_eq(plan->program.loop[0].iterations, 1);
+    ur_plan_free(plan);
+    ur_tape_free(tape);
+}
+END_TEST
+
+/* At most two steps that follow each other read the same. */
+START_TEST(in_no_order)
+{
+    static const int order[] = {2, 0, 0, 3};
+    enum { T = 4 };
+    ur_tape *tape = new_tape(UR_F64);
+    roots all = {0};
+    ur_var x[T], h = ur_input(tape, "h0", UR_SHAPE(M, BATCH)), W = square_param(tape, "W");
+    ur_inputs(tape, "x", UR_SHAPE(M, BATCH), T, x);
+    for (int t = 0; t < T; t++) {
+        ur_step(tape, t + 1);
+        h = ur_tanh(ur_add(ur_matmul(W, h), ur_square(x[order[t]])));
+        add_root(&all, h);
+    }
+    assert_planned("in no order", tape, &all, 1 << FULL, 1e-12);
     ur_tape_free(tape);
 }
 END_TEST
@@ -442,6 +478,7 @@ int main(void)
     tcase_add_loop_test(cases, one_value, 0, WEIGHTS);
     tcase_add_test(cases, between_loops);
     tcase_add_test(cases, an_empty_loop);
+    tcase_add_test(cases, in_no_order);
     tcase_add_test(cases, every_allocation_fails_once);
     return run_cases(suite, cases);
 }
