@@ -74,6 +74,10 @@ static inline bool ur__is_here(const ur__maker *m, ur__ref r)
 size_t ur__terms_of(ur__maker *m, const ur__statement *s);
 /* The number of an operand of the launch at hand, added to it if it is new. */
 uint32_t ur__operand_for(ur__maker *m, ur__launch *l, ur__ref r, uint8_t spread);
+/* The same of the value's rows from number `skip` on. */
+uint32_t ur__rows_for(ur__maker *m, ur__launch *l, ur__ref r, uint8_t spread, uint32_t skip);
+/* Is it some rows of a computed value with the batch, those from number `skip` on? */
+bool ur__takes_rows(const ur__maker *m, const ur__statement *s, uint32_t *skip);
 /* Writes the instructions of n statements, all of one level and with as many rows, to the launch. */
 bool ur__pointwise(ur__maker *m, ur__launch *l, size_t n, const uint32_t *statements);
 

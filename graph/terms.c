@@ -38,20 +38,41 @@ bool ur__spread_of(const ur_plan *plan, ur__ref r, uint32_t line, uint8_t *sprea
     return true;
 }
 
-uint32_t ur__operand_for(ur__maker *m, ur__launch *l, ur__ref r, uint8_t spread)
+bool ur__takes_rows(const ur__maker *m, const ur__statement *s, uint32_t *skip)
+{
+    const ur_plan *plan = m->plan;
+    const ur__line_plan *line = &plan->line[s->line];
+    const ur__kind *kind = ur__line_kind(plan, s->line);
+    if (kind->op->kernel != UR__SLICE || line->class != UR__BATCH)
+        return false;
+    const double *attr = ur__attr(plan->tape, kind); /* axis, first, count */
+    ur__ref r = ur__input_of(m, s, 0);
+    const ur__line_plan *from = &plan->line[r.line];
+    *skip = (uint32_t)attr[1] * (uint32_t)(line->rows / (size_t)attr[2]);
+    return attr[0] == 0 && r.count == 1 && from->class == UR__BATCH && line->rows < from->rows &&
+           ur__line_kind(plan, r.line)->op->kind != UR_LEAF;
+}
+
+uint32_t ur__rows_for(ur__maker *m, ur__launch *l, ur__ref r, uint8_t spread, uint32_t skip)
 {
     ur_plan *plan = m->plan;
     if (m->stamp[r.line] == m->launch) {
         const ur__argument *known = &plan->argument[l->operand + m->operand[r.line]];
-        if (known->ref.first == r.first && known->ref.stride == r.stride && known->spread == spread)
+        if (known->ref.first == r.first && known->ref.stride == r.stride && known->spread == spread &&
+            known->skip == skip)
             return m->operand[r.line];
     }
     if (!ur__room(plan->tape, &plan->argument, &plan->argument_room, plan->arguments, sizeof *plan->argument))
         return 0;
-    plan->argument[plan->arguments++] = (ur__argument){.ref = r, .spread = spread};
+    plan->argument[plan->arguments++] = (ur__argument){.ref = r, .spread = spread, .skip = skip};
     m->stamp[r.line] = m->launch;
     m->operand[r.line] = l->operands;
     return l->operands++;
+}
+
+uint32_t ur__operand_for(ur__maker *m, ur__launch *l, ur__ref r, uint8_t spread)
+{
+    return ur__rows_for(m, l, r, spread, 0);
 }
 
 /* ---- the terms of a sum */
