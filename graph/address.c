@@ -42,6 +42,10 @@ static void address(const ur_plan *plan, ur__argument *a, uint32_t n)
     a->cut = line->wide && line->home != UR__IN_BLOCK;
     a->known = line->home == UR__IN_BLOCK || line->home == UR__IN_PLAN;
     a->offset = (ptrdiff_t)line->offset + (line->slots > 1 ? a->ref.first * line->slot_bytes : 0);
+    if (a->own_rows)
+        a->higher += a->skip;
+    else
+        a->offset += (ptrdiff_t)(a->skip * line->row * ur_dtype_bytes(plan->tape->dtype));
     a->step = line->slots > 1 ? a->ref.stride * line->slot_bytes : 0;
     if (line->home == UR__IN_LEAF)
         address_leaf(plan, a, n);

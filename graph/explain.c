@@ -273,8 +273,13 @@ static void print_operands(page *p, const ur__launch *l, formula *value)
         ur__text out = {.text = value[k].text, .bytes = TEXT};
         value[k].text[0] = 0;
         value[k].binds = UR_BINDS_CALL;
-        if (!p->shown->argument[l->operand + k].mask)
+        const ur__argument *a = &p->shown->argument[l->operand + k];
+        if (!a->mask)
             ur__label_ref(&p->labels, *operand_of(p, l, k), p->at, &out);
+        if (a->spread != UR__FULL || p->plan->line[a->ref.line].rows == l->rows)
+            continue;
+        ur__print(&out, " from row %u on", (unsigned)a->skip);
+        value[k].binds = UR_BINDS_SUM;
     }
 }
 

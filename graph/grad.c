@@ -10,6 +10,9 @@
  * the step and scope of the node they belong to: a loop over time differentiates into a loop over time, and a parameter's
  * gradient is one sum over t. Broadcasting is undone here, never in a rule.
  *
+ * What is the same in every step, though each has a node of its own for it, has one adjoint for all (equal.c), outside of
+ * the steps; but who asks for that of one of them gets that one's: then every node is by itself.
+ *
  * Only nodes between wrt and y get an adjoint. An adjoint is complete once it is there, because every consumer that
  * leads to y lies between too; a later call for the same y adds those that are missing. */
 #include "internal.h"
@@ -30,14 +33,17 @@ typedef struct walk {
     uint32_t *adjoint; /* of the sweep */
     uint8_t *between;  /* on a path from wrt to y */
     uint32_t *last;    /* number of a node's last contribution, 0: none */
+    bool shares;       /* equal nodes have one adjoint */
+    uint32_t *first;   /* the one that has it */
+    uint8_t *state;
     contribution *list;
     size_t count, room; /* contributions are numbered from 1 */
 } walk;
 
-static ur__sweep *sweep_of(ur_tape *tape, uint32_t y)
+static ur__sweep *sweep_of(ur_tape *tape, uint32_t y, bool apart)
 {
     for (size_t i = 0; i < tape->sweeps; i++)
-        if (tape->sweep[i].y == y)
+        if (tape->sweep[i].y == y && tape->sweep[i].apart == apart)
             return &tape->sweep[i];
     if (!ur__room(tape, &tape->sweep, &tape->sweep_room, tape->sweeps, sizeof *tape->sweep))
         return NULL;
@@ -46,8 +52,14 @@ static ur__sweep *sweep_of(ur_tape *tape, uint32_t y)
     if (!adjoint)
         return NULL;
     memset(adjoint, 0, bytes);
-    tape->sweep[tape->sweeps] = (ur__sweep){.y = y, .adjoint = adjoint};
+    tape->sweep[tape->sweeps] = (ur__sweep){.y = y, .apart = apart, .adjoint = adjoint};
     return &tape->sweep[tape->sweeps++];
+}
+
+/* The node that has v's adjoint. */
+static uint32_t holder(const walk *w, uint32_t v)
+{
+    return w->shares ? w->first[v] : v;
 }
 
 /* between[v]: some wrt leads to v, and v leads to y. No path goes through `detach`. */
@@ -67,7 +79,7 @@ static void mark(const walk *w, size_t n, const ur_var *wrt)
     for (uint32_t v = w->y + 1; v-- > 0;) {
         const ur__kind *kind = ur__kind_of(tape, v);
         for (uint32_t k = 0; (w->between[v] & TO_Y) && k < kind->inputs && kind->op != &ur_op_detach; k++)
-            w->between[ur__in(tape, v, k)] |= TO_Y;
+            w->between[holder(w, ur__in(tape, v, k))] |= TO_Y;
     }
     for (size_t v = 0; v <= w->y; v++)
         w->between[v] = w->between[v] == (FROM_WRT | TO_Y);
@@ -144,7 +156,7 @@ static bool derive(walk *w, uint32_t u)
     ur_adjoint a = {
         .y = ur__var(tape, u), .g = ur__var(tape, w->adjoint[u]), .in = in, .inputs = (int)inputs, .attr = attr};
     for (uint32_t k = 0; k < inputs && !tape->error.text[0]; k++) {
-        uint32_t v = in[k].index;
+        uint32_t v = holder(w, in[k].index);
         if (!w->between[v] || w->adjoint[v])
             continue;
         char place[UR__PLACE];
@@ -167,12 +179,20 @@ static bool derive(walk *w, uint32_t u)
     return !tape->error.text[0];
 }
 
+/* Is its adjoint outside of the steps? */
+static bool is_timeless(const walk *w, uint32_t v)
+{
+    return w->shares && w->state[v] & UR__TIMELESS;
+}
+
 /* Gives v its adjoint, recorded at v's step and in v's scope. */
 static void adjoin(const walk *w, uint32_t v)
 {
     ur_tape *tape = w->tape;
     tape->site_last = tape->node[v].site;
     tape->now = *ur__site_of(tape, v);
+    if (is_timeless(w, v))
+        tape->now.step = 0;
     if (!w->adjoint[v])
         w->adjoint[v] = v == w->y ? ur_const(tape, ur__shape(tape, v), 1).index : gather(w, v);
 }
@@ -188,51 +208,89 @@ static void pass_marks(ur_tape *tape, uint32_t v, size_t *marks)
         ur__mark(tape);
 }
 
-/* Leaves come last: the sum over t of a parameter's gradient belongs to no step of the loop. */
-static bool sweep(walk *w)
+/* The sum over t of a parameter's gradient belongs to no step of the loop. */
+static bool comes_last(const walk *w, uint32_t v)
+{
+    return v != w->y && (ur__is_leaf(ur__kind_of(w->tape, v)) || is_timeless(w, v));
+}
+
+/* From y down, over what comes last or over the rest. */
+static void go_down(walk *w, bool last, size_t marks)
 {
     ur_tape *tape = w->tape;
-    const ur__site now = tape->now;
-    size_t marks = tape->marks;
     ur__mark(tape);
     for (size_t i = w->y + (size_t)1; i-- > 0 && !tape->error.text[0];) {
         uint32_t v = (uint32_t)i;
         pass_marks(tape, v, &marks);
-        if (!w->between[v] || (ur__is_leaf(ur__kind_of(tape, v)) && v != w->y))
+        if (!w->between[v] || comes_last(w, v) != last)
             continue;
         adjoin(w, v);
         if (w->adjoint[v])
             derive(w, v);
     }
-    ur__mark(tape);
-    for (size_t i = w->y + (size_t)1; i-- > 0 && !tape->error.text[0];)
-        if (w->between[i] && ur__is_leaf(ur__kind_of(tape, (uint32_t)i)))
-            adjoin(w, (uint32_t)i);
+}
+
+static bool sweep(walk *w)
+{
+    ur_tape *tape = w->tape;
+    const ur__site now = tape->now;
+    size_t marks = tape->marks;
+    go_down(w, false, marks);
+    go_down(w, true, 0);
     tape->now = now;
     return !tape->error.text[0];
+}
+
+/* Is one of equal nodes asked for by itself? */
+static bool asks_for_one(const walk *w, size_t n, const ur_var *wrt)
+{
+    bool one = w->state[w->y] & UR__SHARED;
+    for (size_t i = 0; i < n && !one; i++)
+        one = wrt[i].index <= w->y && w->state[wrt[i].index] & UR__SHARED;
+    return one;
+}
+
+static bool take_tables(walk *w, size_t count)
+{
+    w->between = (uint8_t *)ur__take(w->tape, count);
+    w->state = (uint8_t *)ur__take(w->tape, count);
+    w->last = (uint32_t *)ur__take(w->tape, count * sizeof *w->last);
+    w->first = (uint32_t *)ur__take(w->tape, count * sizeof *w->first);
+    if (!w->between || !w->state || !w->last || !w->first)
+        return false;
+    memset(w->between, 0, count);
+    memset(w->last, 0, count * sizeof *w->last);
+    return true;
+}
+
+static void give_tables(const walk *w, size_t count)
+{
+    ur__give(w->tape, w->between, count);
+    ur__give(w->tape, w->state, count);
+    ur__give(w->tape, w->last, count * sizeof *w->last);
+    ur__give(w->tape, w->first, count * sizeof *w->first);
+    ur__give(w->tape, w->list, w->room * sizeof *w->list);
 }
 
 static bool differentiate(ur_var y, size_t n, const ur_var *wrt, uint32_t **adjoint)
 {
     ur_tape *tape = y.tape;
-    const ur__sweep *s = sweep_of(tape, y.index);
-    if (!s)
-        return false;
     size_t count = (size_t)y.index + 1;
-    walk w = {.tape = tape, .y = y.index, .adjoint = s->adjoint};
-    w.between = (uint8_t *)ur__take(tape, count);
-    w.last = (uint32_t *)ur__take(tape, count * sizeof *w.last);
-    if (w.between && w.last) {
-        memset(w.between, 0, count);
-        memset(w.last, 0, count * sizeof *w.last);
-        mark(&w, n, wrt);
-        sweep(&w);
+    walk w = {.tape = tape, .y = y.index};
+    bool good = take_tables(&w, count);
+    if (good) {
+        bool equal = ur__find_equal(tape, (uint32_t)count, w.first, w.state), apart = equal && asks_for_one(&w, n, wrt);
+        const ur__sweep *s = tape->error.text[0] ? NULL : sweep_of(tape, y.index, apart);
+        w.shares = equal && !apart;
+        w.adjoint = *adjoint = s ? s->adjoint : NULL;
+        good = s != NULL;
     }
-    ur__give(tape, w.between, count);
-    ur__give(tape, w.last, count * sizeof *w.last);
-    ur__give(tape, w.list, w.room * sizeof *w.list);
-    *adjoint = s->adjoint;
-    return !tape->error.text[0];
+    if (good) {
+        mark(&w, n, wrt);
+        good = sweep(&w);
+    }
+    give_tables(&w, count);
+    return good;
 }
 
 bool ur_grad(ur_var y, size_t n, const ur_var *wrt, ur_var *out)

@@ -356,7 +356,9 @@ typedef enum ur_kind {
     UR_WHOLE    /* anything else */
 } ur_kind;
 
-/* An operation. Its file holds this descriptor and the function that records it, and nothing else names it. */
+/* An operation. Its file holds this descriptor and the function that records it, and nothing else names it. Its value
+ * depends on its inputs and constants alone, and what it contributes to an adjoint is linear in g: nodes that are equal in
+ * every step may be computed, and differentiated, as one. */
 struct ur_op {
     const char *name;
     const char *formula;    /* with a, b, c for the inputs: "1/(1 + exp(-a))" */

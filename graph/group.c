@@ -48,7 +48,8 @@ static ur__sort sort_of(ur__maker *m, const ur__statement *s)
         if (m->products)
             return m->terms ? UR__MIXED : UR__SUM_PRODUCT;
     }
-    return is_row_sum(m, s) ? UR__ROW_SUM : is_map(m, s) ? UR__MAP : UR__ALONE;
+    uint32_t skip;
+    return is_row_sum(m, s) ? UR__ROW_SUM : is_map(m, s) || ur__takes_rows(m, s, &skip) ? UR__MAP : UR__ALONE;
 }
 
 static bool is_elementwise(uint8_t sort)
@@ -428,7 +429,7 @@ static bool take_tables(ur__maker *m, size_t statements, size_t lines, size_t ph
                   {&m->begin[1], statements + 3},
                   {&m->statement, lines},
                   {&m->stamp, lines},
-                  {&m->buffer, lines},
+                  {&m->place, lines},
                   {&m->member, lines},
                   {&m->reads, lines}};
     size_t total = 0, n = sizeof tables / sizeof *tables;

@@ -35,7 +35,7 @@ typedef struct ur__maker {
     uint32_t *statement;            /* by line: the statement that computes it in the phase at hand */
     uint32_t *stamp;                /* by line: the launch that last had it as operand */
     uint32_t *member, *reads;       /* by line: the program that computes it, and how often that one still reads it */
-    uint32_t *buffer;               /* by line: the tile buffer in which the program has it, if it is not stored */
+    uint32_t *place;                /* by line: the tile buffer or operand that the program has it in, if not stored */
     uint32_t *list, *same;          /* statements of one level, and of one program */
     uint32_t *sorted[2], *begin[2]; /* the phase's statements by level: with launches of their own, elementwise */
     void *tables;
@@ -76,6 +76,10 @@ size_t ur__terms_of(ur__maker *m, const ur__statement *s);
 /* The number of an operand of the launch at hand, added to it if it is new: a value with a spread has one number, also
  * where several forms of a program read or write it (share.c asks by numbers which of them comes first). */
 uint32_t ur__operand_for(ur__maker *m, ur__launch *l, ur__ref r, uint8_t spread);
+/* The same of the value's rows from number `skip` on. */
+uint32_t ur__rows_for(ur__maker *m, ur__launch *l, ur__ref r, uint8_t spread, uint32_t skip);
+/* Is it some rows of a computed value with the batch, those from number `skip` on? */
+bool ur__takes_rows(const ur__maker *m, const ur__statement *s, uint32_t *skip);
 /* Writes the instructions of n statements, all of one level and with as many rows, to the launch. */
 bool ur__pointwise(ur__maker *m, ur__launch *l, size_t n, const uint32_t *statements);
 

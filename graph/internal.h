@@ -60,9 +60,11 @@ typedef struct ur__index {
     size_t slots;
 } ur__index;
 
-/* What ur_grad found for one y: the adjoint of each node up to y, 0 where there is none yet (node 0 is never one). */
+/* What ur_grad found for one y: the adjoint of each node up to y, 0 where there is none yet (node 0 is never one).
+ * The first of equal nodes has that of all, unless each was asked for by itself. */
 typedef struct ur__sweep {
     uint32_t y;
+    bool apart;
     uint32_t *adjoint;
 } ur__sweep;
 
@@ -193,6 +195,11 @@ void ur__path(const ur_tape *tape, uint32_t scope, char *text, size_t bytes);
 /* Remembers that a piece of a loop's body may begin here: at every ur_step, and where ur_grad comes to the adjoints of
  * another piece. False, with the tape's error set, when there is no memory. */
 bool ur__mark(ur_tape *tape);
+
+/* Finds the values that are the same in every step: first[v] is the first node that is equal to v, mostly v itself. False
+ * when no two are equal, or without memory, which sets the tape's error. */
+enum { UR__TIMELESS = 1, UR__SHARED = 2 }; /* of state[v]; shared: other nodes are equal to it */
+bool ur__find_equal(ur_tape *tape, uint32_t nodes, uint32_t *first, uint8_t *state);
 
 /* Makes room for one more element; false, with the tape's error set, when there is no memory. */
 bool ur__more_room(ur_tape *tape, void *array_pointer, size_t *room, size_t count, size_t element_bytes);

@@ -61,8 +61,8 @@ static bool roll(ur_plan *plan)
         return false;
     for (size_t i = 0; i < n; i++)
         root[i] = plan->export[i].node;
-    bool good = ur__roll(tape, n, root, &plan->program) && ur__fuse(tape, &plan->program) &&
-                ur__remake(tape, &plan->program, n, root);
+    bool good = ur__roll(tape, n, root, &plan->program) && ur__hoist(tape, &plan->program) &&
+                ur__fuse(tape, &plan->program) && ur__remake(tape, &plan->program, n, root);
     ur__give(tape, root, bytes);
     return good;
 }

@@ -1,6 +1,7 @@
 /* plan.h - a plan: what its makers hand to its runner.
  *
  *     roll.c      the tape as loops, with join.c, chain.c, period.c and order.c  program.h
+ *     hoist.c     what is the same in every step is computed once
  *     fuse.c      loops over the same steps become one
  *     remake.c    values that are computed again in place of being saved
  *     columns.c   which lines have the batch, and what is done before, within and after its blocks
@@ -101,10 +102,11 @@ typedef enum ur__spread {
 typedef struct ur__argument {
     ur__ref ref;
     uint8_t spread;
-    bool mask;    /* not read where all columns of it are alive */
-    bool written; /* by an instruction */
-    bool tiled;   /* one element that is the same in all of the run: it has a tile */
-    uint32_t as;  /* the line whose shape it has: another name of the value */
+    bool mask;     /* not read where all columns of it are alive */
+    bool written;  /* by an instruction */
+    bool tiled;    /* one element that is the same in all of the run: it has a tile */
+    uint32_t as;   /* the line whose shape it has: another name of the value */
+    uint32_t skip; /* rows of the value above the first one that is read */
     /* Once its line has a place: the value of iteration i lies at base[home] + offset + i * step. */
     uint8_t home;
     bool known, cut, own_rows; /* it is so; a block reads its own columns; rows are as long as the block is wide */

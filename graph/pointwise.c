@@ -1,7 +1,8 @@
 /* pointwise.c - elementwise statements as one program, run tile by tile.
  *
- * A value that only this program reads lives in a tile buffer. What has one reader and fits into one of the kernels of
- * several operations is absorbed by it: g (1 - y^2) is one instruction, as is a b + c. */
+ * A value that only this program reads lives in a tile buffer; if it is some rows of another value, they are read where
+ * they lie. What has one reader and fits into one of the kernels of several operations is absorbed by it: g (1 - y^2) is
+ * one instruction, as is a b + c. */
 #include "group.h"
 
 /* One instruction before its operands have numbers; `sum`: of all the statement's operands. */
@@ -22,7 +23,7 @@ static uint32_t kernel_of(const ur__maker *m, const ur__statement *s)
     const ur_op *op = ur__line_kind(m->plan, s->line)->op;
     if (op == &ur_op_sum_of || op->kernel == UR__ADD)
         return UR__ADD;
-    if (op->kernel == UR__ALIAS || op->kernel == UR__BROADCAST || is_transparent(m, s))
+    if (op->kernel == UR__ALIAS || op->kernel == UR__BROADCAST || op->kernel == UR__SLICE || is_transparent(m, s))
         return UR__COPY;
     return (uint32_t)op->kernel;
 }
@@ -52,11 +53,13 @@ static bool is_row_sum(const ur__maker *m, const ur__statement *s)
     return m->sort[s - m->plan->program.statement] == UR__ROW_SUM;
 }
 
-/* Can a statement read `from` in place of r, which was handed on from there? A sum of rows has to have them all. */
+/* Can a statement read `from` in place of r, which was handed on from there? A sum of rows has to have them all, and so has
+ * what takes some of them. */
 static bool stands_for(const ur__maker *m, const ur__statement *reader, ur__ref from, ur__ref r)
 {
     uint8_t spread;
-    if (is_row_sum(m, reader))
+    uint32_t skip;
+    if (is_row_sum(m, reader) || ur__takes_rows(m, reader, &skip))
         return ur__spread_of(m->plan, from, r.line, &spread) && spread == UR__FULL;
     return ur__spread_of(m->plan, from, reader->line, &spread);
 }
@@ -244,11 +247,12 @@ static uint32_t operand(writer *w, const ur__statement *s, ur__ref r)
     ur__maker *m = w->m;
     uint8_t spread = UR__FULL;
     if (m->member[r.line] == m->launch && ur__is_here(m, r) && !m->plan->line[r.line].stored)
-        return m->buffer[r.line];
-    if (!is_row_sum(m, s) && !ur__spread_of(m->plan, r, s->line, &spread))
+        return m->place[r.line];
+    uint32_t skip = 0;
+    if (!is_row_sum(m, s) && !ur__takes_rows(m, s, &skip) && !ur__spread_of(m->plan, r, s->line, &spread))
         w->good = ur__fail(&m->plan->tape->error, "a plan: %s reads what does not fit into its program",
                            ur__line_kind(m->plan, s->line)->op->name);
-    return ur__operand_for(m, w->l, r, spread);
+    return ur__rows_for(m, w->l, r, spread, skip);
 }
 
 /* After a read: a buffer that is not read again is free. */
@@ -257,8 +261,8 @@ static void done(writer *w, ur__ref r)
     ur__maker *m = w->m;
     if (m->member[r.line] != m->launch || !ur__is_here(m, r) || m->plan->line[r.line].stored)
         return;
-    if (--m->reads[r.line] == 0)
-        w->free[w->frees++] = m->buffer[r.line];
+    if (--m->reads[r.line] == 0 && m->place[r.line] & BUFFER)
+        w->free[w->frees++] = m->place[r.line];
 }
 
 static uint32_t result(writer *w, const ur__statement *s)
@@ -272,7 +276,7 @@ static uint32_t result(writer *w, const ur__statement *s)
         return k;
     }
     uint32_t buffer = w->frees ? w->free[--w->frees] : (w->l->buffers++ | BUFFER);
-    m->buffer[s->line] = buffer;
+    m->place[s->line] = buffer;
     return buffer;
 }
 
@@ -357,6 +361,13 @@ static void for_reads(ur__maker *m, const ur__statement *s, const form *f, void 
     }
 }
 
+/* Some rows that are read where they lie? */
+static bool is_view(const ur__maker *m, const ur__statement *s)
+{
+    uint32_t skip;
+    return ur__takes_rows(m, s, &skip) && !m->plan->line[s->line].stored;
+}
+
 static void write(writer *w, const ur__statement *s, const form *f)
 {
     w->line = s->line;
@@ -369,6 +380,10 @@ static void write(writer *w, const ur__statement *s, const form *f)
     for (uint32_t k = 0; k < f->count; k++)
         in[k] = operand(w, s, f->in[k]);
     for_reads(w->m, s, f, done, w);
+    if (is_view(w->m, s)) {
+        w->m->place[s->line] = in[0];
+        return;
+    }
     uint32_t y = result(w, s);
     instruct(w, (ur__instruction){f->kernel, y, in[0], in[1], in[2], constants(w, s), 0});
 }

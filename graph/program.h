@@ -65,8 +65,9 @@ typedef struct ur__program {
 
 /* Finds the program that computes the roots. False, with the tape's error set, when there is no memory. */
 bool ur__roll(ur_tape *tape, size_t roots, const uint32_t *root, ur__program *program);
-/* Makes one loop of loops over the same steps where that saves memory and changes no result. False, with the tape's error
- * set, when there is no memory. */
+/* Moves what is the same in every iteration before its loop. False, with the tape's error set, when there is no memory. */
+bool ur__hoist(ur_tape *tape, ur__program *program);
+/* Makes one loop of loops over the same steps where that saves memory and changes no result. The same. */
 bool ur__fuse(ur_tape *tape, ur__program *program);
 /* Lets loops make cheap values of other loops again, so that they need not be saved; never the roots. The same. */
 bool ur__remake(ur_tape *tape, ur__program *program, size_t roots, const uint32_t *root);

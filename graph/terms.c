@@ -38,6 +38,21 @@ bool ur__spread_of(const ur_plan *plan, ur__ref r, uint32_t line, uint8_t *sprea
     return true;
 }
 
+bool ur__takes_rows(const ur__maker *m, const ur__statement *s, uint32_t *skip)
+{
+    const ur_plan *plan = m->plan;
+    const ur__line_plan *line = &plan->line[s->line];
+    const ur__kind *kind = ur__line_kind(plan, s->line);
+    if (kind->op->kernel != UR__SLICE || line->class != UR__BATCH)
+        return false;
+    const double *attr = ur__attr(plan->tape, kind); /* axis, first, count */
+    ur__ref r = ur__input_of(m, s, 0);
+    const ur__line_plan *from = &plan->line[r.line];
+    *skip = (uint32_t)attr[1] * (uint32_t)(line->rows / (size_t)attr[2]);
+    return attr[0] == 0 && r.count == 1 && from->class == UR__BATCH && line->rows < from->rows &&
+           ur__line_kind(plan, r.line)->op->kind != UR_LEAF;
+}
+
 /* Does the argument stand for the value of r in every iteration of the phase at hand? */
 static bool is_same_value(const ur__maker *m, const ur__ref *a, const ur__ref *r)
 {
@@ -45,18 +60,23 @@ static bool is_same_value(const ur__maker *m, const ur__ref *a, const ur__ref *r
            (a->stride == r->stride || m->phase->end - m->phase->begin == 1);
 }
 
-uint32_t ur__operand_for(ur__maker *m, ur__launch *l, ur__ref r, uint8_t spread)
+uint32_t ur__rows_for(ur__maker *m, ur__launch *l, ur__ref r, uint8_t spread, uint32_t skip)
 {
     ur_plan *plan = m->plan;
     const ur__argument *known = &plan->argument[l->operand];
     for (uint32_t k = l->operands; k-- > 0 && m->stamp[r.line] == m->launch;)
-        if (known[k].spread == spread && is_same_value(m, &known[k].ref, &r))
+        if (known[k].spread == spread && known[k].skip == skip && is_same_value(m, &known[k].ref, &r))
             return k;
     if (!ur__room(plan->tape, &plan->argument, &plan->argument_room, plan->arguments, sizeof *plan->argument))
         return 0;
-    plan->argument[plan->arguments++] = (ur__argument){.ref = r, .spread = spread};
+    plan->argument[plan->arguments++] = (ur__argument){.ref = r, .spread = spread, .skip = skip};
     m->stamp[r.line] = m->launch;
     return l->operands++;
+}
+
+uint32_t ur__operand_for(ur__maker *m, ur__launch *l, ur__ref r, uint8_t spread)
+{
+    return ur__rows_for(m, l, r, spread, 0);
 }
 
 /* ---- the terms of a sum */

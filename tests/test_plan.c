@@ -296,6 +296,26 @@ static ur_var scattered_inputs(sizes *s, ur_var *h)
     return ur_total((size_t)s->steps, h);
 }
 
+/* Parts of the rows of products, of elementwise values, of earlier states and of inputs; elementwise statements, products
+ * and the caller read them. */
+static ur_var slices(sizes *s, ur_var *h)
+{
+    ur_var W = param(s, "W", 3 * s->m, s->m), V = param(s, "V", s->m, s->m), before = wide_input(s, "h0");
+    for (int64_t t = 0; t < s->steps; t++) {
+        at_step(s, t);
+        ur_var z = ur_matmul(W, before), e = ur_exp(ur_scale(ur_add(z, z), 0.1));
+        ur_var a = ur_slice(z, 0, 0, s->m), b = ur_slice(e, 0, s->m, s->m), c = ur_slice(z, 0, 2 * s->m, s->m);
+        ur_var row = ur_slice(e, 0, 3 * s->m - 1, 1), all = ur_sigmoid(ur_slice(e, 0, 0, 3 * s->m));
+        ur_var cube = ur_slice(ur_reshape(ur_square(z), UR_SHAPE(3, s->m, s->b)), 0, 1, 2);
+        ur_var plane = ur_reshape(ur_slice(ur_tanh(cube), 0, 1, 1), UR_SHAPE(s->m, s->b));
+        ur_var moved = ur_concat(2, (ur_var[]){ur_slice(before, 0, 1, s->m - 1), ur_slice(s->x[t], 0, 0, 1)}, 0);
+        ur_var gates = ur_mul(ur_add(ur_tanh(a), ur_mul(b, row)), ur_add(c, ur_slice(all, 0, 1, s->m)));
+        ur_var next = ur_tanh(ur_add(ur_add(gates, ur_matmul(V, a)), ur_add(moved, plane)));
+        h[t] = before = ur_select(s->alive[t], next, before);
+    }
+    return ur_total((size_t)s->steps, h);
+}
+
 typedef struct hand {
     const char *name;
     ur_var (*record)(sizes *s, ur_var *h);
@@ -320,7 +340,8 @@ static const hand hands[] = {{"delay of two", delay_of_two, false},
                              {"conditions", conditions, false},
                              {"own operations", own_operations, false},
                              {"own whole", own_whole, true},
-                             {"scattered inputs", scattered_inputs, false}};
+                             {"scattered inputs", scattered_inputs, false},
+                             {"slices", slices, false}};
 enum { HANDS = sizeof hands / sizeof *hands };
 
 /* Records, differentiates once or twice, plans, compares; returns the number of blocks. */
@@ -367,6 +388,29 @@ START_TEST(by_hand)
     ck_assert_msg((blocks == 1) == tape->one_block, "%s: %zu blocks", tape->name, blocks);
     blocks = assert_hand(tape, (sizes){.m = 64, .b = 64, .steps = 12, .marked = true}, UR_F64, false);
     ck_assert_msg(!tape->one_block || blocks == 1, "%s: %zu blocks", tape->name, blocks);
+}
+END_TEST
+
+/* The caller reads all of the values of which rows are read: they lie in the plan's memory, as wide as the batch. */
+START_TEST(rows_of_roots)
+{
+    static const int64_t batches[] = {1, 5, 19, 77};
+    enum { M = 16, ROWS = 2 * M };
+    for (size_t k = 0; k < sizeof batches / sizeof *batches; k++) {
+        ur_tape *tape = new_tape(UR_F64);
+        roots all = {0};
+        ur_var h = ur_input(tape, "h0", UR_SHAPE(M, batches[k])), W = ur_param(tape, "W", UR_SHAPE(ROWS, M));
+        for (int64_t t = 0; t < T; t++) {
+            ur_step(tape, t + 1);
+            ur_var z = ur_matmul(W, h);
+            add_root(&all, z);
+            h = ur_mul(ur_tanh(ur_slice(z, 0, M, M)), ur_sigmoid(ur_slice(z, 0, 3, M)));
+        }
+        ur_step(tape, 0);
+        add_gradients(&all, tape, ur_sum(ur_square(h)));
+        assert_planned("rows of roots", tape, &all, 1 << FULL, 1e-12);
+        ur_tape_free(tape);
+    }
 }
 END_TEST
 
@@ -732,6 +776,7 @@ int main(void)
     Suite *suite = suite_create("plan");
     TCase *cases = tcase_create("plan");
     tcase_add_loop_test(cases, by_hand, 0, HANDS);
+    tcase_add_test(cases, rows_of_roots);
     tcase_add_test(cases, any_root);
     tcase_add_test(cases, states);
     tcase_add_loop_test(cases, runs_forget, 0, 2);
