@@ -152,7 +152,10 @@ static void place_packed(ur_plan *plan, ur__launch *l)
 {
     size_t at = plan->packed_elements, align = UR__LINE / ur_dtype_bytes(plan->tape->dtype);
     const ur__launch *known = packed_before(plan, l);
-    l->panel = ur__is_narrow(plan) ? l->rows : (uint32_t)plan->kernels->panel(l->rows, plan->width);
+    size_t depth = 0;
+    for (uint32_t k = 0; k < l->count; k++)
+        depth += plan->term[l->first + k].k;
+    l->panel = ur__is_narrow(plan) ? l->rows : (uint32_t)plan->kernels->panel(l->rows, depth);
     for (uint32_t k = 0; k < l->count; k++) {
         ur__product_term *t = &plan->term[l->first + k];
         t->packed = known ? plan->term[known->first + k].packed : at;

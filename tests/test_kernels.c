@@ -210,9 +210,17 @@ static void assert_same_by_halves(table t, const product_run *p, const void *sta
     free(again.data);
 }
 
+static size_t depth_of(const product_case *q)
+{
+    size_t depth = 0;
+    for (size_t k = 0; k < q->terms; k++)
+        depth += q->k[k];
+    return depth;
+}
+
 static void one_product(table t, const product_case *q, product_form form)
 {
-    product_run p = {.q = q, .stride = q->n + q->gap, .panel = form ? 1 : t.kernels->panel(q->m, q->n)};
+    product_run p = {.q = q, .stride = q->n + q->gap, .panel = form ? 1 : t.kernels->panel(q->m, depth_of(q))};
     static const char *const names[] = {"product", "narrow product", "packed narrow product"};
     snprintf(p.what, sizeof p.what, "%s [%zu,%zu] of %zu terms, k %zu", names[form], q->m, q->n, q->terms, q->k[0]);
     p.bias = matrix_of(t.dtype, 1, q->m, q->m);
@@ -273,6 +281,12 @@ START_TEST(products)
     one_product(t, &(product_case){.m = 13, .n = 49, .terms = 3, .k = {300, 700, 513}, .bias = true}, WIDE);
     one_product(t, &(product_case){.m = 5, .n = 80, .terms = 1, .k = {1024}, .add = true, .gap = 3}, WIDE);
     one_product(t, &(product_case){.m = 17, .n = 33, .terms = 2, .k = {512, 1}}, WIDE);
+    for (size_t n = 8; n < 24; n++) /* large matrices */
+        one_product(t,
+                    &(product_case){.m = 120 + n, .n = n, .terms = 3, .k = {70, 300, 257}, .gap = n % 3, .bias = n % 2},
+                    WIDE);
+    one_product(t, &(product_case){.m = 66, .n = 16, .terms = 2, .k = {511, 1}, .add = true}, WIDE);
+    one_product(t, &(product_case){.m = 71, .n = 9, .terms = 1, .k = {256}, .transposed = {true}}, WIDE);
 }
 END_TEST
 

@@ -3,7 +3,7 @@
  *
  * With 16 registers a block has 12 sums, which leave some for the operands, with 32 it has 24. Two vectors of X and a
  * packed A want high blocks. SSE has no load of an element into all lanes: where A lies as it was made, two rows at a
- * time cost the fewest shuffles; packed matrices have every element COPIES times. */
+ * time cost the fewest shuffles; packed matrices have every element COPIES times, large ones once (spread.h). */
 
 #if UR_VECTOR == 64
 enum { MOST_ROWS = 12, MOST_VECTORS = 4 };
@@ -18,6 +18,8 @@ enum { MOST_ROWS = 6, MOST_VECTORS = 6 };
 #define EACH_BLOCK(of) UP_TO_6(of, 1) UP_TO_6(of, 2) UP_TO_2(of, 3) UP_TO_2(of, 4) UP_TO_2(of, 5) UP_TO_2(of, 6)
 static const unsigned char most_rows[MOST_VECTORS + 1] = {0, 6, 6, 2, 2, 2, 2};
 #endif
+/* The most vectors of a strip whose blocks are the highest. */
+enum { STRIP = 2 };
 #define UP_TO_2(of, vectors) of(vectors, 1) of(vectors, 2)
 #define UP_TO_4(of, vectors) UP_TO_2(of, vectors) of(vectors, 3) of(vectors, 4)
 #define UP_TO_6(of, vectors) UP_TO_4(of, vectors) of(vectors, 5) of(vectors, 6)

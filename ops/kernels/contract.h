@@ -199,10 +199,17 @@ static size_t whole_vectors(size_t n)
     return (n + LANES - 1) / LANES * LANES;
 }
 
-/* The width of the panel that begins where `left` rows are left: whole vectors, all panels as even as can be. */
-static size_t panel_width(size_t left)
+/* SSE has no load of an element into all lanes: where so many rows are transposed that the elements of the other side are
+ * read by more than two panels, the latter are spread to copies first, and panels are narrow and blocks high. */
+static bool spreads(size_t rows)
 {
-    return part_of((left + LANES - 1) / LANES, MOST_VECTORS) * LANES;
+    return COPIES > 1 && rows > 2 * MOST_VECTORS * LANES;
+}
+
+/* The width of the panel that begins with row j of `rows`: whole vectors, all panels as even as can be. */
+static size_t panel_width(size_t rows, size_t j)
+{
+    return part_of((rows - j + LANES - 1) / LANES, spreads(rows) ? STRIP : MOST_VECTORS) * LANES;
 }
 
 /* The transpose of `columns` columns, at most LANES, of the first LANES of `rows` rows; missing rows are 0. The rows of
@@ -228,7 +235,7 @@ static void outer_transpose(const chunk *k, const side *b, size_t columns, real 
 {
     for (size_t j = 0, width; j < b->rows; j += width) {
         size_t left = b->rows - j;
-        width = panel_width(left);
+        width = panel_width(b->rows, j);
         real *column = to + j * columns;
         for (size_t s = k->first; s < k->end; s++) {
             const real *from = chunk_at(k, b->at, b->step, s) + j * b->stride;
@@ -241,11 +248,13 @@ static void outer_transpose(const chunk *k, const side *b, size_t columns, real 
     }
 }
 
-/* sums[r][v] += A[i+r] times the transposed panel, over a chunk; the sums have rows of `vectors` vectors. */
-INLINE void outer_block(size_t rows, size_t vectors, const chunk *k, const side *a, size_t i, const real *panel,
-                        real *sums)
+/* sums[r][v] += A[i+r] times the transposed panel, over a chunk; the sums have rows of `vectors` vectors. Where `spread` is
+ * set A lies as outer_spread wrote it. The first three are constants of each copy. */
+INLINE void outer_block(size_t rows, size_t vectors, bool spread, const chunk *k, const side *a, size_t i,
+                        const real *panel, real *sums)
 {
-    const size_t stride = a->stride;
+    const size_t stride = spread ? COPIES : a->stride, distance = spread ? rows * COPIES : 1;
+    loader *load_a = spread ? load_copies : load_element;
     vec sum[MOST_ROWS][MOST_VECTORS];
     UNROLL
     for (size_t r = 0; r < rows; r++)
@@ -255,8 +264,8 @@ INLINE void outer_block(size_t rows, size_t vectors, const chunk *k, const side 
     const real *start = chunk_at(k, a->at, a->step, k->first) + i * stride;
     for (size_t s = k->first; s < k->end; s++, start += a->step) {
         const real *row = start;
-        for (size_t count = chunk_columns(k, s); count; count--, row++) {
-            multiply_add(vectors, rows, sum, (reader){row, stride, load_element, load_element, 0},
+        for (size_t count = chunk_columns(k, s); count; count--, row += distance) {
+            multiply_add(vectors, rows, sum, (reader){row, stride, load_a, load_a, 0},
                          (reader){panel, LANES, load_whole, load_whole, 0});
             keep_in_place(vectors, rows, sum);
             panel += vectors * LANES;
@@ -271,31 +280,60 @@ INLINE void outer_block(size_t rows, size_t vectors, const chunk *k, const side 
 
 typedef void outer_kernel(const chunk *k, const side *a, size_t i, const real *panel, real *sums);
 
-#define OUTER(vectors, rows)                                                                                           \
-    static void outer_##vectors##x##rows(const chunk *k, const side *a, size_t i, const real *panel, real *sums)       \
+#define OUTER_COPY(vectors, rows, spread)                                                                              \
+    static void outer_##vectors##x##rows##_##spread(const chunk *k, const side *a, size_t i, const real *panel,        \
+                                                    real *sums)                                                        \
     {                                                                                                                  \
-        outer_block(rows, vectors, k, a, i, panel, sums);                                                              \
+        outer_block(rows, vectors, spread, k, a, i, panel, sums);                                                      \
     }
-#define OUTER_ENTRY(vectors, rows) [vectors][rows] = outer_##vectors##x##rows,
+#if UR_VECTOR == 16
+#define OUTER(vectors, rows) OUTER_COPY(vectors, rows, 0) OUTER_COPY(vectors, rows, 1)
+#define OUTER_ENTRY(vectors, rows) [vectors][rows] = {outer_##vectors##x##rows##_0, outer_##vectors##x##rows##_1},
+#else
+#define OUTER(vectors, rows) OUTER_COPY(vectors, rows, 0)
+#define OUTER_ENTRY(vectors, rows) [vectors][rows] = {outer_##vectors##x##rows##_0},
+#endif
 EACH_BLOCK(OUTER)
 
-/* By vectors and rows. */
-static outer_kernel *const outer_kernels[MOST_VECTORS + 1][MOST_ROWS + 1] = {EACH_BLOCK(OUTER_ENTRY)};
+/* By vectors, rows, and whether A is spread. */
+static outer_kernel *const outer_kernels[MOST_VECTORS + 1][MOST_ROWS + 1][2] = {EACH_BLOCK(OUTER_ENTRY)};
+
+/* Rows first..end-1 of a chunk, every element in all lanes: [column][row][lane]. Columns of all steps follow each other. */
+static void outer_spread(const chunk *k, const side *a, size_t first, size_t end, real *to)
+{
+    for (size_t s = k->first; s < k->end; s++) {
+        const real *from = chunk_at(k, a->at, a->step, s);
+        for (size_t q = 0, count = chunk_columns(k, s); q < count; q++)
+            for (size_t i = first; i < end; i++, to += LANES)
+                store(to, load_element(from + i * a->stride + q, 0));
+    }
+}
 
 /* sums += A B^T over a chunk, for the transposed B. The sums lie as [panel][row of A][row of B in the panel]. Blocks of rows
- * of A stay in L2 while the panels go by. */
+ * of A stay in L2 while the panels go by, or those that are spread in L1. */
 static void outer_chunk(const chunk *k, const side *a, size_t b_rows, size_t columns, const real *transposed,
-                        real *sums)
+                        real *copies, real *sums)
 {
     enum { BLOCK = 192 };
-    for (size_t first = 0; first < a->rows; first += BLOCK) {
-        size_t end = first + BLOCK < a->rows ? first + BLOCK : a->rows;
+    const bool spread = spreads(b_rows);
+    const ur__stretch one = {.steps = 1};
+    const chunk copied = {.stretch = &one, .end = 1, .to = columns};
+    const side copy = {.at = copies};
+    for (size_t first = 0, end; first < a->rows; first = end) {
+        end = first + part_of(a->rows - first, spread ? MOST_ROWS : BLOCK);
+        if (spread)
+            outer_spread(k, a, first, end, copies);
         for (size_t j = 0, width; j < b_rows; j += width) {
-            width = panel_width(b_rows - j);
+            width = panel_width(b_rows, j);
             const size_t vectors = width / LANES;
+            const real *panel = transposed + j * columns;
             for (size_t i = first, rows; i < end; i += rows) {
+                real *to = sums + j * a->rows + i * width;
                 rows = part_of(end - i, most_rows[vectors]);
-                outer_kernels[vectors][rows](k, a, i, transposed + j * columns, sums + j * a->rows + i * width);
+                if (spread)
+                    outer_kernels[vectors][rows][1](&copied, &copy, 0, panel, to);
+                else
+                    outer_kernels[vectors][rows][0](k, a, i, panel, to);
             }
         }
     }
@@ -305,7 +343,7 @@ static void outer_chunk(const chunk *k, const side *a, size_t b_rows, size_t col
 static void outer_out(const real *sums, size_t a_rows, size_t b_rows, bool swapped, real *out)
 {
     for (size_t j = 0, width; j < b_rows; j += width) {
-        width = panel_width(b_rows - j);
+        width = panel_width(b_rows, j);
         const size_t left = b_rows - j < width ? b_rows - j : width;
         for (size_t i = 0; i < a_rows; i++) {
             const real *row = sums + j * a_rows + i * width;
@@ -329,11 +367,22 @@ static size_t outer_sums(const ur__contraction *c)
     return transposes_a(c) ? whole_vectors(c->rows) * c->m : whole_vectors(c->m) * c->rows;
 }
 
+/* Of a chunk. */
+static size_t transposed_elements(const ur__contraction *c)
+{
+    return whole_vectors(transposes_a(c) ? c->rows : c->m) * (OUTER_CHUNK + LANES);
+}
+
+static size_t copied_elements(const ur__contraction *c)
+{
+    return spreads(transposes_a(c) ? c->rows : c->m) ? (size_t)MOST_ROWS * COPIES * (OUTER_CHUNK + LANES) : 0;
+}
+
 static void contract_by_outer(const ur__contraction *c, real *room)
 {
     const bool swapped = transposes_a(c);
     const size_t each = outer_sums(c);
-    real *transposed = room + c->matrices * each;
+    real *transposed = room + c->matrices * each, *copies = transposed + transposed_elements(c);
     memset(room, 0, c->matrices * each * sizeof(real));
     for (chunk k = {0}; chunk_next(c, OUTER_CHUNK, &k);) {
         size_t columns = 0;
@@ -347,7 +396,7 @@ static void contract_by_outer(const ur__contraction *c, real *room)
                 .rows = c->m, .stride = k.stretch->b_stride[g], .at = k.stretch->b[g], .step = k.stretch->b_step[g]};
             if (!swapped)
                 outer_transpose(&k, &b, columns, transposed);
-            outer_chunk(&k, swapped ? &b : &a, swapped ? a.rows : b.rows, columns, transposed, room + g * each);
+            outer_chunk(&k, swapped ? &b : &a, swapped ? a.rows : b.rows, columns, transposed, copies, room + g * each);
         }
     }
     for (size_t g = 0; g < c->matrices; g++)
@@ -475,8 +524,7 @@ static size_t contraction_room(const ur__contraction *c)
     if (!c->stretches || !c->stretch->a)
         return 0;
     size_t dots = dots_are_faster(c, least_share) ? c->matrices * c->rows * c->m * LANES : 0;
-    size_t outer =
-        c->matrices * outer_sums(c) + whole_vectors(transposes_a(c) ? c->rows : c->m) * (OUTER_CHUNK + LANES);
+    size_t outer = c->matrices * outer_sums(c) + transposed_elements(c) + copied_elements(c);
     return (dots > outer ? dots : outer) * sizeof(real);
 }
 

@@ -341,24 +341,6 @@ static void product_narrow(size_t m, size_t n, size_t terms, const ur__term *ter
     } while (term < end);
 }
 
-/* Writes the transpose of [rows,k]: element (i,q) to to[q width + i]. */
-static void narrow_transpose(size_t rows, size_t k, const real *a, size_t a_stride, real *to, size_t width)
-{
-    size_t whole_rows = rows - rows % LANES, whole = k - k % LANES;
-    for (size_t i = 0; i < whole_rows; i += LANES)
-        for (size_t q = 0; q < whole; q += LANES) {
-            vec square[LANES];
-            for (size_t l = 0; l < LANES; l++)
-                square[l] = load(a + (i + l) * a_stride + q);
-            transpose(square);
-            for (size_t l = 0; l < LANES; l++)
-                store(to + (q + l) * width + i, square[l]);
-        }
-    for (size_t i = 0; i < rows; i++)
-        for (size_t q = i < whole_rows ? whole : 0; q < k; q++)
-            to[q * width + i] = a[i * a_stride + q];
-}
-
 /* Element (i,q) lies in panel i/NARROW_PANEL, there in column q as row i mod NARROW_PANEL. */
 static void pack_narrow(size_t all, size_t first, size_t m, size_t k, const void *a_, size_t a_stride,
                         bool a_transposed, void *packed_)
@@ -372,7 +354,7 @@ static void pack_narrow(size_t all, size_t first, size_t m, size_t k, const void
             for (size_t q = 0; q < k; q++)
                 memcpy(to + q * width, a + q * a_stride, rows * sizeof *to);
         else
-            narrow_transpose(rows, k, a, a_stride, to, width);
+            turn(rows, k, a, a_stride, to, width);
         a += a_transposed ? rows : rows * a_stride;
     }
 }

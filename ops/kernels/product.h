@@ -4,22 +4,27 @@
  * A block of C, some rows of a panel by one or more vectors, stays in registers while k runs through a pass. The sum of
  * every element goes over k upwards, by one chain, whatever block it is in, so that the cuts change no bit. */
 
-/* Rows of a panel at most, those of the highest block; vectors of a strip of X at least. A pass goes over PASS columns
- * of A, 2 KiB of each row: a panel of them stays in L1 while the strips of X go by; between passes the sums are in
- * C. */
-enum { PANEL = MOST_ROWS, STRIP = 2, PASS = 2048 / (COPIES * BYTES_OF(UR_REAL)) };
+/* Rows of a panel at most, those of the highest block. A pass goes over PASS columns of A, 2 KiB of each row: a panel
+ * of them stays in L1 while the strips of X go by; between passes the sums are in C. */
+enum { PANEL = MOST_ROWS, PASS = 2048 / (COPIES * BYTES_OF(UR_REAL)) };
+
+/* Products that spread.h takes: so large that copies would leave L2, with rows enough to make up for spreading X. Their
+ * panels are blocks of its own and have the number 0. */
+enum { SPREAD_BYTES = 256 << 10, SPREAD_LEAST = 64, SPREAD_ROWS = STRIP * LANE_COUNT };
 
 /* The number of rows that leaves all panels as even as can be. */
-static size_t panel_of(size_t m, size_t n)
+static size_t panel_of(size_t m, size_t k)
 {
     const size_t panels = (m + PANEL - 1) / PANEL;
-    (void)n;
+    if (COPIES > 1 && m >= SPREAD_LEAST && m * k * COPIES * sizeof(real) >= SPREAD_BYTES)
+        return 0;
     return (m + panels - 1) / panels;
 }
 
 static size_t packed_elements(size_t panel, size_t m, size_t k)
 {
-    return (m + panel - 1) / panel * panel * k * COPIES;
+    const size_t rows = panel ? panel : SPREAD_ROWS;
+    return (m + rows - 1) / rows * rows * k * (panel ? COPIES : 1);
 }
 
 /* Element (i, q) lies in panel i/panel, there in column q as row i mod panel, as often as a block wants to read it. */
@@ -28,18 +33,20 @@ static void pack(size_t panel, size_t first, size_t m, size_t k, const void *a_,
 {
     const real *a = (const real *)a_;
     const size_t row_distance = a_transposed ? 1 : a_stride, distance = a_transposed ? a_stride : 1;
+    const size_t copies = panel ? COPIES : 1;
+    panel = panel ? panel : SPREAD_ROWS;
     for (size_t i = 0; i < m;) {
         size_t row = (first + i) % panel, rows = panel - row < m - i ? panel - row : m - i;
-        real *to = (real *)packed_ + ((first + i - row) * k + row) * COPIES;
-        for (size_t q = 0; q < k; q++, to += panel * COPIES)
+        real *to = (real *)packed_ + ((first + i - row) * k + row) * copies;
+        for (size_t q = 0; q < k; q++, to += panel * copies)
             for (size_t r = 0; r < rows; r++)
-                for (size_t l = 0; l < COPIES; l++)
-                    to[r * COPIES + l] = a[(i + r) * row_distance + q * distance];
+                for (size_t l = 0; l < copies; l++)
+                    to[r * copies + l] = a[(i + r) * row_distance + q * distance];
         i += rows;
     }
 }
 
-/* A pass of a product: PASS columns in all, from column `from` of the first term on. */
+/* A pass of a product: so many columns in all, from column `from` of the first term on. */
 typedef struct pass {
     const ur__term *first, *end;
     size_t from, panel;
@@ -47,6 +54,16 @@ typedef struct pass {
     real *c;
     size_t c_stride;
 } pass;
+
+/* What follows a pass over `columns` columns; false: nothing. */
+static bool next_pass(pass *p, size_t columns)
+{
+    for (; p->first < p->end && p->first->k - p->from <= columns; p->first++, p->from = 0)
+        columns -= p->first->k - p->from;
+    p->from += columns;
+    p->add = true;
+    return p->first < p->end;
+}
 
 /* Rows i.. of the panel of C whose first is `first`, `rows` of them, by `vectors` vectors from column j on, the last
  * of which has `last` lanes where `part` is set. The sums begin with what C holds where `add` is set, else with
@@ -144,17 +161,22 @@ static void product_rows(const pass *p, const real *bias, size_t first, size_t r
     }
 }
 
+#if UR_VECTOR == 16
+#include "spread.h"
+#endif
+
 static void packed_product(size_t panel, size_t m, size_t n, size_t terms, const ur__term *term, const void *bias,
                            bool add, void *c, size_t c_stride)
 {
     pass p = {.first = term, .end = term + terms, .panel = panel, .add = add, .c = (real *)c, .c_stride = c_stride};
-    do {
+#if UR_VECTOR == 16
+    if (!panel) {
+        spread_product(&p, m, n, (const real *)bias);
+        return;
+    }
+#endif
+    do
         for (size_t i = 0; i < m; i += panel)
             product_rows(&p, (const real *)bias, i, m - i < panel ? m - i : panel, n);
-        size_t left = PASS;
-        for (; p.first < p.end && p.first->k - p.from <= left; p.first++, p.from = 0)
-            left -= p.first->k - p.from;
-        p.from += left;
-        p.add = true;
-    } while (p.first < p.end);
+    while (next_pass(&p, PASS));
 }

@@ -220,3 +220,27 @@ INLINE void transpose(vec row[LANES])
                 cross(row[i], row[i + half], half, &row[i], &row[i + half]);
     }
 }
+
+/* to[j,i] = from[i,j], their rows `to_stride` and `stride` elements apart: by squares, the last of which overlap those
+ * before them. */
+static void turn(size_t rows, size_t columns, const real *from, size_t stride, real *to, size_t to_stride)
+{
+    if (rows < LANES || columns < LANES) {
+        for (size_t i = 0; i < rows; i++)
+            for (size_t j = 0; j < columns; j++)
+                to[j * to_stride + i] = from[i * stride + j];
+        return;
+    }
+    for (size_t r = 0; r < rows; r += LANES)
+        for (size_t s = 0; s < columns; s += LANES) {
+            const size_t i = rows - r < LANES ? rows - LANES : r, j = columns - s < LANES ? columns - LANES : s;
+            vec square[LANES];
+            UNROLL
+            for (size_t l = 0; l < LANES; l++)
+                square[l] = load(from + (i + l) * stride + j);
+            transpose(square);
+            UNROLL
+            for (size_t l = 0; l < LANES; l++)
+                store(to + (j + l) * to_stride + i, square[l]);
+        }
+}
