@@ -6,7 +6,8 @@
  *
  * The error of n is estimated from the element itself: rounding, eps |y| / h or what the smallest steps show of it, plus
  * the change when h is halved. h is halved a dozen times, and the n with the least error is taken. Nothing constant is
- * added, so a small wrong gradient is found as surely as a large one; where differences cannot tell, the verdict is UR_UNSTABLE. */
+ * added, so a small wrong gradient is found as surely as a large one; where differences cannot tell, the verdict is
+ * UR_UNSTABLE. */
 #include <float.h>
 #include <math.h>
 

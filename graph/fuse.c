@@ -38,11 +38,6 @@ typedef struct fusion {
 
 /* ---- what may go together */
 
-static bool is_straight(const ur__loop *l)
-{
-    return l->direction == 0 && l->iterations == 1;
-}
-
 /* Calls for every operand of a loop; false as soon as a call is. */
 static bool each_read(const fusion *f, uint32_t loop,
                       bool (*visit)(const fusion *f, uint32_t loop, const ur__phase *phase, const ur__ref *r))
@@ -89,10 +84,10 @@ static bool is_there(const fusion *f, uint32_t loop, const ur__phase *phase, con
 static bool align(const ur__program *p, uint32_t loop, uint32_t partner, int32_t *shift)
 {
     const ur__loop *l = &p->loop[loop], *other = &p->loop[partner];
-    *shift = l->direction ? (l->step - other->step) * l->direction : 0;
-    return l->direction == other->direction && !is_straight(l) && !is_straight(other) &&
-           (l->direction || l->iterations == other->iterations) &&
-           *shift<(int32_t)other->iterations && * shift + (int32_t)l->iterations> 0;
+    const int32_t at = *shift = l->direction ? (l->step - other->step) * l->direction : 0;
+    return l->direction == other->direction && !ur__is_straight(l) && !ur__is_straight(other) &&
+           (l->direction || l->iterations == other->iterations) && at < (int32_t)other->iterations &&
+           at + (int32_t)l->iterations > 0;
 }
 
 static void append(fusion *f, group *g, uint32_t loop)
@@ -253,7 +248,7 @@ static bool make_phase(fusion *f, ur__program *to, const group *g, int32_t begin
         int32_t i = begin - f->member[m].shift;
         for (const ur__phase *phase = &f->p->phase[l->phase]; phase < &f->p->phase[l->phase + l->phases]; phase++)
             if (i >= (int32_t)phase->begin && i < (int32_t)phase->end &&
-                !copy_statements(f, to, phase, (uint32_t)i, end - begin == 1 && !is_straight(l)))
+                !copy_statements(f, to, phase, (uint32_t)i, end - begin == 1 && !ur__is_straight(l)))
                 return false;
     }
     made.statements = (uint32_t)to->statements - made.statement;

@@ -110,7 +110,8 @@ typedef struct ur__term {
 } ur__term;
 
 /* Steps of a contraction whose operands lie at constant distances: at step s A is at a + s a_step, matrix B_g at
- * b[g] + s b_step[g], and their rows are a_stride and b_stride[g] apart, counted in elements. Of step s the first columns[s] columns count, all where `columns` is NULL. */
+ * b[g] + s b_step[g], and their rows are a_stride and b_stride[g] apart, counted in elements. Of step s the first
+ * columns[s] columns count, all where `columns` is NULL. */
 typedef struct ur__stretch {
     size_t steps;
     const uint32_t *columns;

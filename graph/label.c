@@ -162,7 +162,7 @@ void ur__label(ur__labels *labels, uint32_t line, ur__text *out)
 
 static bool is_straight(const ur__loop *loop)
 {
-    return !loop || (loop->direction == 0 && loop->iterations == 1);
+    return !loop || ur__is_straight(loop);
 }
 
 int64_t ur__step_at(const ur__loop *loop, uint32_t iteration)

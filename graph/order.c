@@ -3,8 +3,7 @@
  * A line is needed when a root lies on it or a statement of another one reads it. Loops and nodes of straight code are
  * put in order by depth-first search, each behind what it reads. Two can still need each other, though no node leads to
  * itself: a loop that was recorded between two steps of another one, of which one iteration reads an earlier step and
- * another is read by a later step. Then a loop becomes straight code, which always has an order, the tape's.
- */
+ * another is read by a later step. Then a loop becomes straight code, which always has an order, the tape's. */
 #include "roll.h"
 
 #include <string.h>
@@ -173,16 +172,11 @@ static bool begin_loop(ur__roller *r, ur__loop loop)
     return true;
 }
 
-static bool is_straight(const ur__loop *loop)
-{
-    return loop->direction == 0 && loop->iterations == 1;
-}
-
 /* Appends a node to the straight code at the program's end. */
 static bool emit_node(ur__roller *r, uint32_t v)
 {
     ur__program *p = r->program;
-    if ((!p->loops || !is_straight(&p->loop[p->loops - 1])) &&
+    if ((!p->loops || !ur__is_straight(&p->loop[p->loops - 1])) &&
         (!begin_loop(r, (ur__loop){.iterations = 1}) || !begin_phase(r, 0)))
         return false;
     ur__line own = {.node = v, .loop = UR__STRAIGHT, .values = 1};

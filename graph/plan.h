@@ -114,7 +114,8 @@ typedef struct ur__argument {
     size_t row, higher;
 } ur__argument;
 
-/* y = kernel(a, b, c), on a tile, or y = the sum of the rows of a, with the kernel UR__REDUCE: numbers of operands of the launch, and from `operands` on of tile buffers. */
+/* y = kernel(a, b, c), on a tile, or y = the sum of the rows of a, with the kernel UR__REDUCE: numbers of operands of the
+ * launch, and from `operands` on of tile buffers. */
 typedef struct ur__instruction {
     uint32_t kernel;
     uint32_t y, a, b, c;
@@ -200,7 +201,7 @@ struct ur_plan {
     uint32_t generation;
     const ur__kernels *kernels;
     bool finite, has_run, subnormals, fixed;
-    bool one_block, odd_phases; /* odd_phases: some line has the batch, but what a phase makes it from has not */
+    bool one_block, odd_phases;      /* odd_phases: some line has the batch, but what a phase makes it from has not */
     struct ur__reference *reference; /* instead of most that follows */
     struct ur_plan *alive;           /* for blocks without a masked column: program and exports are this plan's */
     bool assumes_alive, ran_alive;   /* ran_alive: of one block, it was the other one that ran */

@@ -45,6 +45,12 @@ typedef struct ur__loop {
     uint32_t phase, phases;
 } ur__loop;
 
+/* Is it straight code, no loop? */
+static inline bool ur__is_straight(const ur__loop *loop)
+{
+    return loop->direction == 0 && loop->iterations == 1;
+}
+
 /* Where a node is. The line is UR_NONE for what no root needs. */
 typedef struct ur__position {
     uint32_t line, value;

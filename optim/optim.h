@@ -24,7 +24,8 @@ extern "C" {
 typedef struct ur_file ur_file;
 
 /* Begins a file beside the one that stands at `path`, which stays as it is until ur_file_commit takes its place with
- * the new one. A symbolic link stays a link, and the file that it leads to is written. What is no regular file, /dev/stdout or a pipe, is written to directly. */
+ * the new one. A symbolic link stays a link, and the file that it leads to is written. What is no regular file,
+ * /dev/stdout or a pipe, is written to directly. */
 ur_file *ur_file_create(const char *path, const ur_allocator *allocator, ur_error *error);
 /* Where to write. Write errors need no attention: they stay in the stream, and ur_file_commit reports them. */
 FILE *ur_file_stream(ur_file *file);
@@ -139,7 +140,8 @@ void ur_data_free(ur_data *data);
  *     weight   [N,T]; may be missing
  *
  * which are copied. An array of another name is an error: it is likely a misspelt one. For classes, p is `classes`, or
- * with 0 one more than the largest class, which is at most 2^31 - 1. Positions past a sequence's length are not checked and kept as they are. */
+ * with 0 one more than the largest class, which is at most 2^31 - 1. Positions past a sequence's length are not checked
+ * and kept as they are. */
 ur_data *ur_data_from_arrays(const ur_arrays *set, int64_t classes, const ur_allocator *allocator, ur_error *error);
 /* The arrays of a data set: numbers in the dtype, classes and lengths as I64. */
 ur_arrays *ur_data_to_arrays(const ur_data *data, ur_dtype dtype, const ur_allocator *allocator, ur_error *error);
@@ -290,7 +292,8 @@ typedef struct ur_train_options {
     double valid;   /* fraction of the sequences, 0 to below 1, that is for validation: the last floor(valid N) */
     /* After so many epochs without a better loss than ever the plateau schedule halves the rate, and counts anew. Under
      * every other schedule training stops and takes back the parameters with the best loss, and the running averages of
-     * batch normalisation that went with them: early stopping. The loss is that of the validation part. Plateau needs it from 1, and without a validation part looks at the training loss.
+     * batch normalisation that went with them: early stopping. The loss is that of the validation part. Plateau needs it
+     * from 1, and without a validation part looks at the training loss.
      * 0: no early stopping. */
     int64_t patience;
     bool shuffle;        /* the sequences of each epoch come in the order ur_shuffle(.., seed, epoch) */
@@ -331,7 +334,8 @@ void ur_longest_first(const ur_data *data, int64_t batch, int64_t n, int64_t *or
  * the last one of an epoch may be smaller. */
 typedef struct ur_trainer ur_trainer;
 
-/* Records the gradients and plans them, for the threads of net->pool. NULL, with the tape's error set, when something does not fit. */
+/* Records the gradients and plans them, for the threads of net->pool. NULL, with the tape's error set, when something does
+ * not fit. */
 ur_trainer *ur_trainer_new(ur_net *net, const ur_data *data, const ur_train_options *options);
 void ur_trainer_free(ur_trainer *trainer);
 
@@ -360,7 +364,8 @@ size_t ur_trainer_plan_bytes(const ur_trainer *trainer);
 bool ur_trainer_explain(const ur_trainer *trainer, FILE *out);
 
 /* Writes a model, as ur_model_save does, with what it takes to train on: the optimiser's states, the best parameters and
- * their running averages under `optim.`; in the metadata options and counters, and the true epoch and batch in place of the model's. */
+ * their running averages under `optim.`; in the metadata options and counters, and the true epoch and batch in place of
+ * the model's. */
 bool ur_trainer_save(const ur_trainer *trainer, const ur_model *model, const char *path, ur_error *error);
 /* Goes on from such a file: parameters, states and epoch are taken from it, and training with the same data, options,
  * batch and type gives the same bits as training without the break. Options are the trainer's own, they may differ; but

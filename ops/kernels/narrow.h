@@ -3,8 +3,8 @@
  * The lanes go along the features. A transposed term reads A by rows, which are columns of op(A): sum += x_q a_q, for
  * panels of rows of C that stay in registers. A packed one does the same, and what it reads for a panel lies in one
  * piece, for a matrix that is too large for L1 is read as fast as it streams. Any other term is a dot product for each row
- * of C, several rows at once, whose lanes are added up at the end. Few sums are kept as several chains, since a multiply-add takes longer than it
- * keeps its unit busy. The order of a sum depends on the shape alone. */
+ * of C, several rows at once, whose lanes are added up at the end. Few sums are kept as several chains, since a
+ * multiply-add takes longer than it keeps its unit busy. The order of a sum depends on the shape alone. */
 
 /* Columns at once; columns of A between two gatherings of X. With 32 registers there are up to 16 sums, else 12. */
 #if UR_VECTOR == 64
