@@ -203,7 +203,7 @@ static size_t whole_vectors(size_t n)
  * read by more than two panels, the latter are spread to copies first, and panels are narrow and blocks high. */
 static bool spreads(size_t rows)
 {
-    return COPIES > 1 && rows > 2 * MOST_VECTORS * LANES;
+    return COPIES > 1 && rows > (size_t)2 * MOST_VECTORS * LANES;
 }
 
 /* The width of the panel that begins with row j of `rows`: whole vectors, all panels as even as can be. */

@@ -221,19 +221,19 @@ INLINE void transpose(vec row[LANES])
     }
 }
 
-/* to[j,i] = from[i,j], their rows `to_stride` and `stride` elements apart: by squares, the last of which overlap those
- * before them. */
-static void turn(size_t rows, size_t columns, const real *from, size_t stride, real *to, size_t to_stride)
+/* to[j,i] = from[i,j] of m rows and n columns, the rows `to_stride` and `stride` elements apart: by squares, the last of
+ * which overlap those before them. */
+static void turn(size_t m, size_t n, const real *from, size_t stride, real *to, size_t to_stride)
 {
-    if (rows < LANES || columns < LANES) {
-        for (size_t i = 0; i < rows; i++)
-            for (size_t j = 0; j < columns; j++)
+    if (m < LANES || n < LANES) {
+        for (size_t i = 0; i < m; i++)
+            for (size_t j = 0; j < n; j++)
                 to[j * to_stride + i] = from[i * stride + j];
         return;
     }
-    for (size_t r = 0; r < rows; r += LANES)
-        for (size_t s = 0; s < columns; s += LANES) {
-            const size_t i = rows - r < LANES ? rows - LANES : r, j = columns - s < LANES ? columns - LANES : s;
+    for (size_t r = 0; r < m; r += LANES)
+        for (size_t s = 0; s < n; s += LANES) {
+            const size_t i = m - r < LANES ? m - LANES : r, j = n - s < LANES ? n - LANES : s;
             vec square[LANES];
             UNROLL
             for (size_t l = 0; l < LANES; l++)
