@@ -152,6 +152,22 @@ static ur_tape *row_times_state(int which, roots *all)
     return end(&t, value, 2, wrt, all);
 }
 
+/* A loop that is one program and has masks, in a plain loop without steps: the form without masks is for those iterations
+ * only in which no sequence has ended. */
+static ur_tape *one_program(int which, roots *all)
+{
+    enum { M = 1 };
+    (void)which;
+    recording t = begin(BATCH);
+    ur_var x[ROOM], h = ur_input(t.tape, "h0", UR_SHAPE(M, BATCH)), w = ur_param(t.tape, "w", UR_SCALAR);
+    ur_inputs(t.tape, "x", UR_SHAPE(M, BATCH), STEPS, x);
+    for (int k = 0; k < STEPS; k++) {
+        h = ur_select(t.alive[k], ur_tanh(ur_add(ur_mul(w, h), x[k])), h);
+        add_root(all, h);
+    }
+    return t.tape;
+}
+
 /* Two loops forward, which take turns where steps run in segments. */
 static ur_tape *two_layers(int which, roots *all)
 {
@@ -177,13 +193,10 @@ static const struct {
     const char *name;
     recorder *record;
     int variants;
-} tapes[] = {{"two states", two_states, 1},
-             {"reshaped", reshaped, 1},
-             {"a number for all", number_for_all, 4},
-             {"a number for a row", number_for_row, 1},
-             {"own starts", own_starts, 5},
-             {"row times state", row_times_state, 1},
-             {"two layers", two_layers, 1}};
+} tapes[] = {{"two states", two_states, 1},           {"reshaped", reshaped, 1},
+             {"a number for all", number_for_all, 4}, {"a number for a row", number_for_row, 1},
+             {"own starts", own_starts, 5},           {"row times state", row_times_state, 1},
+             {"one program", one_program, 1},         {"two layers", two_layers, 1}};
 
 START_TEST(any_tape)
 {
