@@ -215,21 +215,17 @@ static bool copy_statements(fusion *f, ur__program *to, const ur__phase *phase, 
 {
     const ur__program *p = f->p;
     for (uint32_t k = phase->statement; k < phase->statement + phase->statements; k++) {
-        ur__statement s = p->statement[k];
-        const ur__ref *from = &p->ref[s.ref], *end = from + s.refs;
-        s.ref = (uint32_t)to->refs;
-        if (!ur__room(f->tape, &to->statement, &to->statement_room, to->statements, sizeof s))
+        const ur__statement *s = &p->statement[k];
+        if (!ur__add_statement(f->tape, to, s->line))
             return false;
-        to->statement[to->statements++] = s;
-        for (; from < end; from++) {
-            if (!ur__room(f->tape, &to->ref, &to->ref_room, to->refs, sizeof *from))
-                return false;
-            ur__ref r = *from;
+        for (uint32_t q = s->ref; q < s->ref + s->refs; q++) {
+            ur__ref r = p->ref[q];
             if (r.count <= 1) {
                 r.first += r.stride * (int32_t)(i - phase->begin);
                 r.stride = once ? 0 : r.stride;
             }
-            to->ref[to->refs++] = r;
+            if (!ur__add_ref(f->tape, to, r))
+                return false;
         }
     }
     return true;
@@ -238,11 +234,8 @@ static bool copy_statements(fusion *f, ur__program *to, const ur__phase *phase, 
 /* The phase of the new loop from `begin` to `end`, in the group's count. */
 static bool make_phase(fusion *f, ur__program *to, const group *g, int32_t begin, int32_t end)
 {
-    if (!ur__room(f->tape, &to->phase, &to->phase_room, to->phases, sizeof *to->phase))
+    if (!ur__begin_phase(f->tape, to, (uint32_t)(begin - f->cut[0]), (uint32_t)(end - f->cut[0])))
         return false;
-    ur__phase made = {.begin = (uint32_t)(begin - f->cut[0]),
-                      .end = (uint32_t)(end - f->cut[0]),
-                      .statement = (uint32_t)to->statements};
     for (uint32_t m = g->first; m != UR_NONE; m = f->member[m].next) {
         const ur__loop *l = &f->p->loop[m];
         int32_t i = begin - f->member[m].shift;
@@ -251,29 +244,26 @@ static bool make_phase(fusion *f, ur__program *to, const group *g, int32_t begin
                 !copy_statements(f, to, phase, (uint32_t)i, end - begin == 1 && !ur__is_straight(l)))
                 return false;
     }
-    made.statements = (uint32_t)to->statements - made.statement;
-    to->phase[to->phases++] = made;
     return true;
 }
 
 static bool make_loop(fusion *f, ur__program *to, const group *g)
 {
-    if (!find_cuts(f, g) || !ur__room(f->tape, &to->loop, &to->loop_room, to->loops, sizeof *to->loop))
+    if (!find_cuts(f, g))
         return false;
     const ur__loop *first = &f->p->loop[g->first];
     ur__loop made = {.iterations = (uint32_t)(f->cut[f->cuts - 1] - f->cut[0]),
                      .direction = first->direction,
-                     .step = first->step + first->direction * f->cut[0],
-                     .phase = (uint32_t)to->phases,
-                     .phases = (uint32_t)f->cuts - 1};
+                     .step = first->step + first->direction * f->cut[0]};
+    if (!ur__begin_loop(f->tape, to, made))
+        return false;
     for (size_t k = 0; k + 1 < f->cuts; k++)
         if (!make_phase(f, to, g, f->cut[k], f->cut[k + 1]))
             return false;
     for (uint32_t m = g->first; m != UR_NONE; m = f->member[m].next) {
         f->member[m].shift -= f->cut[0];
-        f->member[m].loop = (uint32_t)to->loops;
+        f->member[m].loop = (uint32_t)to->loops - 1;
     }
-    to->loop[to->loops++] = made;
     return true;
 }
 
@@ -296,19 +286,7 @@ static bool rebuild(fusion *f)
         line->begin = (uint32_t)((int32_t)line->begin + m->shift);
         line->loop = m->loop;
     }
-    ur__program old = {.loop = p->loop,
-                       .phase = p->phase,
-                       .statement = p->statement,
-                       .ref = p->ref,
-                       .loop_room = p->loop_room,
-                       .phase_room = p->phase_room,
-                       .statement_room = p->statement_room,
-                       .ref_room = p->ref_room};
-    p->loop = made.loop, p->loops = made.loops, p->loop_room = made.loop_room;
-    p->phase = made.phase, p->phases = made.phases, p->phase_room = made.phase_room;
-    p->statement = made.statement, p->statements = made.statements, p->statement_room = made.statement_room;
-    p->ref = made.ref, p->refs = made.refs, p->ref_room = made.ref_room;
-    ur__program_free(f->tape, &old);
+    ur__program_replace(f->tape, p, &made);
     return true;
 }
 

@@ -132,33 +132,12 @@ static void find_places(hoister *h)
 
 /* ---- the new program */
 
-static bool begin_loop(hoister *h, ur__program *to, ur__loop loop)
+static bool copy_statement(hoister *h, ur__program *to, const ur__statement *s)
 {
-    loop.phase = (uint32_t)to->phases;
-    if (!ur__room(h->tape, &to->loop, &to->loop_room, to->loops, sizeof loop))
-        return false;
-    to->loop[to->loops++] = loop;
-    return true;
-}
-
-static bool begin_phase(hoister *h, ur__program *to, ur__phase phase)
-{
-    phase.statement = (uint32_t)to->statements;
-    phase.statements = 0;
-    if (!ur__room(h->tape, &to->phase, &to->phase_room, to->phases, sizeof phase))
-        return false;
-    to->phase[to->phases++] = phase;
-    to->loop[to->loops - 1].phases++;
-    return true;
-}
-
-static bool add_statement(hoister *h, ur__program *to, ur__statement s)
-{
-    if (!ur__room(h->tape, &to->statement, &to->statement_room, to->statements, sizeof s))
-        return false;
-    to->statement[to->statements++] = s;
-    to->phase[to->phases - 1].statements++;
-    return true;
+    bool good = ur__add_statement(h->tape, to, s->line);
+    for (uint32_t k = 0; k < s->refs && good; k++)
+        good = ur__add_ref(h->tape, to, h->p->ref[s->ref + k]);
+    return good;
 }
 
 /* The straight code before a loop of the old program. */
@@ -170,13 +149,14 @@ static bool add_moved(hoister *h, ur__program *to, uint32_t loop)
         ur__line *line = &p->line[h->moved[i]];
         if (h->before[h->moved[i]] != loop)
             continue;
-        if (!begun && (!begin_loop(h, to, (ur__loop){.iterations = 1}) || !begin_phase(h, to, (ur__phase){.end = 1})))
+        if (!begun &&
+            (!ur__begin_loop(h->tape, to, (ur__loop){.iterations = 1}) || !ur__begin_phase(h->tape, to, 0, 1)))
             return false;
         begun = true;
         line->loop = (uint32_t)to->loops - 1;
         line->begin = 0;
         line->values = 1;
-        if (!add_statement(h, to, p->statement[h->first[h->moved[i]]]))
+        if (!copy_statement(h, to, &p->statement[h->first[h->moved[i]]]))
             return false;
     }
     return true;
@@ -193,12 +173,11 @@ static bool add_rest(hoister *h, ur__program *to, uint32_t loop)
         i++;
     if (i == behind && i > phase->statement)
         return true;
-    l.phases = 0;
-    bool good = begin_loop(h, to, l);
+    bool good = ur__begin_loop(h->tape, to, l);
     for (; phase < end && good; phase++) {
-        good = begin_phase(h, to, *phase);
+        good = ur__begin_phase(h->tape, to, phase->begin, phase->end);
         for (i = phase->statement; i < phase->statement + phase->statements && good; i++)
-            good = moves(h, p->statement[i].line) || add_statement(h, to, p->statement[i]);
+            good = moves(h, p->statement[i].line) || copy_statement(h, to, &p->statement[i]);
     }
     return good;
 }
@@ -262,16 +241,7 @@ static bool rebuild(hoister *h)
         ur__program_free(h->tape, &to);
         return false;
     }
-    ur__program old = {.loop = p->loop,
-                       .loop_room = p->loop_room,
-                       .phase = p->phase,
-                       .phase_room = p->phase_room,
-                       .statement = p->statement,
-                       .statement_room = p->statement_room};
-    p->loop = to.loop, p->loops = to.loops, p->loop_room = to.loop_room;
-    p->phase = to.phase, p->phases = to.phases, p->phase_room = to.phase_room;
-    p->statement = to.statement, p->statements = to.statements, p->statement_room = to.statement_room;
-    ur__program_free(h->tape, &old);
+    ur__program_replace(h->tape, p, &to);
     renumber(h);
     return true;
 }

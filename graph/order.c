@@ -134,42 +134,14 @@ static bool add_statement(ur__roller *r, uint32_t v, uint32_t line, bool straigh
     ur_tape *tape = r->tape;
     ur__program *p = r->program;
     const ur__kind *kind = ur__kind_of(tape, v);
-    ur__statement s = {.line = line, .ref = (uint32_t)p->refs};
     bool compress = straight && kind->op->inputs == UR_ANY_INPUTS && kind->inputs > 2;
-    if (!ur__room(tape, &p->statement, &p->statement_room, p->statements, sizeof s))
-        return false;
-    for (uint32_t k = 0; k < kind->inputs; k++) {
+    bool good = ur__add_statement(tape, p, line);
+    for (uint32_t k = 0; k < kind->inputs && good; k++) {
         ur__position place = place_of(p, ur__operand_of(tape, v, k));
-        if (compress && p->refs > s.ref && lengthen(&p->ref[p->refs - 1], place))
-            continue;
-        if (!ur__room(tape, &p->ref, &p->ref_room, p->refs, sizeof *p->ref))
-            return false;
-        p->ref[p->refs++] = (ur__ref){.line = place.line, .first = (int32_t)place.value, .count = 1};
+        if (!compress || k == 0 || !lengthen(&p->ref[p->refs - 1], place))
+            good = ur__add_ref(tape, p, (ur__ref){.line = place.line, .first = (int32_t)place.value, .count = 1});
     }
-    s.refs = (uint32_t)p->refs - s.ref;
-    p->statement[p->statements++] = s;
-    p->phase[p->phases - 1].statements++;
-    return true;
-}
-
-static bool begin_phase(ur__roller *r, uint32_t begin)
-{
-    ur__program *p = r->program;
-    if (!ur__room(r->tape, &p->phase, &p->phase_room, p->phases, sizeof *p->phase))
-        return false;
-    p->phase[p->phases++] = (ur__phase){.begin = begin, .end = begin + 1, .statement = (uint32_t)p->statements};
-    p->loop[p->loops - 1].phases++;
-    return true;
-}
-
-static bool begin_loop(ur__roller *r, ur__loop loop)
-{
-    ur__program *p = r->program;
-    loop.phase = (uint32_t)p->phases;
-    if (!ur__room(r->tape, &p->loop, &p->loop_room, p->loops, sizeof loop))
-        return false;
-    p->loop[p->loops++] = loop;
-    return true;
+    return good;
 }
 
 /* Appends a node to the straight code at the program's end. */
@@ -177,7 +149,7 @@ static bool emit_node(ur__roller *r, uint32_t v)
 {
     ur__program *p = r->program;
     if ((!p->loops || !ur__is_straight(&p->loop[p->loops - 1])) &&
-        (!begin_loop(r, (ur__loop){.iterations = 1}) || !begin_phase(r, 0)))
+        (!ur__begin_loop(r->tape, p, (ur__loop){.iterations = 1}) || !ur__begin_phase(r->tape, p, 0, 1)))
         return false;
     ur__line own = {.node = v, .loop = UR__STRAIGHT, .values = 1};
     uint32_t line = ur__add_line(r, own, (uint32_t)p->loops - 1);
@@ -237,7 +209,7 @@ static bool emit_iteration(ur__roller *r, uint32_t loop, uint32_t g)
             for (size_t k = p->statement[phase->statement].ref; k < p->refs; k++)
                 p->ref[k].stride = 0;
     }
-    if (!begin_phase(r, i))
+    if (!ur__begin_phase(r->tape, p, i, i + 1))
         return false;
     for (uint32_t v = s->begin; v < s->end; v++)
         if (belongs(r, loop, v) && !add_statement(r, v, p->place[v].line, false))
@@ -250,9 +222,10 @@ static bool emit_loop(ur__roller *r, uint32_t loop)
     ur__found *f = &r->found[loop];
     const ur__segment *s = &r->segment[f->begin];
     bool marked = s->marked;
-    if (!begin_loop(r, (ur__loop){.iterations = f->end - f->begin,
-                                  .step = marked ? s->step : 0,
-                                  .direction = marked ? s[1].step - s->step : 0}))
+    if (!ur__begin_loop(r->tape, r->program,
+                        (ur__loop){.iterations = f->end - f->begin,
+                                   .step = marked ? s->step : 0,
+                                   .direction = marked ? s[1].step - s->step : 0}))
         return false;
     f->number = (uint32_t)r->program->loops - 1;
     f->state = UR__DONE;
@@ -502,50 +475,4 @@ bool ur__order(ur__roller *r, size_t roots, const uint32_t *root)
         renumber(r, number);
     ur__give(r->tape, number, bytes);
     return number != NULL;
-}
-
-void ur__program_free(ur_tape *tape, ur__program *program)
-{
-    ur__give(tape, program->line, program->line_room * sizeof *program->line);
-    ur__give(tape, program->loop, program->loop_room * sizeof *program->loop);
-    ur__give(tape, program->phase, program->phase_room * sizeof *program->phase);
-    ur__give(tape, program->statement, program->statement_room * sizeof *program->statement);
-    ur__give(tape, program->ref, program->ref_room * sizeof *program->ref);
-    ur__give(tape, program->leaf, program->leaf_room * sizeof *program->leaf);
-    ur__give(tape, program->place, program->nodes * sizeof *program->place);
-    *program = (ur__program){.lines = 0};
-}
-
-/* ---- in words */
-
-static void print_ref(const ur__ref *ref, FILE *out)
-{
-    fprintf(out, "%u@%d", ref->line, ref->first);
-    if (ref->stride)
-        fprintf(out, "%+d", ref->stride);
-    if (ref->count > 1)
-        fprintf(out, "*%u", ref->count);
-}
-
-void ur__program_print(const ur_tape *tape, const ur__program *program, FILE *out)
-{
-    for (size_t l = 0; l < program->loops; l++) {
-        const ur__loop *loop = &program->loop[l];
-        fprintf(out, "loop %zu: %u iterations, step %d%+d\n", l, loop->iterations, loop->step, loop->direction);
-        for (size_t i = loop->phase; i < loop->phase + loop->phases; i++) {
-            const ur__phase *phase = &program->phase[i];
-            fprintf(out, "  iterations %u to %u\n", phase->begin, phase->end - 1);
-            for (size_t k = phase->statement; k < phase->statement + phase->statements; k++) {
-                const ur__statement *s = &program->statement[k];
-                const ur__line *line = &program->line[s->line];
-                fprintf(out, "    %u@%d = %s(", s->line, (int)(phase->begin - line->begin),
-                        ur__op(tape, line->node)->name);
-                for (uint32_t j = 0; j < s->refs; j++) {
-                    fputs(j ? ", " : "", out);
-                    print_ref(&program->ref[s->ref + j], out);
-                }
-                fputs(")\n", out);
-            }
-        }
-    }
 }

@@ -1,6 +1,6 @@
 /* plan.h - a plan: what its makers hand to its runner.
  *
- *     roll.c      the tape as loops, with join.c, chain.c, period.c and order.c  program.h
+ *     roll.c      the tape as loops, with join.c, chain.c, period.c and order.c; program.c
  *     hoist.c     what is the same in every step is computed once
  *     fuse.c      loops over the same steps become one
  *     remake.c    values that are computed again in place of being saved

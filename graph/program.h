@@ -69,6 +69,15 @@ typedef struct ur__program {
     ur_error why; /* the first reason why steps were not rolled; empty when all were */
 } ur__program;
 
+/* Append a loop without phases, a phase of the last loop, a statement of the last phase, an operand of the last statement.
+ * False, with the tape's error set, when there is no memory. */
+bool ur__begin_loop(ur_tape *tape, ur__program *p, ur__loop loop);
+bool ur__begin_phase(ur_tape *tape, ur__program *p, uint32_t begin, uint32_t end);
+bool ur__add_statement(ur_tape *tape, ur__program *p, uint32_t line);
+bool ur__add_ref(ur_tape *tape, ur__program *p, ur__ref ref);
+/* Gives p the loops, phases, statements and operands of `made`, in place of its own. */
+void ur__program_replace(ur_tape *tape, ur__program *p, const ur__program *made);
+
 /* Finds the program that computes the roots. False, with the tape's error set, when there is no memory. */
 bool ur__roll(ur_tape *tape, size_t roots, const uint32_t *root, ur__program *program);
 /* Moves what is the same in every iteration before its loop. False, with the tape's error set, when there is no memory. */

@@ -157,22 +157,6 @@ static void take_back(remaker *m)
 
 /* ---- the new program */
 
-static bool add_ref(remaker *m, ur__program *to, ur__ref r)
-{
-    if (!ur__room(m->tape, &to->ref, &to->ref_room, to->refs, sizeof r))
-        return false;
-    to->ref[to->refs++] = r;
-    return true;
-}
-
-static bool add_statement(remaker *m, ur__program *to, ur__statement s)
-{
-    if (!ur__room(m->tape, &to->statement, &to->statement_room, to->statements, sizeof s))
-        return false;
-    to->statement[to->statements++] = s;
-    return true;
-}
-
 static ur__ref this_of(const ur__program *p, const ur__phase *phase, uint32_t line)
 {
     return (ur__ref){.line = line,
@@ -216,16 +200,15 @@ static bool make_again(remaker *m, ur__program *to, uint32_t loop, const ur__pha
     if (known(m, &r))
         return true;
     made one = {.ref = r, .line = line_for(m, loop, phase, r.line)};
-    ur__statement s = {.line = one.line, .ref = (uint32_t)to->refs, .refs = kind_of(m, r.line)->inputs};
-    bool good = one.line != UR_NONE && ur__room(m->tape, &m->made, &m->made_room, m->mades, sizeof one);
-    for (uint32_t k = 0; k < s.refs && good; k++) {
+    bool good = one.line != UR_NONE && ur__room(m->tape, &m->made, &m->made_room, m->mades, sizeof one) &&
+                ur__add_statement(m->tape, to, one.line);
+    for (uint32_t k = 0; good && k < kind_of(m, r.line)->inputs; k++) {
         ur__ref operand;
-        good = follow(m->p, r, phase->end - phase->begin, k, &operand) && add_ref(m, to, operand);
+        good = follow(m->p, r, phase->end - phase->begin, k, &operand) && ur__add_ref(m->tape, to, operand);
     }
-    if (!good || !add_statement(m, to, s))
-        return false;
-    m->made[m->mades++] = one;
-    return true;
+    if (good)
+        m->made[m->mades++] = one;
+    return good;
 }
 
 static bool copy_statement(remaker *m, ur__program *to, uint32_t loop, const ur__phase *phase, ur__statement s)
@@ -234,59 +217,47 @@ static bool copy_statement(remaker *m, ur__program *to, uint32_t loop, const ur_
     for (uint32_t k = 0; k < s.refs; k++)
         if (is_foreign(m, loop, &own[k]) && !make_again(m, to, loop, phase, own[k]))
             return false;
-    s.ref = (uint32_t)to->refs;
-    for (uint32_t k = 0; k < s.refs; k++) {
+    bool good = ur__add_statement(m->tape, to, s.line);
+    for (uint32_t k = 0; k < s.refs && good; k++) {
         const made *again = is_foreign(m, loop, &own[k]) ? known(m, &own[k]) : NULL;
-        if (!add_ref(m, to, again ? this_of(m->p, phase, again->line) : own[k]))
-            return false;
+        good = ur__add_ref(m->tape, to, again ? this_of(m->p, phase, again->line) : own[k]);
     }
-    return add_statement(m, to, s);
+    return good;
 }
 
-/* Those of the phase at hand become those of the phase before. */
-static void begin_phase(remaker *m)
+/* What was made in the phase at hand was made in the phase before from now on. */
+static void leave_phase(remaker *m)
 {
     for (size_t i = m->before; i < m->mades; i++)
         m->made[i - m->before] = m->made[i];
     m->before = m->mades -= m->before;
 }
 
-/* The old statements are looked at until the last new one is written. */
-static bool write_phases(remaker *m, ur__program *to)
+static bool write_loop(remaker *m, ur__program *to, uint32_t l)
 {
     const ur__program *p = m->p;
-    for (uint32_t l = 0; l < p->loops; l++)
-        for (uint32_t f = p->loop[l].phase; f < p->loop[l].phase + p->loop[l].phases; f++) {
-            const ur__phase *old = &p->phase[f];
-            begin_phase(m);
-            to->phase[f] = *old;
-            to->phase[f].statement = (uint32_t)to->statements;
-            for (uint32_t i = old->statement; i < old->statement + old->statements; i++)
-                if (!copy_statement(m, to, l, old, p->statement[i]))
-                    return false;
-            to->phase[f].statements = (uint32_t)to->statements - to->phase[f].statement;
-        }
-    return true;
+    bool good = ur__begin_loop(m->tape, to, p->loop[l]);
+    for (uint32_t f = p->loop[l].phase; f < p->loop[l].phase + p->loop[l].phases && good; f++) {
+        const ur__phase *old = &p->phase[f];
+        leave_phase(m);
+        good = ur__begin_phase(m->tape, to, old->begin, old->end);
+        for (uint32_t i = old->statement; i < old->statement + old->statements && good; i++)
+            good = copy_statement(m, to, l, old, p->statement[i]);
+    }
+    return good;
 }
 
+/* The old statements are looked at until the last new one is written. */
 static bool rebuild(remaker *m)
 {
-    ur__program *p = m->p, to = {.phase_room = p->phase_room};
-    to.phase = (ur__phase *)ur__take(m->tape, p->phase_room * sizeof *to.phase);
-    bool good = to.phase && write_phases(m, &to);
-    ur__program old = to;
-    if (good) {
-        old = (ur__program){.phase = p->phase,
-                            .phase_room = p->phase_room,
-                            .statement = p->statement,
-                            .statement_room = p->statement_room,
-                            .ref = p->ref,
-                            .ref_room = p->ref_room};
-        p->phase = to.phase;
-        p->statement = to.statement, p->statements = to.statements, p->statement_room = to.statement_room;
-        p->ref = to.ref, p->refs = to.refs, p->ref_room = to.ref_room;
-    }
-    ur__program_free(m->tape, &old);
+    ur__program to = {0};
+    bool good = true;
+    for (uint32_t l = 0; l < m->p->loops && good; l++)
+        good = write_loop(m, &to, l);
+    if (good)
+        ur__program_replace(m->tape, m->p, &to);
+    else
+        ur__program_free(m->tape, &to);
     return good;
 }
 

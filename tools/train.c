@@ -43,7 +43,7 @@ static void catch_signals(void)
 
 /* How the library begins what it says of an option's value, and the option. */
 static const struct {
-    const char *library, *option;
+    const char *call, *option;
 } renamed[] = {{"ur_plan_new: the plan takes", "--memory: the plan takes"},
                {"ur_trainer_new: valid is", "--valid: is"},
                {"ur_trainer_new: epochs is", "--epochs: is"},
@@ -53,8 +53,8 @@ static bool tape_good(const run *r)
 {
     const char *error = ur_tape_error(r->tape), *option = "";
     for (size_t i = 0; error && i < sizeof renamed / sizeof *renamed; i++) {
-        size_t length = strlen(renamed[i].library);
-        if (strncmp(error, renamed[i].library, length) == 0) {
+        size_t length = strlen(renamed[i].call);
+        if (strncmp(error, renamed[i].call, length) == 0) {
             option = renamed[i].option;
             error += length;
         }
