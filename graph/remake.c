@@ -203,7 +203,7 @@ static bool make_again(remaker *m, ur__program *to, uint32_t loop, const ur__pha
     bool good = one.line != UR_NONE && ur__room(m->tape, &m->made, &m->made_room, m->mades, sizeof one) &&
                 ur__add_statement(m->tape, to, one.line);
     for (uint32_t k = 0; good && k < kind_of(m, r.line)->inputs; k++) {
-        ur__ref operand;
+        ur__ref operand = r;
         good = follow(m->p, r, phase->end - phase->begin, k, &operand) && ur__add_ref(m->tape, to, operand);
     }
     if (good)
