@@ -9,7 +9,7 @@
 /* A and B of a line that is a contraction, in one phase; A is UR_NONE's line for sums of rows. */
 static bool factors_of(const ur_plan *plan, uint32_t line, const ur__phase *phase, ur__ref *a, ur__ref *b)
 {
-    const ur__statement *s = ur__statement_of(plan, phase, line);
+    const ur__statement *s = ur__statement_of(&plan->program, phase, line);
     if (!s)
         return false;
     bool product = s->refs == 2;
@@ -66,8 +66,41 @@ static ur__ref from_iteration(ur__ref r, uint32_t i)
     return r;
 }
 
+/* The number of iterations from `from` on in which A and all B are so. */
+static uint32_t even_stretch(const ur_plan *plan, const ur__phase *phase, size_t n, const uint32_t *lines,
+                             uint32_t from)
+{
+    const uint32_t all = phase->end - phase->begin;
+    uint32_t some = all - from;
+    for (size_t k = 0; k < n; k++) {
+        ur__ref a, b;
+        factors_of(plan, lines[k], phase, &a, &b);
+        uint32_t even[] = {even_steps(plan, a, from, all), even_steps(plan, b, from, all)};
+        some = even[0] < some ? even[0] : some;
+        some = even[1] < some ? even[1] : some;
+    }
+    return some;
+}
+
+/* n iterations of a phase from `from` on. */
+static bool add_part(ur_plan *plan, ur__launch *l, const ur__phase *phase, const uint32_t *lines, uint32_t from,
+                     uint32_t n)
+{
+    if (!ur__room(plan->tape, &plan->part, &plan->part_room, plan->parts, sizeof *plan->part))
+        return false;
+    plan->part[plan->parts++] = (ur__contraction_part){
+        .operand = (uint32_t)plan->arguments, .n = n, .loop = phase->loop, .begin = phase->begin + from};
+    l->count++;
+    ur__ref a, b;
+    bool good =
+        factors_of(plan, lines[0], phase, &a, &b) && (l->ones || ur__add_operand(plan, l, from_iteration(a, from)));
+    for (size_t k = 0; k < l->outputs && good; k++)
+        good = factors_of(plan, lines[k], phase, &a, &b) && ur__add_operand(plan, l, from_iteration(b, from));
+    return good;
+}
+
 /* The stretches of a contraction, one or more for each phase that has it. */
-static bool add_parts(ur_plan *plan, ur__launch *l, size_t n, const uint32_t *lines)
+static bool add_parts(ur_plan *plan, ur__launch *l, const uint32_t *lines)
 {
     const ur__program *p = &plan->program;
     const ur__loop *loop = &p->loop[p->line[lines[0]].loop];
@@ -79,24 +112,9 @@ static bool add_parts(ur_plan *plan, ur__launch *l, size_t n, const uint32_t *li
         l->m = (uint32_t)plan->line[b.line].rows;
         l->ones = a.line == UR_NONE;
         l->rows = l->ones ? 1 : (uint32_t)plan->line[a.line].rows;
-        for (uint32_t i = 0, all = phase->end - phase->begin, some; i < all; i += some) {
-            some = even_steps(plan, a, i, all);
-            for (size_t k = 0; k < n; k++) {
-                factors_of(plan, lines[k], phase, &a, &b);
-                uint32_t even = even_steps(plan, b, i, all);
-                some = even < some ? even : some;
-            }
-            if (!ur__room(plan->tape, &plan->part, &plan->part_room, plan->parts, sizeof *plan->part))
-                return false;
-            plan->part[plan->parts++] = (ur__contraction_part){.operand = (uint32_t)plan->arguments,
-                                                               .n = some,
-                                                               .loop = p->line[lines[0]].loop,
-                                                               .begin = phase->begin + i};
-            l->count++;
-            bool good = l->ones || ur__add_operand(plan, l, from_iteration(a, i));
-            for (size_t k = 0; k < n && good; k++)
-                good = factors_of(plan, lines[k], phase, &a, &b) && ur__add_operand(plan, l, from_iteration(b, i));
-            if (!good)
+        for (uint32_t i = 0, n; i < phase->end - phase->begin; i += n) {
+            n = even_stretch(plan, phase, l->outputs, lines, i);
+            if (!add_part(plan, l, phase, lines, i, n))
                 return false;
         }
     }
@@ -120,7 +138,7 @@ static bool launch_contraction(ur__maker *m, uint32_t l, uint8_t *taken, uint32_
     for (size_t k = 0; k < n; k++)
         if (!ur__add_operand(plan, launch, part_of(plan, lines[k])))
             return false;
-    return add_parts(plan, launch, n, lines);
+    return add_parts(plan, launch, lines);
 }
 
 bool ur__launch_contractions(ur__maker *m)

@@ -6,69 +6,6 @@
  * for lie at a constant distance. */
 #include "plan.h"
 
-/* ---- following a value to what it is computed from */
-
-static const ur__phase *phase_at(const ur__program *p, uint32_t loop, uint32_t iteration)
-{
-    const ur__phase *phase = &p->phase[p->loop[loop].phase];
-    while (phase->end <= iteration)
-        phase++;
-    return phase;
-}
-
-const ur__statement *ur__statement_of(const ur_plan *plan, const ur__phase *phase, uint32_t line)
-{
-    const ur__program *p = &plan->program;
-    const ur__statement *s = &p->statement[phase->statement], *end = s + phase->statements;
-    uint32_t first = plan->line[line].statement;
-    if (first >= phase->statement && first < phase->statement + phase->statements)
-        return &p->statement[first];
-    while (s < end && s->line != line)
-        s++;
-    return s < end ? s : NULL;
-}
-
-/* Operand k of the statements that compute the values r.first, r.first + r.stride, ... (n of them), as one reference;
- * false where they do not lie on one line at a constant distance. */
-static bool follow(const ur_plan *plan, ur__ref r, uint32_t n, uint32_t k, ur__ref *out)
-{
-    const ur__program *p = &plan->program;
-    const ur__line *line = &p->line[r.line];
-    bool known = false, paced = n < 2;
-    for (uint32_t i = 0; i < n;) {
-        uint32_t iteration = line->begin + (uint32_t)(r.first + r.stride * (int32_t)i), last;
-        const ur__phase *phase = phase_at(p, line->loop, iteration);
-        const ur__statement *s = ur__statement_of(plan, phase, r.line);
-        bool sum = ur__line_kind(plan, r.line)->op == &ur_op_sum_of;
-        if (!s || k >= s->refs || (sum && s->refs > 1) || p->ref[s->ref + k].count > 1)
-            return false;
-        const ur__ref *operand = &p->ref[s->ref + k];
-        if (r.stride > 0)
-            last = i + (phase->end - 1 - iteration) / (uint32_t)r.stride;
-        else if (r.stride < 0)
-            last = i + (iteration - phase->begin) / (uint32_t)-r.stride;
-        else
-            last = n - 1;
-        last = last < n ? last : n - 1;
-        int32_t value = operand->first + operand->stride * (int32_t)(iteration - phase->begin);
-        int32_t step = operand->stride * r.stride;
-        if (!known)
-            *out = (ur__ref){.line = operand->line, .first = value, .count = 1};
-        known = true;
-        if (operand->line != out->line)
-            return false;
-        if (!paced && (last > i || i > 0)) {
-            out->stride = i > 0 ? (value - out->first) / (int32_t)i : step;
-            paced = true;
-        }
-        if (value != out->first + out->stride * (int32_t)i ||
-            value + step * (int32_t)(last - i) != out->first + out->stride * (int32_t)last)
-            return false;
-        i = last + 1;
-    }
-    return known;
-}
-
 /* ---- aliases */
 
 bool ur__is_masked(const ur_plan *plan, const ur__statement *s)
@@ -114,15 +51,15 @@ static void find_aliases(ur_plan *plan)
         uint32_t l = p->statement[i].line;
         ur__line_plan *line = &plan->line[l];
         ur__ref all = {.line = l, .stride = 1, .count = 1};
-        if (line->statement != i || line->root)
+        if (p->line[l].statement != i || line->root)
             continue;
         uint32_t k = named_operand(plan, &p->statement[i]);
-        line->alias = k != UR_NONE && follow(plan, all, p->line[l].values, k, &line->source);
+        line->alias = k != UR_NONE && ur__follow(p, all, p->line[l].values, k, &line->source);
     }
     for (size_t i = 0; i < p->statements; i++) { /* in every phase */
-        ur__line_plan *line = &plan->line[p->statement[i].line];
-        if (line->alias && line->statement != i)
-            line->alias = named_operand(plan, &p->statement[i]) == named_operand(plan, &p->statement[line->statement]);
+        const ur__statement *s = &p->statement[i], *first = &p->statement[p->line[s->line].statement];
+        if (plan->line[s->line].alias && s != first)
+            plan->line[s->line].alias = named_operand(plan, s) == named_operand(plan, first);
     }
 }
 
@@ -154,6 +91,16 @@ static bool is_broadcast(const ur_plan *plan, uint32_t line)
            (l->class == UR__BATCH && plan->line[source].class == UR__ONCE && !ur__is_zero(plan, source));
 }
 
+/* The first broadcast that a statement reads under the name `line` and cannot repeat is computed; false: there is none. */
+static bool take_back_broadcast(ur_plan *plan, const ur__statement *s, uint32_t line)
+{
+    while (plan->line[line].alias && (!is_broadcast(plan, line) || repeats(plan, s)))
+        line = plan->line[line].source.line;
+    const bool found = plan->line[line].alias;
+    plan->line[line].alias = false;
+    return found;
+}
+
 /* Computes broadcasts that something else reads: other names of an alias are looked through first, so that its own reader
  * is found. */
 static void take_back_broadcasts(ur_plan *plan)
@@ -161,20 +108,9 @@ static void take_back_broadcasts(ur_plan *plan)
     const ur__program *p = &plan->program;
     for (bool changed = true; changed;) {
         changed = false;
-        for (size_t i = 0; i < p->statements; i++) {
-            const ur__statement *s = &p->statement[i];
-            for (uint32_t k = 0; k < s->refs && !plan->line[s->line].alias; k++) {
-                ur__ref r = p->ref[s->ref + k];
-                for (; plan->line[r.line].alias; r = plan->line[r.line].source) {
-                    ur__line_plan *line = &plan->line[r.line];
-                    if (!is_broadcast(plan, r.line) || repeats(plan, s))
-                        continue;
-                    line->alias = false;
-                    changed = true;
-                    break;
-                }
-            }
-        }
+        for (size_t i = 0; i < p->statements; i++)
+            for (uint32_t k = 0; k < p->statement[i].refs && !plan->line[p->statement[i].line].alias; k++)
+                changed |= take_back_broadcast(plan, &p->statement[i], p->ref[p->statement[i].ref + k].line);
     }
 }
 
@@ -204,14 +140,11 @@ static void find_readers(ur_plan *plan)
     const ur__program *p = &plan->program;
     for (size_t l = 0; l < p->lines; l++)
         plan->line[l].reader = plan->line[l].root ? UR__MANY : UR_NONE;
-    for (size_t l = 0; l < p->loops; l++)
-        for (uint32_t f = 0; f < p->loop[l].phases; f++) {
-            const ur__phase *phase = &p->phase[p->loop[l].phase + f];
-            for (uint32_t i = 0; i < phase->statements; i++) {
-                const ur__statement *s = &p->statement[phase->statement + i];
-                for (uint32_t k = 0; k < s->refs && !plan->line[s->line].alias; k++)
-                    read_by(plan, phase, s, ur__resolve(plan, p->ref[s->ref + k]));
-            }
+    for (size_t f = 0; f < p->phases; f++)
+        for (uint32_t i = 0; i < p->phase[f].statements; i++) {
+            const ur__statement *s = &p->statement[p->phase[f].statement + i];
+            for (uint32_t k = 0; k < s->refs && !plan->line[s->line].alias; k++)
+                read_by(plan, &p->phase[f], s, ur__resolve(plan, p->ref[s->ref + k]));
         }
 }
 
@@ -223,7 +156,7 @@ bool ur__product_of(const ur_plan *plan, ur__ref r, uint32_t n, ur__ref *a, ur__
     const ur_op *op = ur__line_kind(plan, r.line)->op;
     const double *attr = ur__attr(plan->tape, ur__line_kind(plan, r.line));
     if (op->kernel != UR__MATMUL || plan->line[r.line].class != UR__BATCH || attr[1] != 0 || r.count > 1 ||
-        !follow(plan, r, n, 0, a) || !follow(plan, r, n, 1, x))
+        !ur__follow(&plan->program, r, n, 0, a) || !ur__follow(&plan->program, r, n, 1, x))
         return false;
     *a = ur__resolve(plan, *a);
     *x = ur__resolve(plan, *x);
@@ -249,6 +182,15 @@ static bool inlines(const ur_plan *plan, const ur__phase *phase, const ur__state
     return ur__product_of(plan, r, phase->end - phase->begin, &a, &x);
 }
 
+/* Takes back the operands of a statement that it cannot inline. */
+static void take_back_inlined(ur_plan *plan, const ur__phase *phase, const ur__statement *s)
+{
+    for (uint32_t k = 0; k < s->refs && !plan->line[s->line].alias; k++) {
+        ur__ref r = ur__resolve(plan, plan->program.ref[s->ref + k]);
+        plan->line[r.line].inlined = plan->line[r.line].inlined && inlines(plan, phase, s, r);
+    }
+}
+
 /* Assumes that products with one reader are inlined, then takes back those that some statement cannot inline. False if
  * there are none. */
 static bool find_inlined(ur_plan *plan)
@@ -261,18 +203,9 @@ static bool find_inlined(ur_plan *plan)
                         ur__line_kind(plan, (uint32_t)l)->op->kernel == UR__MATMUL;
         any |= line->inlined;
     }
-    for (size_t l = 0; l < p->loops && any; l++)
-        for (uint32_t f = 0; f < p->loop[l].phases; f++) {
-            const ur__phase *phase = &p->phase[p->loop[l].phase + f];
-            for (uint32_t i = 0; i < phase->statements; i++) {
-                const ur__statement *s = &p->statement[phase->statement + i];
-                for (uint32_t k = 0; k < s->refs && !plan->line[s->line].alias; k++) {
-                    ur__ref r = ur__resolve(plan, p->ref[s->ref + k]);
-                    if (plan->line[r.line].inlined && !inlines(plan, phase, s, r))
-                        plan->line[r.line].inlined = false;
-                }
-            }
-        }
+    for (size_t f = 0; f < p->phases && any; f++)
+        for (uint32_t i = 0; i < p->phase[f].statements; i++)
+            take_back_inlined(plan, &p->phase[f], &p->statement[p->phase[f].statement + i]);
     return any;
 }
 
@@ -320,7 +253,7 @@ static bool sums_rows(const ur_plan *plan, uint32_t l)
     const ur__program *p = &plan->program;
     const ur__loop *loop = &p->loop[p->line[l].loop];
     for (uint32_t f = 0; f < loop->phases; f++) {
-        const ur__statement *s = ur__statement_of(plan, &p->phase[loop->phase + f], l);
+        const ur__statement *s = ur__statement_of(p, &p->phase[loop->phase + f], l);
         if (s && plan->line[ur__resolve(plan, p->ref[s->ref]).line].rows != plan->line[l].rows)
             return false;
     }
@@ -338,7 +271,7 @@ static void find_deferred(ur_plan *plan)
         const ur_op *reader = line->reader < UR__MANY ? ur__line_kind(plan, line->reader)->op : NULL;
         line->deferred = reader == &ur_op_sum_of && plan->line[line->reader].class == UR__ONCE &&
                          p->line[line->reader].values == 1 &&
-                         adds_all(plan, &p->statement[plan->line[line->reader].statement], l);
+                         adds_all(plan, &p->statement[p->line[line->reader].statement], l);
         line->contracted = (line->deferred || p->line[l].values == 1) &&
                            (ur__line_kind(plan, l)->op->kernel == UR__MATMUL || sums_rows(plan, l));
     }

@@ -40,39 +40,39 @@ typedef struct fusion {
 
 /* Calls for every operand of a loop; false as soon as a call is. */
 static bool each_read(const fusion *f, uint32_t loop,
-                      bool (*visit)(const fusion *f, uint32_t loop, const ur__phase *phase, const ur__ref *r))
+                      bool (*visit)(const fusion *f, const ur__phase *phase, const ur__ref *r))
 {
     const ur__program *p = f->p;
     const ur__loop *l = &p->loop[loop];
     for (const ur__phase *phase = &p->phase[l->phase]; phase < &p->phase[l->phase + l->phases]; phase++)
         for (uint32_t i = phase->statement; i < phase->statement + phase->statements; i++)
             for (uint32_t k = 0; k < p->statement[i].refs; k++)
-                if (!visit(f, loop, phase, &p->ref[p->statement[i].ref + k]))
+                if (!visit(f, phase, &p->ref[p->statement[i].ref + k]))
                     return false;
     return true;
 }
 
-static bool note_read(const fusion *f, uint32_t loop, const ur__phase *phase, const ur__ref *r)
+static bool note_read(const fusion *f, const ur__phase *phase, const ur__ref *r)
 {
     uint32_t from = f->p->line[r->line].loop;
-    (void)phase;
     if (from != UR_NONE)
-        f->reads[from] = loop;
+        f->reads[from] = phase->loop;
     return true;
 }
 
 /* Is the value of the same iteration, where it is the loop's own? */
-static bool is_own(const fusion *f, uint32_t loop, const ur__phase *phase, const ur__ref *r)
+static bool is_own(const fusion *f, const ur__phase *phase, const ur__ref *r)
 {
     const ur__line *line = &f->p->line[r->line];
-    return line->loop != loop || (r->first + (int32_t)line->begin == (int32_t)phase->begin &&
-                                  (r->stride == 1 || phase->end - phase->begin == 1));
+    return line->loop != phase->loop || (r->first + (int32_t)line->begin == (int32_t)phase->begin &&
+                                         (r->stride == 1 || phase->end - phase->begin == 1));
 }
 
 /* Is what it reads of its new group there by then? */
-static bool is_there(const fusion *f, uint32_t loop, const ur__phase *phase, const ur__ref *r)
+static bool is_there(const fusion *f, const ur__phase *phase, const ur__ref *r)
 {
     const ur__line *line = &f->p->line[r->line];
+    const uint32_t loop = phase->loop;
     if (line->loop == UR_NONE || line->loop == loop || f->of[line->loop] != f->of[loop])
         return true;
     int64_t n = phase->end - phase->begin, first = (int64_t)f->member[line->loop].shift + line->begin + r->first;

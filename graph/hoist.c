@@ -11,8 +11,7 @@
 typedef struct hoister {
     ur_tape *tape;
     ur__program *p;
-    uint32_t *first;  /* of each line: its first statement, UR_NONE: it has none */
-    uint32_t *before; /* the loop that it is computed before, UR_NONE: it stays in its own */
+    uint32_t *before; /* of each line: the loop that it is computed before, UR_NONE: it stays in its own */
     uint32_t *same;   /* the line that stands for it, itself mostly */
     uint32_t *number; /* the new number of that one */
     uint32_t *moved;  /* the lines that do not stay, in the order of their statements */
@@ -30,18 +29,20 @@ static bool moves(const hoister *h, uint32_t line)
     return h->before[line] != UR_NONE;
 }
 
+static const ur__statement *first_of(const hoister *h, uint32_t line)
+{
+    return &h->p->statement[h->p->line[line].statement];
+}
+
 /* ---- which lines */
 
 /* Of all lines that have several values it is assumed that they are equal. */
 static void assume(hoister *h)
 {
     const ur__program *p = h->p;
-    memset(h->first, 0xff, p->lines * sizeof *h->first); /* UR_NONE */
-    for (size_t i = p->statements; i-- > 0;)
-        h->first[p->statement[i].line] = (uint32_t)i;
     for (uint32_t l = 0; l < p->lines; l++) {
         h->same[l] = l;
-        h->before[l] = h->first[l] != UR_NONE && p->line[l].values > 1 ? 0 : UR_NONE;
+        h->before[l] = p->line[l].loop != UR_NONE && p->line[l].values > 1 ? 0 : UR_NONE;
     }
 }
 
@@ -71,7 +72,7 @@ static bool repeats(const hoister *h, const ur__statement *s)
     bool fixed = true;
     for (uint32_t k = 0; k < s->refs && fixed; k++)
         fixed = is_fixed(h, &h->p->ref[s->ref + k], loop_of(h, s->line));
-    return fixed && same_operands(h, s, &h->p->statement[h->first[s->line]]);
+    return fixed && same_operands(h, s, first_of(h, s->line));
 }
 
 /* Takes back the assumption where it is wrong, and from what follows from it. */
@@ -111,7 +112,7 @@ static uint32_t stand_in(const hoister *h, uint32_t line)
     for (size_t i = 0; i < h->moves; i++) {
         uint32_t other = h->moved[i];
         if (tape->node[p->line[other].node].kind == tape->node[p->line[line].node].kind &&
-            same_operands(h, &p->statement[h->first[line]], &p->statement[h->first[other]]))
+            same_operands(h, first_of(h, line), first_of(h, other)))
             return other;
     }
     return line;
@@ -121,7 +122,7 @@ static void find_places(hoister *h)
 {
     for (size_t i = 0; i < h->p->statements; i++) {
         const ur__statement *s = &h->p->statement[i];
-        if (!moves(h, s->line) || h->first[s->line] != i)
+        if (!moves(h, s->line) || s != first_of(h, s->line))
             continue;
         h->before[s->line] = place_of(h, s);
         h->same[s->line] = stand_in(h, s->line);
@@ -131,14 +132,6 @@ static void find_places(hoister *h)
 }
 
 /* ---- the new program */
-
-static bool copy_statement(hoister *h, ur__program *to, const ur__statement *s)
-{
-    bool good = ur__add_statement(h->tape, to, s->line);
-    for (uint32_t k = 0; k < s->refs && good; k++)
-        good = ur__add_ref(h->tape, to, h->p->ref[s->ref + k]);
-    return good;
-}
 
 /* The straight code before a loop of the old program. */
 static bool add_moved(hoister *h, ur__program *to, uint32_t loop)
@@ -156,7 +149,7 @@ static bool add_moved(hoister *h, ur__program *to, uint32_t loop)
         line->loop = (uint32_t)to->loops - 1;
         line->begin = 0;
         line->values = 1;
-        if (!copy_statement(h, to, &p->statement[h->first[h->moved[i]]]))
+        if (!ur__copy_statement(h->tape, to, p, first_of(h, h->moved[i])))
             return false;
     }
     return true;
@@ -177,7 +170,7 @@ static bool add_rest(hoister *h, ur__program *to, uint32_t loop)
     for (; phase < end && good; phase++) {
         good = ur__begin_phase(h->tape, to, phase->begin, phase->end);
         for (i = phase->statement; i < phase->statement + phase->statements && good; i++)
-            good = moves(h, p->statement[i].line) || copy_statement(h, to, &p->statement[i]);
+            good = moves(h, p->statement[i].line) || ur__copy_statement(h->tape, to, p, &p->statement[i]);
     }
     return good;
 }
@@ -248,14 +241,13 @@ static bool rebuild(hoister *h)
 
 bool ur__hoist(ur_tape *tape, ur__program *program)
 {
-    size_t lines = program->lines, bytes = (5 * lines + program->loops) * sizeof(uint32_t);
+    size_t lines = program->lines, bytes = (4 * lines + program->loops) * sizeof(uint32_t);
     uint32_t *block = (uint32_t *)ur__take(tape, bytes);
     if (!block)
         return false;
-    hoister h = {.tape = tape, .p = program, .first = block, .before = block + lines, .same = block + 2 * lines};
-    h.number = block + 3 * lines;
-    h.moved = block + 4 * lines;
-    h.loop = block + 5 * lines;
+    hoister h = {.tape = tape, .p = program, .before = block, .same = block + lines, .number = block + 2 * lines};
+    h.moved = block + 3 * lines;
+    h.loop = block + 4 * lines;
     assume(&h);
     take_back(&h);
     find_places(&h);

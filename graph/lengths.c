@@ -45,28 +45,30 @@ static bool later_by(const ur_plan *plan, const ur__loop *loop, const ur__phase 
 
 /* ---- the mask */
 
+/* Is the mask of statement s the one that others have, at the step of their own? */
+static bool agree_on_mask(ur_plan *plan, const ur__phase *phase, const ur__statement *s)
+{
+    moment own = moment_of_phase(&plan->program.loop[phase->loop], phase);
+    ur__ref mask = ur__resolve(plan, plan->program.ref[s->ref]);
+    int64_t origin = mask.first - own.t;
+    bool paced = mask.stride == own.pace || phase->end - phase->begin == 1;
+    if (!own.known || !paced || (plan->mask != UR_NONE && (plan->mask != mask.line || plan->mask_origin != origin)))
+        return false;
+    plan->mask = mask.line;
+    plan->mask_origin = origin;
+    return true;
+}
+
 /* Finds the one line of masks, and which of its values belongs to step 0. */
 static bool find_mask(ur_plan *plan)
 {
     const ur__program *p = &plan->program;
     plan->mask = UR_NONE;
-    for (size_t l = 0; l < p->loops; l++)
-        for (uint32_t f = 0; f < p->loop[l].phases; f++) {
-            const ur__phase *phase = &p->phase[p->loop[l].phase + f];
-            moment own = moment_of_phase(&p->loop[l], phase);
-            for (uint32_t i = 0; i < phase->statements; i++) {
-                const ur__statement *s = &p->statement[phase->statement + i];
-                if (!ur__is_masked(plan, s))
-                    continue;
-                ur__ref mask = ur__resolve(plan, p->ref[s->ref]);
-                int64_t origin = mask.first - own.t;
-                bool paced = mask.stride == own.pace || phase->end - phase->begin == 1;
-                if (!own.known || !paced ||
-                    (plan->mask != UR_NONE && (plan->mask != mask.line || plan->mask_origin != origin)))
-                    return false;
-                plan->mask = mask.line;
-                plan->mask_origin = origin;
-            }
+    for (size_t f = 0; f < p->phases; f++)
+        for (uint32_t i = 0; i < p->phase[f].statements; i++) {
+            const ur__statement *s = &p->statement[p->phase[f].statement + i];
+            if (ur__is_masked(plan, s) && !agree_on_mask(plan, &p->phase[f], s))
+                return false;
         }
     return plan->mask != UR_NONE;
 }
@@ -129,18 +131,21 @@ static bool is_zero(const reading *a)
     }
 }
 
+static reading reading_at(const ur_plan *plan, const ur__phase *phase, uint32_t i)
+{
+    const ur__program *p = &plan->program;
+    return (reading){plan, &p->loop[phase->loop], phase, &p->statement[phase->statement + i]};
+}
+
 /* Calls for every statement of rolled loops; true if some call was. */
 static bool each(ur_plan *plan, bool (*visit)(ur_plan *plan, const reading *a))
 {
     const ur__program *p = &plan->program;
     bool any = false;
-    for (size_t l = p->loops; l-- > 0;)
-        for (uint32_t f = p->loop[l].phases; f-- > 0;) {
-            const ur__phase *phase = &p->phase[p->loop[l].phase + f];
-            for (uint32_t i = phase->statements; i-- > 0;) {
-                reading a = {plan, &p->loop[l], phase, &p->statement[phase->statement + i]};
-                any |= visit(plan, &a);
-            }
+    for (size_t f = p->phases; f-- > 0;)
+        for (uint32_t i = p->phase[f].statements; i-- > 0;) {
+            reading a = reading_at(plan, &p->phase[f], i);
+            any |= visit(plan, &a);
         }
     return any;
 }
@@ -210,16 +215,15 @@ static bool add_remainder(ur_plan *plan, const reading *a)
 static bool list_remainders(ur_plan *plan)
 {
     const ur__program *p = &plan->program;
-    for (size_t l = 0; l < p->loops; l++)
-        for (uint32_t f = p->loop[l].phase; f < p->loop[l].phase + p->loop[l].phases; f++) {
-            plan->rest[f].first = (uint32_t)plan->remainders;
-            for (uint32_t i = 0; i < p->phase[f].statements && p->loop[l].direction != 0; i++) {
-                reading a = {plan, &p->loop[l], &p->phase[f], &p->statement[p->phase[f].statement + i]};
-                if (!add_remainder(plan, &a))
-                    return false;
-            }
-            plan->rest[f].count = (uint32_t)plan->remainders - plan->rest[f].first;
+    for (size_t f = 0; f < p->phases; f++) {
+        plan->rest[f].first = (uint32_t)plan->remainders;
+        for (uint32_t i = 0; i < p->phase[f].statements; i++) {
+            reading a = reading_at(plan, &p->phase[f], i);
+            if (a.loop->direction != 0 && !add_remainder(plan, &a))
+                return false;
         }
+        plan->rest[f].count = (uint32_t)plan->remainders - plan->rest[f].first;
+    }
     return true;
 }
 

@@ -433,6 +433,7 @@ static void renumber(ur__roller *r, uint32_t *number)
         p->line[number[i]] = line;
     }
     p->lines = lines;
+    ur__index_statements(p);
     for (size_t i = 0; i < r->tape->states; i++) {
         uint32_t v = r->tape->state[i];
         p->place[v] = p->place[ur__operand_of(r->tape, v, 1)];

@@ -79,12 +79,9 @@ static bool take_lines(ur_plan *plan)
         plan->line[l] = (ur__line_plan){.reader = UR_NONE,
                                         .above = UR_NONE,
                                         .below = UR_NONE,
-                                        .statement = UR_NONE,
                                         .over = {.line = UR_NONE},
                                         .part = UR__NOWHERE,
                                         .tile = UR__NOWHERE};
-    for (size_t i = p->statements; i-- > 0;)
-        plan->line[p->statement[i].line].statement = (uint32_t)i;
     for (size_t i = 0; i < plan->exports; i++) {
         plan->line[plan->export[i].line].root = true;
         plan->line[plan->export[i].line].stored = true;

@@ -74,7 +74,6 @@ typedef struct ur__line_plan {
     ur__ref over;     /* value k lies where value first + stride k of this line lay; UR_NONE's line: it has slots */
     uint32_t above, below; /* the lines that it is stacked with in memory, UR_NONE: none */
     uint32_t reader;       /* the one line that reads it, UR_NONE: none, UR__MANY: several */
-    uint32_t statement;    /* the first that computes it */
     ur__ref source;
     size_t rows;    /* elements of a value for one column; without the batch: all elements */
     size_t row;     /* elements between two rows in memory; with the batch in a block: as many as it has columns */
@@ -328,7 +327,6 @@ static inline ur__ref ur__resolve(const ur_plan *plan, ur__ref r)
     }
     return r;
 }
-const ur__statement *ur__statement_of(const ur_plan *plan, const ur__phase *phase, uint32_t line);
 /* Is the batch so narrow that the lanes of products go along the features? */
 static inline bool ur__is_narrow(const ur_plan *plan)
 {

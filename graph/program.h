@@ -25,8 +25,9 @@ typedef struct ur__statement {
     uint32_t ref, refs;
 } ur__statement;
 
-/* Iterations begin..end-1 run these statements one after another. */
+/* Iterations begin..end-1 of a loop run these statements one after another. */
 typedef struct ur__phase {
+    uint32_t loop;
     uint32_t begin, end;
     uint32_t statement, statements;
 } ur__phase;
@@ -36,7 +37,10 @@ typedef struct ur__line {
     uint32_t loop;   /* UR_NONE for leaves and constants */
     uint32_t begin;  /* the iteration that value 0 belongs to */
     uint32_t values; /* number of values */
-    uint32_t first;  /* leaves: value k is leaf number leaf[first + k] */
+    union {
+        uint32_t first;     /* of leaves: value k is leaf number leaf[first + k] */
+        uint32_t statement; /* of others: the first statement that computes it */
+    };
 } ur__line;
 
 typedef struct ur__loop {
@@ -56,6 +60,8 @@ typedef struct ur__position {
     uint32_t line, value;
 } ur__position;
 
+/* The phases of a loop, the statements of a phase and the operands of a statement follow each other, in the order of
+ * those that they belong to. */
 typedef struct ur__program {
     ur__line *line;
     ur__loop *loop; /* in an order in which they can run */
@@ -75,8 +81,31 @@ bool ur__begin_loop(ur_tape *tape, ur__program *p, ur__loop loop);
 bool ur__begin_phase(ur_tape *tape, ur__program *p, uint32_t begin, uint32_t end);
 bool ur__add_statement(ur_tape *tape, ur__program *p, uint32_t line);
 bool ur__add_ref(ur_tape *tape, ur__program *p, ur__ref ref);
-/* Gives p the loops, phases, statements and operands of `made`, in place of its own. */
+/* Appends statement s of program `from`. The same. */
+bool ur__copy_statement(ur_tape *tape, ur__program *p, const ur__program *from, const ur__statement *s);
+/* Tells the lines which statement computes them first. */
+void ur__index_statements(ur__program *p);
+/* Gives p the loops, phases, statements and operands of `made`, in place of its own; its lines know their statements. */
 void ur__program_replace(ur_tape *tape, ur__program *p, const ur__program *made);
+
+/* Is it the number of a loop with several iterations? */
+static inline bool ur__is_rolled(const ur__program *p, uint32_t loop)
+{
+    return loop != UR_NONE && p->loop[loop].iterations > 1;
+}
+/* What a phase's iterations compute of a line. */
+static inline ur__ref ur__value_in(const ur__program *p, const ur__phase *phase, uint32_t line)
+{
+    return (ur__ref){.line = line,
+                     .first = (int32_t)(phase->begin - p->line[line].begin),
+                     .stride = phase->end - phase->begin > 1,
+                     .count = 1};
+}
+/* The statement that computes a line in a phase of its loop; NULL: it has no value there. */
+const ur__statement *ur__statement_of(const ur__program *p, const ur__phase *phase, uint32_t line);
+/* Operand k of the statements that compute the n values of r, as one reference; false where they are no single values of
+ * one line at a constant distance. */
+bool ur__follow(const ur__program *p, ur__ref r, uint32_t n, uint32_t k, ur__ref *out);
 
 /* Finds the program that computes the roots. False, with the tape's error set, when there is no memory. */
 bool ur__roll(ur_tape *tape, size_t roots, const uint32_t *root, ur__program *program);

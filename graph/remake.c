@@ -48,90 +48,55 @@ static const ur__kind *kind_of(const remaker *m, uint32_t line)
     return ur__kind_of(m->tape, m->p->line[line].node);
 }
 
-static bool is_rolled(const ur__program *p, uint32_t loop)
-{
-    return loop != UR_NONE && p->loop[loop].iterations > 1;
-}
-
 /* Is the reader an elementwise operation, or a sum of such values? */
 static bool is_elementwise(const ur_op *op)
 {
     return op->kind == UR_MAP || op == &ur_op_sum_of;
 }
 
-static void note_reads(remaker *m, uint32_t loop)
+static void note_reads(remaker *m, const ur__statement *s)
 {
     const ur__program *p = m->p;
-    for (uint32_t f = p->loop[loop].phase; f < p->loop[loop].phase + p->loop[loop].phases; f++)
-        for (uint32_t i = p->phase[f].statement; i < p->phase[f].statement + p->phase[f].statements; i++)
-            for (uint32_t k = 0; k < p->statement[i].refs; k++) {
-                const ur__ref *r = &p->ref[p->statement[i].ref + k];
-                if (p->line[r->line].loop == loop)
-                    continue;
-                m->readers[r->line]++;
-                if (!is_rolled(p, loop) || r->count > 1 || !is_elementwise(kind_of(m, p->statement[i].line)->op))
-                    m->fixed[r->line] = 1;
-            }
+    const uint32_t loop = p->line[s->line].loop;
+    for (uint32_t k = 0; k < s->refs; k++) {
+        const ur__ref *r = &p->ref[s->ref + k];
+        if (p->line[r->line].loop == loop)
+            continue;
+        m->readers[r->line]++;
+        if (!ur__is_rolled(p, loop) || r->count > 1 || !is_elementwise(kind_of(m, s->line)->op))
+            m->fixed[r->line] = 1;
+    }
 }
 
-static const ur__statement *statement_of(const ur__program *p, const ur__phase *phase, uint32_t line)
+/* Is it a leaf, a constant, or a value that other loops read as well and do not make anew themselves? */
+static bool is_kept(const remaker *m, const ur__ref *r)
 {
-    for (uint32_t i = phase->statement; i < phase->statement + phase->statements; i++)
-        if (p->statement[i].line == line)
-            return &p->statement[i];
-    return NULL;
+    if (r->count > 1)
+        return false;
+    return m->p->line[r->line].loop == UR_NONE ||
+           (m->readers[r->line] > 0 && (m->fixed[r->line] || !is_cheap(kind_of(m, r->line)->op)));
 }
 
-/* Is every operand a leaf, a constant, or a value that other loops read as well? */
 static bool has_kept_operands(const remaker *m, uint32_t line)
 {
     const ur__program *p = m->p;
     const ur__loop *l = &p->loop[p->line[line].loop];
     for (uint32_t f = l->phase; f < l->phase + l->phases; f++) {
-        const ur__statement *s = statement_of(p, &p->phase[f], line);
-        for (uint32_t k = 0; s && k < s->refs; k++) {
-            uint32_t from = p->ref[s->ref + k].line, loop = p->line[from].loop;
-            bool again = loop == UR_NONE || m->readers[from] > 0;
-            if (!again || p->ref[s->ref + k].count > 1 ||
-                (loop != UR_NONE && is_cheap(kind_of(m, from)->op) && !m->fixed[from]))
-                return false; /* what is made anew itself is none to rely on */
-        }
+        const ur__statement *s = ur__statement_of(p, &p->phase[f], line);
+        for (uint32_t k = 0; s && k < s->refs; k++)
+            if (!is_kept(m, &p->ref[s->ref + k]))
+                return false;
     }
     return true;
 }
 
 static bool may_be_remade(const remaker *m, uint32_t line)
 {
-    return is_rolled(m->p, m->p->line[line].loop) && m->readers[line] > 0 && !m->fixed[line] &&
+    return ur__is_rolled(m->p, m->p->line[line].loop) && m->readers[line] > 0 && !m->fixed[line] &&
            is_cheap(kind_of(m, line)->op) && has_kept_operands(m, line);
 }
 
 /* ---- what is read in place of them */
-
-/* Operand k of the statements that compute the n values of r, as one reference; false where it is none. */
-static bool follow(const ur__program *p, ur__ref r, uint32_t n, uint32_t k, ur__ref *out)
-{
-    const ur__line *line = &p->line[r.line];
-    const ur__loop *loop = &p->loop[line->loop];
-    for (uint32_t i = 0; i < n; i++) {
-        uint32_t iteration = line->begin + (uint32_t)(r.first + r.stride * (int32_t)i);
-        const ur__phase *phase = &p->phase[loop->phase];
-        while (phase->end <= iteration)
-            phase++;
-        const ur__statement *s = statement_of(p, phase, r.line);
-        if (!s || k >= s->refs)
-            return false;
-        const ur__ref *operand = &p->ref[s->ref + k];
-        int32_t value = operand->first + operand->stride * (int32_t)(iteration - phase->begin);
-        if (i == 0)
-            *out = (ur__ref){.line = operand->line, .first = value, .count = 1};
-        if (i == 1)
-            out->stride = value - out->first;
-        if (operand->line != out->line || value != out->first + out->stride * (int32_t)i)
-            return false;
-    }
-    return true;
-}
 
 /* Does loop `loop` read r in place of what makes it? */
 static bool is_foreign(const remaker *m, uint32_t loop, const ur__ref *r)
@@ -139,36 +104,37 @@ static bool is_foreign(const remaker *m, uint32_t loop, const ur__ref *r)
     return m->remade[r->line] && m->p->line[r->line].loop != loop;
 }
 
+/* Can a phase make r again? */
+static bool can_make(const remaker *m, const ur__phase *phase, const ur__ref *r)
+{
+    ur__ref operand;
+    for (uint32_t k = 0; k < kind_of(m, r->line)->inputs; k++)
+        if (!ur__follow(m->p, *r, phase->end - phase->begin, k, &operand))
+            return false;
+    return true;
+}
+
 /* Takes back those that some reader cannot make again. */
 static void take_back(remaker *m)
 {
     const ur__program *p = m->p;
-    for (uint32_t l = 0; l < p->loops; l++)
-        for (uint32_t f = p->loop[l].phase; f < p->loop[l].phase + p->loop[l].phases; f++)
-            for (uint32_t i = p->phase[f].statement; i < p->phase[f].statement + p->phase[f].statements; i++)
-                for (uint32_t k = 0; k < p->statement[i].refs; k++) {
-                    const ur__ref *r = &p->ref[p->statement[i].ref + k];
-                    ur__ref operand;
-                    for (uint32_t q = 0; is_foreign(m, l, r) && q < kind_of(m, r->line)->inputs; q++)
-                        if (!follow(p, *r, p->phase[f].end - p->phase[f].begin, q, &operand))
-                            m->remade[r->line] = 0;
-                }
+    for (size_t f = 0; f < p->phases; f++)
+        for (uint32_t i = 0; i < p->phase[f].statements; i++) {
+            const ur__statement *s = &p->statement[p->phase[f].statement + i];
+            for (uint32_t k = 0; k < s->refs; k++)
+                if (is_foreign(m, p->phase[f].loop, &p->ref[s->ref + k]) &&
+                    !can_make(m, &p->phase[f], &p->ref[s->ref + k]))
+                    m->remade[p->ref[s->ref + k].line] = 0;
+        }
 }
 
 /* ---- the new program */
 
-static ur__ref this_of(const ur__program *p, const ur__phase *phase, uint32_t line)
-{
-    return (ur__ref){.line = line,
-                     .first = (int32_t)(phase->begin - p->line[line].begin),
-                     .stride = phase->end - phase->begin > 1,
-                     .count = 1};
-}
-
 /* The line for what is made again in a phase: that of the phase before, which made the same line's values, or a new one. */
-static uint32_t line_for(remaker *m, uint32_t loop, const ur__phase *phase, uint32_t of)
+static uint32_t line_for(remaker *m, const ur__phase *phase, uint32_t of)
 {
     ur__program *p = m->p;
+    const uint32_t loop = phase->loop;
     for (size_t i = 0; i < m->before; i++) {
         ur__line *line = &p->line[m->made[i].line];
         if (m->made[i].ref.line != of || line->loop != loop || line->begin + line->values != phase->begin)
@@ -195,32 +161,32 @@ static const made *known(const remaker *m, const ur__ref *r)
 }
 
 /* Writes the statement that makes r again in this phase, unless it is there. */
-static bool make_again(remaker *m, ur__program *to, uint32_t loop, const ur__phase *phase, ur__ref r)
+static bool make_again(remaker *m, ur__program *to, const ur__phase *phase, ur__ref r)
 {
     if (known(m, &r))
         return true;
-    made one = {.ref = r, .line = line_for(m, loop, phase, r.line)};
+    made one = {.ref = r, .line = line_for(m, phase, r.line)};
     bool good = one.line != UR_NONE && ur__room(m->tape, &m->made, &m->made_room, m->mades, sizeof one) &&
                 ur__add_statement(m->tape, to, one.line);
     for (uint32_t k = 0; good && k < kind_of(m, r.line)->inputs; k++) {
         ur__ref operand = r;
-        good = follow(m->p, r, phase->end - phase->begin, k, &operand) && ur__add_ref(m->tape, to, operand);
+        good = ur__follow(m->p, r, phase->end - phase->begin, k, &operand) && ur__add_ref(m->tape, to, operand);
     }
     if (good)
         m->made[m->mades++] = one;
     return good;
 }
 
-static bool copy_statement(remaker *m, ur__program *to, uint32_t loop, const ur__phase *phase, ur__statement s)
+static bool copy_statement(remaker *m, ur__program *to, const ur__phase *phase, ur__statement s)
 {
     const ur__ref *own = m->p->ref + s.ref;
     for (uint32_t k = 0; k < s.refs; k++)
-        if (is_foreign(m, loop, &own[k]) && !make_again(m, to, loop, phase, own[k]))
+        if (is_foreign(m, phase->loop, &own[k]) && !make_again(m, to, phase, own[k]))
             return false;
     bool good = ur__add_statement(m->tape, to, s.line);
     for (uint32_t k = 0; k < s.refs && good; k++) {
-        const made *again = is_foreign(m, loop, &own[k]) ? known(m, &own[k]) : NULL;
-        good = ur__add_ref(m->tape, to, again ? this_of(m->p, phase, again->line) : own[k]);
+        const made *again = is_foreign(m, phase->loop, &own[k]) ? known(m, &own[k]) : NULL;
+        good = ur__add_ref(m->tape, to, again ? ur__value_in(m->p, phase, again->line) : own[k]);
     }
     return good;
 }
@@ -242,7 +208,7 @@ static bool write_loop(remaker *m, ur__program *to, uint32_t l)
         leave_phase(m);
         good = ur__begin_phase(m->tape, to, old->begin, old->end);
         for (uint32_t i = old->statement; i < old->statement + old->statements && good; i++)
-            good = copy_statement(m, to, l, old, p->statement[i]);
+            good = copy_statement(m, to, old, p->statement[i]);
     }
     return good;
 }
@@ -272,8 +238,8 @@ bool ur__remake(ur_tape *tape, ur__program *program, size_t roots, const uint32_
     m.remade = m.fixed + lines;
     for (size_t i = 0; i < roots; i++)
         m.fixed[program->place[root[i]].line] = 1;
-    for (uint32_t l = 0; l < program->loops; l++)
-        note_reads(&m, l);
+    for (size_t i = 0; i < program->statements; i++)
+        note_reads(&m, &program->statement[i]);
     bool any = false;
     for (uint32_t l = 0; l < lines; l++)
         m.remade[l] = may_be_remade(&m, l);

@@ -12,11 +12,6 @@
 /* A value may be read so many steps away from its own; further away, its line is saved whole. */
 enum { FARTHEST = 8 };
 
-static bool is_rolled(const ur_plan *plan, uint32_t loop)
-{
-    return loop != UR_NONE && plan->program.loop[loop].iterations > 1;
-}
-
 int64_t ur__tau(const ur_plan *plan, uint32_t loop, int64_t iteration)
 {
     const ur__loop *l = &plan->program.loop[loop];
@@ -34,36 +29,49 @@ typedef struct reading {
 
 typedef bool visitor(ur_plan *plan, const reading *r);
 
+/* Those of a launch within a phase. */
+static bool each_operand(ur_plan *plan, const ur__phase *phase, const ur__launch *l, visitor *visit)
+{
+    for (uint32_t k = 0; k < l->operands; k++) {
+        reading r = {.loop = phase->loop,
+                     .phase = phase,
+                     .ref = &plan->argument[l->operand + k].ref,
+                     .written = ur__writes(plan, l, k)};
+        if (!visit(plan, &r))
+            return false;
+    }
+    return true;
+}
+
+/* Those of a contraction, stretch by stretch. */
+static bool each_factor(ur_plan *plan, const ur__launch *l, visitor *visit)
+{
+    for (uint32_t q = l->first; q < l->first + l->count; q++) {
+        const ur__contraction_part *part = &plan->part[q];
+        const ur__phase stretch = {.loop = part->loop, .begin = part->begin, .end = part->begin + part->n};
+        for (uint32_t k = 0; k < l->outputs + !l->ones; k++) {
+            reading r = {
+                .loop = part->loop, .phase = &stretch, .ref = &plan->argument[part->operand + k].ref, .at_end = true};
+            if (!visit(plan, &r))
+                return false;
+        }
+    }
+    return true;
+}
+
 /* Calls for each operand of every launch within the blocks; false as soon as a call is. */
 static bool each_reading(ur_plan *plan, visitor *visit)
 {
     const ur__program *p = &plan->program;
-    for (uint32_t l = 0; l < p->loops; l++)
-        for (uint32_t f = p->loop[l].phase; f < p->loop[l].phase + p->loop[l].phases; f++) {
-            const ur__span *span = &plan->span[UR__WITHIN * p->phases + f];
-            for (uint32_t i = span->first; i < span->first + span->count; i++)
-                for (uint32_t k = 0; k < plan->launch[i].operands; k++) {
-                    reading r = {.loop = l,
-                                 .phase = &p->phase[f],
-                                 .ref = &plan->argument[plan->launch[i].operand + k].ref,
-                                 .written = ur__writes(plan, &plan->launch[i], k)};
-                    if (!visit(plan, &r))
-                        return false;
-                }
-        }
-    for (uint32_t i = plan->finish.first; i < plan->finish.first + plan->finish.count; i++) {
-        const ur__launch *launch = &plan->launch[i];
-        for (uint32_t q = launch->first; q < launch->first + launch->count; q++) {
-            const ur__contraction_part *part = &plan->part[q];
-            ur__phase phase = {.begin = part->begin, .end = part->begin + part->n};
-            for (uint32_t k = 0; k < launch->outputs + !launch->ones; k++) {
-                reading r = {
-                    .loop = part->loop, .phase = &phase, .ref = &plan->argument[part->operand + k].ref, .at_end = true};
-                if (!visit(plan, &r))
-                    return false;
-            }
-        }
+    for (size_t f = 0; f < p->phases; f++) {
+        const ur__span *span = &plan->span[UR__WITHIN * p->phases + f];
+        for (uint32_t i = span->first; i < span->first + span->count; i++)
+            if (!each_operand(plan, &p->phase[f], &plan->launch[i], visit))
+                return false;
     }
+    for (uint32_t i = plan->finish.first; i < plan->finish.first + plan->finish.count; i++)
+        if (!each_factor(plan, &plan->launch[i], visit))
+            return false;
     return true;
 }
 
@@ -78,7 +86,7 @@ static bool find_sweeps(ur_plan *plan)
     plan->direction = 0;
     for (uint32_t l = 0; l < p->loops; l++) {
         const ur__loop *loop = &p->loop[l];
-        if (!is_rolled(plan, l))
+        if (!ur__is_rolled(&plan->program, l))
             continue;
         int64_t begin = loop->step, end = begin + (int64_t)loop->direction * (loop->iterations - 1);
         if (!plan->direction) {
@@ -101,7 +109,7 @@ static bool find_sweeps(ur_plan *plan)
 static bool place_straight(ur_plan *plan, const reading *r)
 {
     uint32_t from = plan->program.line[r->ref->line].loop;
-    if (from == UR_NONE || from == r->loop || is_rolled(plan, r->loop) || r->at_end)
+    if (from == UR_NONE || from == r->loop || ur__is_rolled(&plan->program, r->loop) || r->at_end)
         return true;
     uint8_t earliest = plan->stage[from] == UR__FORWARD ? UR__BETWEEN
                        : plan->stage[from] == UR__BACK  ? UR__LAST
@@ -118,7 +126,7 @@ static bool is_in_order(ur_plan *plan, const reading *r)
     if (line->loop == UR_NONE || line->loop == r->loop)
         return true;
     if (r->at_end)
-        return plan->stage[line->loop] != UR__LAST || !is_rolled(plan, r->loop);
+        return plan->stage[line->loop] != UR__LAST || !ur__is_rolled(&plan->program, r->loop);
     return plan->stage[line->loop] <= plan->stage[r->loop];
 }
 
@@ -152,9 +160,9 @@ static bool look_at(ur_plan *plan, const reading *r)
 {
     const ur__line *from = &plan->program.line[r->ref->line];
     ur__line_plan *line = &plan->line[r->ref->line];
-    if (!is_rolled(plan, from->loop) || r->written)
+    if (!ur__is_rolled(&plan->program, from->loop) || r->written)
         return true;
-    if (!is_rolled(plan, r->loop) || r->ref->count > 1) {
+    if (!ur__is_rolled(&plan->program, r->loop) || r->ref->count > 1) {
         line->windowed = line->windowed && is_near_end(plan, r);
         return true;
     }
@@ -179,7 +187,7 @@ static void find_windows(ur_plan *plan)
     const ur__program *p = &plan->program;
     for (uint32_t l = 0; l < p->lines; l++) {
         ur__line_plan *line = &plan->line[l];
-        line->windowed = ur__is_saved(plan, l) && !line->overwritten && is_rolled(plan, p->line[l].loop);
+        line->windowed = ur__is_saved(plan, l) && !line->overwritten && ur__is_rolled(&plan->program, p->line[l].loop);
         line->restored = line->overwritten && plan->stage[p->line[l].loop] == UR__FORWARD;
     }
     for (uint32_t f = 0; f < p->phases; f++) {
@@ -216,7 +224,7 @@ static void look_at_remainders(ur_plan *plan)
             continue;
         plan->halo = plan->halo ? plan->halo : 1;
         uint32_t loop = plan->program.line[r->from.line].loop;
-        if (is_rolled(plan, loop) && plan->stage[loop] == UR__FORWARD)
+        if (ur__is_rolled(&plan->program, loop) && plan->stage[loop] == UR__FORWARD)
             plan->line[r->from.line].restored = true;
     }
 }

@@ -84,11 +84,10 @@ static void find_last(const ur_plan *plan, uint32_t *last)
     const ur__program *p = &plan->program;
     for (uint32_t l = 0; l < p->lines; l++)
         last[l] = plan->line[l].root ? ALWAYS : NEVER;
-    for (uint32_t loop = 0; loop < p->loops; loop++)
-        for (uint32_t f = p->loop[loop].phase; f < p->loop[loop].phase + p->loop[loop].phases; f++) {
-            find_last_in(plan, span_of(plan, f), loop, last);
-            find_last_in(plan, &plan->span[UR__AFTER * p->phases + f], ALWAYS - 1, last);
-        }
+    for (uint32_t f = 0; f < p->phases; f++) {
+        find_last_in(plan, span_of(plan, f), p->phase[f].loop, last);
+        find_last_in(plan, &plan->span[UR__AFTER * p->phases + f], ALWAYS - 1, last);
+    }
     find_last_in(plan, &plan->finish, ALWAYS - 1, last);
     for (size_t k = 0; plan->ends && k < plan->remainders; k++)
         if (plan->remainder[k].from.line != UR_NONE && plan->remainder[k].from.line != plan->remainder[k].line)
@@ -193,25 +192,34 @@ static bool may_lie_over(const ur_plan *plan, uint32_t l, uint32_t under, pair *
     return each_reading((reading){.plan = plan, .line = under, .loop = line->loop}, is_past, own);
 }
 
-static void find_over(ur_plan *plan, const uint32_t *last)
+/* Is it saved, and so far nothing lies over it? */
+static bool is_free(const ur_plan *plan, uint32_t l)
 {
-    const ur__program *p = &plan->program;
-    for (uint32_t l = 0; l < p->lines; l++)
-        plan->line[l].over.line = UR_NONE;
-    for (uint32_t l = 0; l < p->lines; l++) {
-        pair own;
-        bool found = false;
-        for (uint32_t under = 0; under < p->lines && ur__is_saved(plan, l) && !plan->line[l].overwritten && !found;
-             under++) {
-            if (last[under] != p->line[l].loop + 1 || p->line[under].loop >= p->line[l].loop ||
-                !ur__is_saved(plan, under) || plan->line[under].overwritten || plan->line[under].covered ||
-                !may_lie_over(plan, l, under, &own))
-                continue;
-            plan->line[under].covered = found = true;
+    return ur__is_saved(plan, l) && !plan->line[l].overwritten && !plan->line[l].covered;
+}
+
+/* Lays line l over the first one that it may lie over. */
+static void lay_over(ur_plan *plan, uint32_t l, const uint32_t *last)
+{
+    const uint32_t loop = plan->program.line[l].loop;
+    pair own;
+    for (uint32_t under = 0; under < plan->program.lines; under++)
+        if (last[under] == loop + 1 && plan->program.line[under].loop < loop && is_free(plan, under) &&
+            may_lie_over(plan, l, under, &own)) {
+            plan->line[under].covered = true;
             plan->line[l].over =
                 (ur__ref){.line = under, .first = (int32_t)own.first, .stride = (int32_t)own.stride, .count = 1};
+            return;
         }
-    }
+}
+
+static void find_over(ur_plan *plan, const uint32_t *last)
+{
+    for (uint32_t l = 0; l < plan->program.lines; l++)
+        plan->line[l].over.line = UR_NONE;
+    for (uint32_t l = 0; l < plan->program.lines; l++)
+        if (ur__is_saved(plan, l) && !plan->line[l].overwritten)
+            lay_over(plan, l, last);
 }
 
 bool ur__share(ur_plan *plan)
