@@ -1,4 +1,4 @@
-/* explain.h - what label.c hands to explain.c: names for the lines of a plan. */
+/* explain.h - a plan in words: label.c names its lines, describe.c tells what its launches do, explain.c tells the whole. */
 #ifndef UR_EXPLAIN_H
 #define UR_EXPLAIN_H
 
@@ -28,5 +28,25 @@ void ur__label(ur__labels *labels, uint32_t line, ur__text *out);
 void ur__label_ref(ur__labels *labels, ur__ref ref, ur__moment at, ur__text *out);
 /* The step of an iteration; without steps its number, from 1. 0: outside of loops. */
 int64_t ur__step_at(const ur__loop *loop, uint32_t iteration);
+
+/* A text whose lines are broken at spaces. */
+typedef struct ur__page {
+    const ur_plan *plan, *shown; /* shown: whose launches are read */
+    ur__labels labels;
+    ur__moment at;
+    FILE *out;
+    size_t column, indent, gap; /* gap: spaces that the next word is to have before it */
+} ur__page;
+
+void ur__begin_line(ur__page *p, size_t indent);
+void ur__say(ur__page *p, const char *format, ...) UR_PRINTF(2, 3);
+/* The name of a line. */
+void ur__say_label(ur__page *p, uint32_t line);
+void ur__end_line(ur__page *p);
+
+/* The launches of a span; false, with the tape's error set, when there is no memory. */
+bool ur__describe_span(ur__page *p, ur__span span);
+/* The same in a line: kinds and sizes. */
+void ur__outline_span(ur__page *p, ur__span span);
 
 #endif

@@ -36,32 +36,81 @@ bool ur__more_room(ur_tape *tape, void *array_pointer, size_t *room, size_t coun
     return true;
 }
 
-/* Gives back what an array has no elements for, if that is much. */
-static void trim(ur_tape *tape, void *array_pointer, size_t *room, size_t count, size_t element_bytes)
+/* ---- tables */
+
+/* The arrays that grow with the recording: where in the tape are the pointer, the number of elements and the room. */
+typedef struct table {
+    size_t array, count, room, element_bytes;
+} table;
+
+#define TABLE(array, count)                                                                                            \
+    {                                                                                                                  \
+        offsetof(ur_tape, array), offsetof(ur_tape, count), offsetof(ur_tape, array##_room),                           \
+            sizeof *((ur_tape *)0)->array                                                                              \
+    }
+static const table TABLES[] = {TABLE(node, nodes),   TABLE(kind, kinds),     TABLE(site, sites),   TABLE(in, ins),
+                               TABLE(attr, attrs),   TABLE(shape, shapes),   TABLE(leaf, leaves),  TABLE(scope, scopes),
+                               TABLE(sweep, sweeps), TABLE(symbol, symbols), TABLE(param, params), TABLE(kept, keeps),
+                               TABLE(state, states), TABLE(mark, marks)};
+#undef TABLE
+enum { TABLE_COUNT = sizeof TABLES / sizeof *TABLES };
+
+static void *array_at(ur_tape *tape, const table *t)
+{
+    return (char *)tape + t->array;
+}
+
+static size_t *count_of(ur_tape *tape, const table *t)
+{
+    return (size_t *)(void *)((char *)tape + t->count);
+}
+
+static size_t *room_of(ur_tape *tape, const table *t)
+{
+    return (size_t *)(void *)((char *)tape + t->room);
+}
+
+/* Gives back what a table has no elements for, if that is much. */
+static void trim(ur_tape *tape, const table *t)
 {
     const size_t much = 65536; /* bytes */
+    size_t count = *count_of(tape, t), *room = room_of(tape, t);
     void *array;
-    memcpy(&array, array_pointer, sizeof array);
-    if ((*room - count) * element_bytes < much)
+    memcpy(&array, array_at(tape, t), sizeof array);
+    if ((*room - count) * t->element_bytes < much)
         return;
-    void *less = ur__resize(&tape->allocator, array, *room * element_bytes, count * element_bytes);
+    void *less = ur__resize(&tape->allocator, array, *room * t->element_bytes, count * t->element_bytes);
     if (!less)
         return;
-    memcpy(array_pointer, &less, sizeof less);
+    memcpy(array_at(tape, t), &less, sizeof less);
     *room = count;
 }
 
 void ur__trim(ur_tape *tape)
 {
-    trim(tape, &tape->node, &tape->node_room, tape->nodes, sizeof *tape->node);
-    trim(tape, &tape->kind, &tape->kind_room, tape->kinds, sizeof *tape->kind);
-    trim(tape, &tape->site, &tape->site_room, tape->sites, sizeof *tape->site);
-    trim(tape, &tape->in, &tape->in_room, tape->ins, sizeof *tape->in);
-    trim(tape, &tape->attr, &tape->attr_room, tape->attrs, sizeof *tape->attr);
-    trim(tape, &tape->leaf, &tape->leaf_room, tape->leaves, sizeof *tape->leaf);
-    trim(tape, &tape->symbol, &tape->symbol_room, tape->symbols, sizeof *tape->symbol);
-    trim(tape, &tape->mark, &tape->mark_room, tape->marks, sizeof *tape->mark);
+    for (size_t i = 0; i < TABLE_COUNT; i++)
+        trim(tape, &TABLES[i]);
 }
+
+static void free_table(ur_tape *tape, const table *t)
+{
+    void *array;
+    memcpy(&array, array_at(tape, t), sizeof array);
+    ur__give(tape, array, *room_of(tape, t) * t->element_bytes);
+}
+
+static size_t table_bytes(const ur_tape *tape)
+{
+    size_t bytes = 0;
+    for (size_t i = 0; i < TABLE_COUNT; i++) {
+        size_t room;
+        memcpy(&room, (const char *)tape + TABLES[i].room, sizeof room);
+        bytes += room * TABLES[i].element_bytes;
+    }
+    return bytes;
+}
+
+/* ---- indices */
 
 bool ur__index_double(ur_tape *tape, ur__index *index)
 {
@@ -105,7 +154,6 @@ static void free_sweeps(ur_tape *tape)
 {
     for (size_t i = 0; i < tape->sweeps; i++)
         ur__give(tape, tape->sweep[i].adjoint, ((size_t)tape->sweep[i].y + 1) * sizeof(uint32_t));
-    tape->sweeps = 0;
 }
 
 void ur_tape_clear(ur_tape *tape)
@@ -114,8 +162,9 @@ void ur_tape_clear(ur_tape *tape)
         return;
     free_sweeps(tape);
     ur__arena_free(&tape->arena, &tape->allocator);
-    tape->nodes = tape->kinds = tape->sites = tape->ins = tape->attrs = tape->shapes = tape->leaves = 0;
-    tape->scopes = tape->symbols = tape->params = tape->keeps = tape->states = tape->marks = tape->theta_count = 0;
+    for (size_t i = 0; i < TABLE_COUNT; i++)
+        *count_of(tape, &TABLES[i]) = 0;
+    tape->theta_count = 0;
     memset(tape->ruling, 0, sizeof tape->ruling);
     tape->now = (ur__site){0};
     tape->site_last = 0;
@@ -131,20 +180,8 @@ void ur_tape_free(ur_tape *tape)
     if (!tape)
         return;
     ur_tape_clear(tape);
-    ur__give(tape, tape->node, tape->node_room * sizeof *tape->node);
-    ur__give(tape, tape->kind, tape->kind_room * sizeof *tape->kind);
-    ur__give(tape, tape->site, tape->site_room * sizeof *tape->site);
-    ur__give(tape, tape->in, tape->in_room * sizeof *tape->in);
-    ur__give(tape, tape->attr, tape->attr_room * sizeof *tape->attr);
-    ur__give(tape, tape->shape, tape->shape_room * sizeof *tape->shape);
-    ur__give(tape, tape->leaf, tape->leaf_room * sizeof *tape->leaf);
-    ur__give(tape, tape->scope, tape->scope_room * sizeof *tape->scope);
-    ur__give(tape, tape->symbol, tape->symbol_room * sizeof *tape->symbol);
-    ur__give(tape, tape->sweep, tape->sweep_room * sizeof *tape->sweep);
-    ur__give(tape, tape->param, tape->param_room * sizeof *tape->param);
-    ur__give(tape, tape->kept, tape->kept_room * sizeof *tape->kept);
-    ur__give(tape, tape->state, tape->state_room * sizeof *tape->state);
-    ur__give(tape, tape->mark, tape->mark_room * sizeof *tape->mark);
+    for (size_t i = 0; i < TABLE_COUNT; i++)
+        free_table(tape, &TABLES[i]);
     ur__give(tape, tape->theta, tape->theta_room * ur_dtype_bytes(tape->dtype));
     ur__give(tape, tape->by_name.slot, tape->by_name.slots * sizeof(uint32_t));
     ur__give(tape, tape->by_node.slot, tape->by_node.slots * sizeof(uint32_t));
@@ -185,12 +222,7 @@ size_t ur_tape_bytes(const ur_tape *tape)
     if (!tape)
         return 0;
     size_t bytes = sizeof *tape + tape->arena.bytes + tape->theta_room * ur_dtype_bytes(tape->dtype);
-    bytes += tape->node_room * sizeof *tape->node + tape->in_room * sizeof *tape->in;
-    bytes += tape->kind_room * sizeof *tape->kind + tape->site_room * sizeof *tape->site;
-    bytes += tape->attr_room * sizeof *tape->attr + tape->shape_room * sizeof *tape->shape;
-    bytes += tape->leaf_room * sizeof *tape->leaf + tape->scope_room * sizeof *tape->scope;
-    bytes += tape->symbol_room * sizeof *tape->symbol + tape->sweep_room * sizeof *tape->sweep;
-    bytes += (tape->param_room + tape->kept_room + tape->state_room + tape->mark_room) * sizeof(uint32_t);
+    bytes += table_bytes(tape);
     bytes += (tape->by_name.slots + tape->by_node.slots + tape->by_kind.slots) * sizeof(uint32_t);
     for (size_t i = 0; i < tape->sweeps; i++)
         bytes += ((size_t)tape->sweep[i].y + 1) * sizeof(uint32_t);
