@@ -52,30 +52,37 @@ typedef enum ur__home {
     UR__IN_PLAN   /* memory of the plan: the whole batch */
 } ur__home;
 
-/* What is decided for a line. */
+/* What is decided for a line, and by whom. */
 typedef struct ur__line_plan {
-    uint8_t class, time, home;
-    bool alias;       /* value k is value source.first + source.stride * k of source.line: nothing is computed */
-    bool inlined;     /* computed by its one reader, as a term of a sum of products */
-    bool absorbed;    /* computed by its one reader, in the same instruction */
-    bool stored;      /* lies in memory, at least for the rest of its iteration */
-    bool carried;     /* read in another iteration or loop than its own, or by the caller */
-    bool root;        /* the caller may read a value of it */
-    bool mask;        /* an input of one row that chooses which columns are alive */
-    bool zero;        /* 0 in the steps behind the end of a block's sequences ... */
-    bool needed;      /* ... and read there */
-    bool wide;        /* its rows are as long as the batch: a block reads its own columns */
-    bool deferred;    /* a sum over the batch that only the sum `reader` adds up, over all its iterations */
-    bool contracted;  /* a sum over the batch that waits for the end of the block */
-    bool windowed;    /* where steps run in segments, only those of one are saved ... */
-    bool restored;    /* ... and this much is kept for running a segment again: what its first steps read */
+    /* columns.c */
+    uint8_t class, time;
+    size_t rows; /* elements of a value for one column; without the batch: all elements */
+    /* fold.c */
+    bool root;       /* the caller may read a value of it */
+    bool alias;      /* value k is value source.first + source.stride * k of source.line: nothing is computed */
+    bool inlined;    /* computed by its one reader, as a term of a sum of products */
+    bool carried;    /* read in another iteration or loop than its own, or by the caller */
+    bool deferred;   /* a sum over the batch that only the sum `reader` adds up, over all its iterations */
+    bool contracted; /* a sum over the batch that waits for the end of the block */
+    ur__ref source;
+    uint32_t reader; /* the one line that reads it, UR_NONE: none, UR__MANY: several */
+    /* group.c, product.c, pointwise.c */
+    bool stored;           /* lies in memory, at least for the rest of its iteration */
+    bool mask;             /* an input of one row that chooses which columns are alive */
+    uint32_t above, below; /* the lines that it is stacked with in memory, UR_NONE: none */
+    /* lengths.c */
+    bool zero;   /* 0 in the steps behind the end of a block's sequences ... */
+    bool needed; /* ... and read there */
+    /* share.c */
     bool overwritten; /* each value lies where the one before it lay */
     bool covered;     /* another line lies over it */
     ur__ref over;     /* value k lies where value first + stride k of this line lay; UR_NONE's line: it has slots */
-    uint32_t above, below; /* the lines that it is stacked with in memory, UR_NONE: none */
-    uint32_t reader;       /* the one line that reads it, UR_NONE: none, UR__MANY: several */
-    ur__ref source;
-    size_t rows;    /* elements of a value for one column; without the batch: all elements */
+    /* segment.c */
+    bool windowed; /* where steps run in segments, only those of one are saved ... */
+    bool restored; /* ... and this much is kept for running a segment again: what its first steps read */
+    /* layout.c */
+    uint8_t home;
+    bool wide;      /* its rows are as long as the batch: a block reads its own columns */
     size_t row;     /* elements between two rows in memory; with the batch in a block: as many as it has columns */
     size_t higher;  /* of a line that is stacked with others: their rows above it */
     uint32_t slots; /* values that lie apart: all or one */
@@ -196,26 +203,28 @@ typedef struct ur__export {
 } ur__export;
 
 struct ur_plan {
+    /* plan.c: what is asked, and what it is made from */
     ur_tape *tape;
     uint32_t generation;
     const ur__kernels *kernels;
-    bool finite, has_run, subnormals, fixed;
-    bool one_block, odd_phases;      /* odd_phases: some line has the batch, but what a phase makes it from has not */
+    bool finite, has_run, subnormals, fixed, given_roots;
     struct ur__reference *reference; /* instead of most that follows */
     struct ur_plan *alive;           /* for blocks without a masked column: program and exports are this plan's */
     bool assumes_alive, ran_alive;   /* ran_alive: of one block, it was the other one that ran */
-    bool given_roots;
+    size_t nodes;                    /* of the tape when it was planned */
     ur__program program;
     ur__line_plan *line;
-    int64_t batch;        /* 0: none */
-    size_t blocks, width; /* width: the columns of the widest one */
-    size_t nodes;         /* of the tape when it was planned */
-    size_t roots, root_bytes;
     ur__export *export; /* the roots in their order, then other values that the caller may read, then states */
-    size_t exports, export_room, read_last;
+    size_t roots, exports, export_room, root_bytes, read_last;
     ur__carry *state;
     size_t states;
 
+    /* columns.c, layout.c: the batch */
+    int64_t batch;              /* 0: none */
+    bool one_block, odd_phases; /* odd_phases: some line has the batch, but what a phase makes it from has not */
+    size_t blocks, width;       /* width: the columns of the widest one */
+
+    /* group.c and its writers: the launches */
     ur__launch *launch;
     ur__argument *argument;
     ur__instruction *instruction;
@@ -223,8 +232,13 @@ struct ur_plan {
     ur__packing *packing;
     ur__contraction_part *part;
     double *attr;
-    ur__span *span;     /* [UR__TIMES][phases] */
-    ur__span finish;    /* contractions, at a block's end */
+    size_t launches, arguments, instructions, terms, packings, parts, attrs;
+    size_t launch_room, argument_room, instruction_room, term_room, packing_room, part_room, attr_room;
+    ur__span *span;                       /* [UR__TIMES][phases] */
+    ur__span finish;                      /* contractions, at a block's end */
+    size_t packed_elements, packed_bytes; /* bytes: those of the plan for living columns too */
+
+    /* lengths.c: what is left to do behind the ends */
     bool ends;          /* steps behind the end of a block's sequences are known to be copies: rest[phase] of them */
     uint32_t mask;      /* the line of masks; its value at step t is number t + mask_origin */
     ur__argument masks; /* all of them */
@@ -233,10 +247,8 @@ struct ur_plan {
     ur__remainder *remainder;
     ur__span *rest;
     size_t remainders, remainder_room;
-    size_t launches, arguments, instructions, terms, packings, parts, attrs;
-    size_t launch_room, argument_room, instruction_room, term_room, packing_room, part_room, attr_room;
-    size_t packed_elements, packed_bytes; /* bytes: those of the plan for living columns too */
 
+    /* segment.c, budget.c: steps in segments */
     uint8_t *stage; /* of each loop */
     int64_t first_step, direction;
     size_t sweep;                                     /* steps; 0: they cannot run in segments */
@@ -245,12 +257,13 @@ struct ur_plan {
     size_t halo;                                      /* steps of the neighbouring segments that a segment reads */
     size_t checkpoints, checkpoint, checkpoint_bytes; /* how many there is room for; where in a block; of one */
 
+    /* run.c: threads */
     ur_pool *pool;
     size_t workers; /* that a run wakes, the caller among them */
 
-    /* One allocation: the plan's memory, the blocks' sums, the packed matrices, then for each worker a block's memory,
-     * flags of masks, tiles, cursors and scratch; the pointers are to those of worker 0, the next one's lie worker_bytes
-     * further. */
+    /* layout.c, budget.c: one allocation for the plan's memory, the blocks' sums, the packed matrices, then for each
+     * worker a block's memory, flags of masks, tiles, cursors and scratch; the pointers are to those of worker 0, the
+     * next one's lie worker_bytes further. */
     size_t memory_bytes, parts_bytes, block_bytes, full_bytes, tile_bytes, cursor_bytes, scratch_bytes;
     size_t worker_bytes, shared_bytes;
     char *allocation, *memory, *sums, *packed, *block, *full, *tiles, *cursors, *scratch;
