@@ -277,13 +277,16 @@ static void find_deferred(ur_plan *plan)
     }
 }
 
-void ur__fold(ur_plan *plan)
+bool ur__fold(ur_plan *plan)
 {
     find_aliases(plan);
+    if (!ur__twins(plan))
+        return false;
     take_back_broadcasts(plan);
     shorten_aliases(plan);
     find_readers(plan);
     if (find_inlined(plan))
         join_sums(plan);
     find_deferred(plan);
+    return true;
 }

@@ -102,10 +102,7 @@ static void find_exports(ur_plan *plan)
 /* From the program to the launches. */
 static bool compile(ur_plan *plan)
 {
-    if (!take_lines(plan) || !ur__columns(plan))
-        return false;
-    ur__fold(plan);
-    return ur__group(plan);
+    return take_lines(plan) && ur__columns(plan) && ur__fold(plan) && ur__group(plan);
 }
 
 /* The same once more for blocks in which every column is alive in every step, if there are masks. */

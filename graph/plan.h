@@ -6,6 +6,7 @@
  *     remake.c    values that are computed again in place of being saved
  *     columns.c   which lines have the batch, and what is done before, within and after its blocks
  *     fold.c      lines that need no computation of their own: other names of values, products inside sums
+ *     twin.c      values that are computed twice
  *     group.c     statements -> launches, with terms.c, product.c, pointwise.c and contraction.c
  *     lengths.c   what is left of a step when all sequences of a block have ended
  *     share.c     which values may lie where others lay
@@ -274,7 +275,9 @@ struct ur_plan {
 /* ---- making one: each returns false with the tape's error set */
 
 bool ur__columns(ur_plan *plan);
-void ur__fold(ur_plan *plan);
+bool ur__fold(ur_plan *plan);
+/* Lines that are computed twice become aliases. */
+bool ur__twins(ur_plan *plan);
 bool ur__group(ur_plan *plan);
 bool ur__lengths(ur_plan *plan);
 bool ur__share(ur_plan *plan);

@@ -26,7 +26,7 @@ typedef struct remaker {
 
 /* ---- which lines */
 
-static bool is_cheap(const ur_op *op)
+bool ur__is_cheap(const ur_op *op)
 {
     switch (op->kernel) {
     case UR__ADD:
@@ -74,7 +74,7 @@ static bool is_kept(const remaker *m, const ur__ref *r)
     if (r->count > 1)
         return false;
     return m->p->line[r->line].loop == UR_NONE ||
-           (m->readers[r->line] > 0 && (m->fixed[r->line] || !is_cheap(kind_of(m, r->line)->op)));
+           (m->readers[r->line] > 0 && (m->fixed[r->line] || !ur__is_cheap(kind_of(m, r->line)->op)));
 }
 
 static bool has_kept_operands(const remaker *m, uint32_t line)
@@ -93,7 +93,7 @@ static bool has_kept_operands(const remaker *m, uint32_t line)
 static bool may_be_remade(const remaker *m, uint32_t line)
 {
     return ur__is_rolled(m->p, m->p->line[line].loop) && m->readers[line] > 0 && !m->fixed[line] &&
-           is_cheap(kind_of(m, line)->op) && has_kept_operands(m, line);
+           ur__is_cheap(kind_of(m, line)->op) && has_kept_operands(m, line);
 }
 
 /* ---- what is read in place of them */

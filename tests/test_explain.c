@@ -96,6 +96,55 @@ START_TEST(test_lstm)
 }
 END_TEST
 
+/* sigmoid(net), which the output layer computes and the adjoint of the loss needs: once for each step, and net is not
+ * saved. */
+START_TEST(test_output_twice)
+{
+    ur_tape *tape = new_tape(UR_F32);
+    ur_net_options options = {.cell = ur_cell_find("lstm"), .inputs = D, .hidden = M, .outputs = 3};
+    options.out = UR_SIGMOID;
+    options.loss = UR_BCE;
+    ur_net *net = ur_net_new(tape, &options, STEPS, BATCH);
+    ck_assert(net && ur_net_differentiate(net));
+    for (int k = 0; k < STEPS; k++)
+        ur_keep(net->o[k]);
+    for (size_t k = 0; k < net->params; k++)
+        ur_keep(net->gradient[k]);
+    ur_plan *plan = ur_plan_new(tape, NULL);
+    assert_good(tape, "plan");
+    char *text = explain(plan);
+    ck_assert_int_eq(count(text, "sigmoid(output.net)"), 1);
+    has(text, "delta.output = dsum_of .* (o - y)\n");
+    ck_assert_int_eq(count(text, " bytes [3]: output.net\n"), 0);
+    free(text);
+    ur_plan_free(plan);
+    ur_tape_free(tape);
+}
+END_TEST
+
+/* exp(x) of a step and of the one before it: read, not computed again. */
+START_TEST(test_step_twice)
+{
+    ur_tape *tape = new_tape(UR_F32);
+    ur_var x[STEPS];
+    ur_inputs(tape, "x", UR_SHAPE(M, BATCH), STEPS, x);
+    for (int k = 0; k < STEPS; k++) {
+        ur_step(tape, k + 1);
+        ur_var e = ur_name(ur_exp(x[k]), "e");
+        ur_keep(k > 0 ? ur_sub(e, ur_exp(x[k - 1])) : e);
+    }
+    ur_plan *plan = ur_plan_new(tape, NULL);
+    assert_good(tape, "plan");
+    char *text = explain(plan);
+    has(text, "e = exp(x)\n");
+    has(text, "sub = e - e[t-1]\n");
+    ck_assert_int_eq(count(text, "exp("), 1);
+    free(text);
+    ur_plan_free(plan);
+    ur_tape_free(tape);
+}
+END_TEST
+
 /* The bytes of the parts are those of the whole. */
 START_TEST(test_bytes)
 {
@@ -252,6 +301,8 @@ int main(void)
     TCase *all = tcase_create("all");
     tcase_set_timeout(all, 60);
     tcase_add_test(all, test_lstm);
+    tcase_add_test(all, test_output_twice);
+    tcase_add_test(all, test_step_twice);
     tcase_add_test(all, test_bytes);
     tcase_add_test(all, test_composed);
     tcase_add_test(all, test_networks);

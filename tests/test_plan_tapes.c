@@ -189,14 +189,49 @@ static ur_tape *two_layers(int which, roots *all)
     return end(&t, x, 2, (ur_var[]){W, start}, all);
 }
 
+/* Values that are computed twice: by the same step, by the next one, by one that comes first, under another order of the
+ * operands, and in a loop of their own that goes the other way. */
+static ur_tape *twice(int which, roots *all)
+{
+    enum { M = 3 };
+    recording t = begin(BATCH);
+    ur_var x[ROOM], value[STEPS], W = ur_param(t.tape, "W", UR_SHAPE(M, M)), a = ur_param(t.tape, "a", UR_SHAPE(M));
+    ur_inputs(t.tape, "x", UR_SHAPE(M, BATCH), STEPS, x);
+    ur_var h = ur_input(t.tape, "h0", UR_SHAPE(M, BATCH)), b = h;
+    for (int k = 0; k < STEPS; k++) {
+        ur_step(t.tape, k + 1);
+        ur_var last = x[k > 0 ? k - 1 : 0], net = ur_add(ur_matmul(W, h), last);
+        ur_var one = which == 2 ? ur_div(x[k], ur_exp(a)) : which == 5 ? ur_max(x[k], last) : ur_exp(x[k]);
+        ur_var two = which == 1   ? ur_exp(last)
+                     : which == 2 ? ur_div(ur_exp(a), x[k])
+                     : which == 3 ? ur_exp(x[k < STEPS - 1 ? k + 1 : k])
+                     : which == 5 ? ur_max(x[k], x[k])
+                                  : ur_exp(x[k]);
+        h = ur_select(t.alive[k], ur_mul(ur_tanh(net), ur_add(one, ur_scale(two, 0.1))), h);
+        value[k] = ur_add(h, ur_tanh(net));
+        add_root(all, which == 4 ? two : h);
+    }
+    for (int k = STEPS; k-- > 0;) {
+        ur_step(t.tape, k + 1);
+        b = ur_select(t.alive[k], ur_tanh(ur_add(ur_exp(x[k]), ur_softplus(b))), b);
+        value[k] = ur_add(value[k], ur_mul(b, ur_softplus(b)));
+    }
+    return end(&t, value, 2, (ur_var[]){W, a}, all);
+}
+
 static const struct {
     const char *name;
     recorder *record;
     int variants;
-} tapes[] = {{"two states", two_states, 1},           {"reshaped", reshaped, 1},
-             {"a number for all", number_for_all, 4}, {"a number for a row", number_for_row, 1},
-             {"own starts", own_starts, 5},           {"row times state", row_times_state, 1},
-             {"one program", one_program, 1},         {"two layers", two_layers, 1}};
+} tapes[] = {{"two states", two_states, 1},
+             {"reshaped", reshaped, 1},
+             {"a number for all", number_for_all, 4},
+             {"a number for a row", number_for_row, 1},
+             {"own starts", own_starts, 5},
+             {"row times state", row_times_state, 1},
+             {"one program", one_program, 1},
+             {"two layers", two_layers, 1},
+             {"twice", twice, 6}};
 
 START_TEST(any_tape)
 {

@@ -1,0 +1,146 @@
+/* twin.c - values that are computed twice: the later one becomes another name of the earlier.
+ *
+ * The adjoint of a cross-entropy of o = sigmoid(net) is sigmoid(net) - y, and its rule knows of net only; what a user
+ * writes twice is there twice. Where a loop computes what an earlier one, or itself, computes at the same steps by the
+ * same operation from the same values, it reads that. Cheap values are left alone: remake.c rather makes them again than
+ * has them saved. */
+#include <string.h>
+
+#include "plan.h"
+
+/* Lines that were computed by then, by the first operand's line. */
+typedef struct twins {
+    ur_plan *plan;
+    uint32_t *last; /* by line: the last line that reads it first, UR_NONE: none */
+    uint32_t *next; /* by line: the one before it that reads the same first */
+} twins;
+
+static ur__ref operand_of(const ur_plan *plan, const ur__statement *s, uint32_t k)
+{
+    return ur__resolve(plan, plan->program.ref[s->ref + k]);
+}
+
+/* May it have a twin? */
+static bool is_candidate(const ur_plan *plan, uint32_t l)
+{
+    const ur__program *p = &plan->program;
+    const ur__statement *s = &p->statement[p->line[l].statement];
+    return ur__is_rolled(p, p->line[l].loop) && !plan->line[l].alias && s->refs > 0 &&
+           !ur__is_cheap(ur__line_kind(plan, l)->op);
+}
+
+/* The longest phase that computes a line. */
+static const ur__phase *main_phase(const ur__program *p, uint32_t line)
+{
+    const ur__loop *loop = &p->loop[p->line[line].loop];
+    const ur__phase *best = NULL;
+    for (const ur__phase *f = &p->phase[loop->phase]; f < &p->phase[loop->phase + loop->phases]; f++)
+        if ((!best || f->end - f->begin > best->end - best->begin) && ur__statement_of(p, f, line))
+            best = f;
+    return best;
+}
+
+/* Which values of line o read, as their first operands that change, what those of line l read: value k of l is value
+ * first + stride k of o. False if none do. */
+static bool align(const ur_plan *plan, uint32_t l, uint32_t o, ur__ref *source)
+{
+    const ur__program *p = &plan->program;
+    const ur__phase *own = main_phase(p, l), *other = main_phase(p, o);
+    const ur__statement *s = ur__statement_of(p, own, l), *t = ur__statement_of(p, other, o);
+    uint32_t k = 0;
+    while (k < s->refs && k < t->refs && operand_of(plan, t, k).stride == 0)
+        k++;
+    if (k == s->refs || s->refs != t->refs)
+        return false;
+    ur__ref r = operand_of(plan, s, k), q = operand_of(plan, t, k);
+    int32_t far = r.first - q.first - r.stride * (int32_t)(own->begin - p->line[l].begin); /* of value 0 of l */
+    if (r.line != q.line || r.stride % q.stride || far % q.stride)
+        return false;
+    *source = (ur__ref){.line = o,
+                        .first = (int32_t)(other->begin - p->line[o].begin) + far / q.stride,
+                        .stride = r.stride / q.stride,
+                        .count = 1};
+    int64_t first = source->first, last = first + source->stride * ((int64_t)p->line[l].values - 1);
+    return first >= 0 && first < p->line[o].values && last >= 0 && last < p->line[o].values;
+}
+
+/* Does statement s of a phase read what makes the n
+ * values of `source`? */
+static bool reads_the_same(const ur_plan *plan, const ur__statement *s, ur__ref source, uint32_t n)
+{
+    for (uint32_t k = 0; k < s->refs; k++) {
+        ur__ref r = operand_of(plan, s, k), q;
+        if (r.count > 1 || !ur__follow(&plan->program, source, n, k, &q))
+            return false;
+        q = ur__resolve(plan, q);
+        if (r.line != q.line || r.first != q.first || (n > 1 && r.stride != q.stride))
+            return false;
+    }
+    return true;
+}
+
+/* Is the source there when the statement is to run? An earlier loop is through by then, and an earlier iteration. */
+static bool is_there(const ur__program *p, const ur__phase *phase, const ur__statement *s, ur__ref source)
+{
+    const ur__line *other = &p->line[source.line];
+    const uint32_t iteration = other->begin + (uint32_t)source.first;
+    if (other->loop != phase->loop || (source.stride == 1 && iteration < phase->begin))
+        return true;
+    const ur__statement *first = ur__statement_of(p, phase, source.line);
+    return source.stride == 1 && iteration == phase->begin && first && first < s;
+}
+
+/* Is it so in every phase? */
+static bool stands_for(const ur_plan *plan, uint32_t l, ur__ref source)
+{
+    const ur__program *p = &plan->program;
+    const ur__loop *loop = &p->loop[p->line[l].loop];
+    for (const ur__phase *f = &p->phase[loop->phase]; f < &p->phase[loop->phase + loop->phases]; f++) {
+        const ur__statement *s = ur__statement_of(p, f, l);
+        ur__ref of = source;
+        of.first += source.stride * (int32_t)(f->begin - p->line[l].begin);
+        if (s && (!is_there(p, f, s, of) || !reads_the_same(plan, s, of, f->end - f->begin)))
+            return false;
+    }
+    return true;
+}
+
+static bool is_twin(const ur_plan *plan, uint32_t l, uint32_t o, ur__ref *source)
+{
+    const ur__line_plan *line = &plan->line[l], *other = &plan->line[o];
+    const ur_tape *tape = plan->tape;
+    return tape->node[plan->program.line[l].node].kind == tape->node[plan->program.line[o].node].kind &&
+           line->class == other->class && line->time == other->time && align(plan, l, o, source) &&
+           stands_for(plan, l, *source);
+}
+
+static void look_for_twin(const twins *t, uint32_t l)
+{
+    ur_plan *plan = t->plan;
+    const ur__program *p = &plan->program;
+    const uint32_t first = operand_of(plan, ur__statement_of(p, main_phase(p, l), l), 0).line;
+    for (uint32_t o = t->last[first]; o != UR_NONE && !plan->line[l].root && !plan->line[l].alias; o = t->next[o])
+        plan->line[l].alias = is_twin(plan, l, o, &plan->line[l].source);
+    if (plan->line[l].alias)
+        return;
+    t->next[l] = t->last[first];
+    t->last[first] = l;
+}
+
+bool ur__twins(ur_plan *plan)
+{
+    const ur__program *p = &plan->program;
+    size_t bytes = 2 * p->lines * sizeof(uint32_t);
+    uint32_t *block = (uint32_t *)ur__take(plan->tape, bytes);
+    if (!block)
+        return false;
+    twins t = {.plan = plan, .last = block, .next = block + p->lines};
+    memset(block, 0xff, bytes); /* UR_NONE */
+    for (size_t i = 0; i < p->statements; i++) {
+        uint32_t l = p->statement[i].line;
+        if (p->line[l].statement == i && is_candidate(plan, l))
+            look_for_twin(&t, l);
+    }
+    ur__give(plan->tape, block, bytes);
+    return true;
+}
