@@ -28,7 +28,7 @@ static void address_leaf(const ur_plan *plan, ur__argument *a, uint32_t n)
         return;
     uint32_t first = plan->program.leaf[line->first + (uint32_t)a->ref.first];
     a->known = leaf_distance(plan, &a->ref, n, &a->step);
-    a->offset = (ptrdiff_t)(uintptr_t)ur__leaf_data(plan->tape, first);
+    a->leaf = (char *)ur__leaf_data(plan->tape, first);
 }
 
 /* The argument in n iterations. */

@@ -71,7 +71,7 @@ static void measure_cursors(ur_plan *plan)
     }
     plan->cursor_bytes = plan->most_cursors * sizeof(ur__cursor) + plan->most_walks * sizeof(ur__walk) +
                          plan->most_calls * sizeof(ur__call) + plan->most_terms * sizeof(ur__term);
-    plan->cursor_bytes = (plan->cursor_bytes + UR__LINE - 1) / UR__LINE * UR__LINE;
+    plan->cursor_bytes = ur__round_up(plan->cursor_bytes, UR__LINE);
 }
 
 /* Does a launch add its operands where they lie? Then it needs no room, however many steps of a loop it adds. With the
@@ -105,7 +105,7 @@ static void measure_scratch(ur_plan *plan)
     }
     measure_cursors(plan);
     plan->addresses_bytes = (plan->most_operands * sizeof(char *) + records + UR__LINE) / UR__LINE * UR__LINE;
-    plan->scratch_bytes = plan->addresses_bytes + (bytes + UR__LINE - 1) / UR__LINE * UR__LINE;
+    plan->scratch_bytes = plan->addresses_bytes + ur__round_up(bytes, UR__LINE);
 }
 
 /* ---- bytes */
@@ -122,7 +122,7 @@ static void choose_workers(ur_plan *plan)
 
 size_t ur__packed_bytes(const ur_plan *plan)
 {
-    return (plan->packed_elements * ur_dtype_bytes(plan->tape->dtype) + UR__LINE - 1) / UR__LINE * UR__LINE;
+    return ur__round_up(plan->packed_elements * ur_dtype_bytes(plan->tape->dtype), UR__LINE);
 }
 
 /* The bytes of everything, when all its parts are known: what the workers share, then each worker's own, which lie on
@@ -144,7 +144,7 @@ void ur__place_states(ur_plan *plan)
     for (size_t i = 0; i < plan->states; i++) {
         size_t count = ur_shape_count(ur__shape(plan->tape, plan->state[i].leaf));
         plan->state[i].offset = plan->memory_bytes;
-        plan->memory_bytes += (count * ur_dtype_bytes(plan->tape->dtype) + UR__LINE - 1) / UR__LINE * UR__LINE;
+        plan->memory_bytes += ur__round_up(count * ur_dtype_bytes(plan->tape->dtype), UR__LINE);
     }
 }
 

@@ -151,7 +151,7 @@ static bool check_leaf(probe *p, ur_var leaf, const double *gradient, double tol
     return true;
 }
 
-/* The gradients at the point itself, one behind another. */
+/* The gradients at the point itself, one after another. */
 static double *gradients(ur_tape *tape, size_t n, const ur_var *gradient, size_t *count)
 {
     ur_plan *plan = ur_plan_new(tape, &(ur_plan_options){.roots = n, .root = gradient});

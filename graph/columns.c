@@ -57,7 +57,7 @@ static bool has_batch(const ur_plan *plan, const ur__ref *r)
     return plan->line[r->line].class == UR__BATCH;
 }
 
-/* Elementwise: every operand has one column or as many as the batch, behind the same number of dimensions. */
+/* Elementwise: every operand has one column or as many as the batch, after the same number of dimensions. */
 static bool map_keeps(const question *q)
 {
     for (uint32_t k = 0; k < q->s->refs; k++) {

@@ -16,7 +16,7 @@ typedef struct drawing {
     /* The wanted nodes step by step: those of step t are node[begin[t]] ... node[begin[t+1] - 1], in the tape's order. */
     uint32_t *begin, *node;
     uint32_t *place; /* of a node among those of its step */
-    /* Of the step that is being drawn: the first of the nodes in a scope and the one behind each, UR_NONE: none; whether
+    /* Of the step that is being drawn: the first of the nodes in a scope and the one after each, UR_NONE: none; whether
      * a scope shows a node, its own or one below it. */
     uint32_t *first, *next, *shows;
     uint32_t *child, *sibling; /* of a scope: the first below it, the next one below the same; 0: none */
@@ -121,7 +121,7 @@ static void show_scope(const drawing *d, uint32_t scope)
     }
 }
 
-/* Lists the drawn nodes of a step by their scopes; from the last one on, since each goes before those behind it. */
+/* Lists the drawn nodes of a step by their scopes; from the last one on, since each goes before those after it. */
 static void list_step(const drawing *d, int32_t step)
 {
     size_t scopes = d->tape->scopes + 1;

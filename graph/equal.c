@@ -53,11 +53,10 @@ static bool is_fixed(const numbering *n, uint32_t v)
 
 static uint32_t hash_of(const numbering *n, uint32_t v)
 {
-    const uint64_t odd = UINT64_C(0x9e3779b97f4a7c15);
-    uint64_t h = n->tape->node[v].kind * odd;
+    uint64_t h = n->tape->node[v].kind;
     for (uint32_t k = 0; k < ur__kind_of(n->tape, v)->inputs; k++)
-        h = (h ^ h >> 32 ^ n->first[ur__in(n->tape, v, k)]) * odd;
-    return (uint32_t)(h >> 32);
+        h = ur__mix(h, n->first[ur__in(n->tape, v, k)]);
+    return (uint32_t)h;
 }
 
 static bool is_equal(const numbering *n, uint32_t a, uint32_t b)

@@ -96,7 +96,7 @@ static void append(fusion *f, group *g, uint32_t loop)
     g->last = loop;
 }
 
-/* Does any group behind the `from`-th in the order read a loop of group g? */
+/* Does any group after the `from`-th in the order read a loop of group g? */
 static bool is_read_behind(fusion *f, uint32_t g, size_t from)
 {
     for (size_t q = from + 1; q < f->groups; q++)
@@ -109,7 +109,7 @@ static bool is_read_behind(fusion *f, uint32_t g, size_t from)
     return false;
 }
 
-/* Does the loop read a group behind the `from`-th? */
+/* Does the loop read a group after the `from`-th? */
 static bool reads_behind(fusion *f, uint32_t loop, size_t from)
 {
     each_read(f, loop, note_read);

@@ -11,7 +11,7 @@
  * gradient is one sum over t. Broadcasting is undone here, never in a rule.
  *
  * What is the same in every step, though each has a node of its own for it, has one adjoint for all (equal.c), outside of
- * the steps; but who asks for that of one of them gets that one's: then every node is by itself.
+ * the steps; but when the adjoint of one of them is asked for, each has its own.
  *
  * Only nodes between wrt and y get an adjoint. An adjoint is complete once it is there, because every consumer that
  * leads to y lies between too; a later call for the same y adds those that are missing. */

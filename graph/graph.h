@@ -112,7 +112,8 @@ void *ur_tape_memory(ur_tape *tape, size_t bytes);
 
 /* ---- leaves ----------------------------------------------------------------------------------------------------- */
 
-/* A value that the caller writes before a run; starts as 0. */
+/* A value that the caller writes before a run; starts as 0. One name is one input of the step, a second one is an error;
+ * modules do not come before it. */
 ur_var ur_input(ur_tape *tape, const char *name, ur_shape shape);
 /* One input for each of the steps 1..steps, in `out[0..steps-1]`; their memory is one block [steps][shape]. */
 bool ur_inputs(ur_tape *tape, const char *name, ur_shape shape, int64_t steps, ur_var *out);
@@ -148,7 +149,8 @@ void ur_scope_open(ur_tape *tape, const char *name);
 /* A scope that also comes before the names of the parameters declared within it. */
 void ur_module_open(ur_tape *tape, const char *name);
 void ur_scope_close(ur_tape *tape);
-/* Gives a value its name in formulas, diagrams and error texts, and for ur_find at the value's step. Returns it. */
+/* Gives a value its name in formulas, diagrams and error texts, and for ur_find at the value's step, with the open modules
+ * before it: `layer0.h`. Another value of this name at the same step is an error. Returns the value. */
 ur_var ur_name(ur_var value, const char *name);
 /* The value of this name at step t (0: outside any step), or the parameter of this name. Its index is UR_NONE when
  * there is none, without error. */
@@ -199,13 +201,14 @@ typedef struct ur_plan ur_plan;
 
 typedef struct ur_plan_options {
     bool reference;     /* node by node with the operations' specifications in f64: slow, the oracle of the tests */
-    bool finite;        /* ur_plan_run fails at the first NaN or infinity and names its node, step and column */
+    bool finite;        /* ur_plan_run fails at the first NaN or infinity and names its node, step and column: a search
+                           by the reference, as slow */
     bool subnormals;    /* numbers below the smallest normal one are kept; otherwise a run takes them for 0 where the
                            processor can, for they are slow. The reference keeps them */
     bool fixed;         /* the parameters have at every run the values of the first one: their matrices are made ready
                            once, which a network that runs step by step gains by. Other values need a new plan */
     size_t roots;       /* what to compute: these ... (0: every kept value) and the declared states */
-    const ur_var *root; /* ... laid one behind another in this order (ur_plan_roots): gradients make one flat vector,
+    const ur_var *root; /* ... laid one after another in this order (ur_plan_roots): gradients make one flat vector,
                            the values of a unit at t = 1..T one array [T, units, B] */
     ur_pool *pool;      /* NULL: the calling thread alone. Columns of a large batch are shared out; the values are equal
                            to the bit for any number of threads */
@@ -225,7 +228,7 @@ bool ur_plan_run(ur_plan *plan);
 const void *ur_value(ur_plan *plan, ur_var value);
 /* The same as doubles; `count` is the value's number of elements. */
 bool ur_read(ur_plan *plan, ur_var value, size_t count, double *out);
-/* The roots' values, one behind another in their order: of ur_plan_options.root, or of ur_keep. */
+/* The roots' values, one after another in their order: of ur_plan_options.root, or of ur_keep. */
 const void *ur_plan_roots(const ur_plan *plan, size_t *count);
 /* Bytes of all values that the plan holds, and of its scratch: one block of memory, known before the first run. */
 size_t ur_plan_bytes(const ur_plan *plan);
@@ -251,6 +254,8 @@ typedef struct ur_node {
     const char *name;   /* NULL when it has none */
 } ur_node;
 
+/* Nodes are counted from 0 in the order of their recording, the inputs of one likewise; what is not there is a poisoned
+ * handle, with the tape's error set. */
 ur_var ur_node_at(ur_tape *tape, size_t index);
 /* False for a stale or poisoned handle, with the tape's error set; an earlier error does not hinder it. */
 bool ur_look(ur_var value, ur_node *node);
@@ -276,7 +281,8 @@ typedef struct ur_dot_options {
     bool hide_const;
 } ur_dot_options;
 
-/* Writes what the roots depend on in Graphviz' language. */
+/* Writes what the roots depend on in Graphviz' language; NULL options: folded, without a title. False, with the tape's
+ * error set, without memory or a root, or when it cannot be written. */
 bool ur_dot(ur_tape *tape, size_t roots, const ur_var *root, const ur_dot_options *options, FILE *out);
 
 /* ---- the gradient check ----------------------------------------------------------------------------------------- */
@@ -297,7 +303,8 @@ typedef struct ur_check_result {
 /* Compares `gradient[i]`, nodes of this f64 tape, with central differences of the scalar y by every element of the leaf
  * `wrt[i]`. An element holds when |a-n| <= tolerance max(|a|,|n|) + e, where e is the error of n: rounding, eps |y|/h,
  * and the change of n when h is halved. h is refined until e is small against max(|a|,|n|); where that cannot be had,
- * the verdict is UR_UNSTABLE, never a pass. The second order is checked with y = sum(r * gradient) for fixed r. */
+ * the verdict is UR_UNSTABLE, never a pass. The second order is checked with y = sum(r * gradient) for fixed r. False, with
+ * the tape's error set, for what is none of this, for a tape with ur_state, whose runs differ, and without memory. */
 bool ur_check(ur_var y, size_t n, const ur_var *wrt, const ur_var *gradient, double tolerance,
               ur_check_result *results);
 
@@ -368,7 +375,8 @@ struct ur_op {
     int inputs;             /* or UR_ANY_INPUTS */
     int attrs;              /* number of constants, at most UR_ATTRS */
     ur_kind kind;
-    int kernel; /* a fast kernel of the library; 0: the specification below serves */
+    int kernel; /* a fast kernel of the library; 0: the specification below serves, as it does for operations
+                               from outside */
     /* The specification: UR_MAP operations give `map` for one element, others `shape` and `run`. A scalar sum may be
      * rounded as the kernel likes. */
     double (*map)(const double *in, const double *attr);

@@ -72,49 +72,83 @@ static bool go_together(const ur__maker *m, uint32_t at, uint32_t other)
            m->plan->line[all[at].line].class == m->plan->line[all[other].line].class;
 }
 
-/* Raises a level to that at which statement `reader` finds r. `map`: as an operand of an elementwise program. */
-static void wait_for(const ur__maker *m, ur__ref r, bool map, uint32_t reader, uint32_t *level)
+/* What an operand is to the statement that reads it. */
+typedef enum role {
+    FIXED,  /* a matrix or bias of a product, there before the blocks */
+    FACTOR, /* the X of a product */
+    TERM,   /* an operand of an elementwise program */
+    WHOLE   /* an operand of a launch of its own */
+} role;
+
+/* Is it a sum, of which products and other values have to be told apart? */
+static bool has_terms(const ur__maker *m, uint32_t at)
 {
-    ur__ref one = r;
-    one.count = r.stride == 0 ? 1 : r.count; /* a value that a sum adds several times */
-    if (!ur__is_here(m, one))
+    uint8_t sort = m->sort[at];
+    return sort == UR__MIXED || sort == UR__SUM_PRODUCT ||
+           (sort == UR__MAP && ur__is_sum(m, &m->plan->program.statement[at]));
+}
+
+/* Calls for what statement `at` reads, also through the products and sums that are inlined in it; factors come first. */
+static void each_operand(ur__maker *m, uint32_t at, void (*visit)(const ur__maker *m, uint32_t at, ur__ref r, role as))
+{
+    const ur__statement *s = &m->plan->program.statement[at];
+    ur__ref bias;
+    if (!has_terms(m, at)) {
+        for (uint32_t k = 0; k < s->refs; k++)
+            visit(m, at, ur__input_of(m, s, k), is_elementwise(m->sort[at]) ? TERM : WHOLE);
         return;
-    uint32_t at = m->statement[r.line];
-    bool together = map && m->sort[at] != UR__ROW_SUM && (!is_elementwise(m->sort[at]) || go_together(m, at, reader));
-    uint32_t earliest = m->level[at] + !together;
+    }
+    bool biased = ur__list_terms(m, s, &bias);
+    for (size_t k = 0; k < m->products; k++) {
+        visit(m, at, m->product[k].a, FIXED);
+        visit(m, at, m->product[k].x, FACTOR);
+    }
+    if (biased)
+        visit(m, at, bias, FIXED);
+    for (size_t k = 0; k < m->terms; k++)
+        visit(m, at, m->term[k], TERM);
+}
+
+/* The statement that computes r in this iteration, at the same time; UR_NONE: none does. */
+static uint32_t source_of(const ur__maker *m, ur__ref r)
+{
+    r.count = r.stride == 0 ? 1 : r.count; /* a value that a sum adds several times */
+    return ur__is_here(m, r) ? m->statement[r.line] : UR_NONE;
+}
+
+/* May statement `at` read what `from` computes at the same level: in one program, or in one that follows a product? */
+static bool reads_at_once(const ur__maker *m, uint32_t at, uint32_t from, role as)
+{
+    return as == TERM && m->sort[from] != UR__ROW_SUM && (!is_elementwise(m->sort[from]) || go_together(m, from, at));
+}
+
+/* Raises the level of a statement, or of its products, to that at which it finds r. */
+static void wait_for(const ur__maker *m, uint32_t at, ur__ref r, role as)
+{
+    uint32_t from = source_of(m, r), *level = as == FACTOR ? &m->heavy[at] : &m->level[at];
+    if (from == UR_NONE)
+        return;
+    uint32_t earliest = m->level[from] + !reads_at_once(m, at, from, as);
     *level = *level < earliest ? earliest : *level;
 }
 
 static void find_level(ur__maker *m, uint32_t at)
 {
-    const ur__statement *s = &m->plan->program.statement[at];
-    ur__ref bias;
     m->level[at] = m->heavy[at] = 0;
-    bool product = m->sort[at] == UR__MIXED || m->sort[at] == UR__SUM_PRODUCT;
-    if (product || (ur__is_sum(m, s) && m->sort[at] == UR__MAP)) {
-        ur__list_terms(m, s, &bias);
-        for (size_t k = 0; k < m->products; k++)
-            wait_for(m, m->product[k].x, false, at, &m->heavy[at]);
-        m->level[at] = m->heavy[at];
-        for (size_t k = 0; k < m->terms; k++)
-            wait_for(m, m->term[k], true, at, &m->level[at]);
-        return;
-    }
-    for (uint32_t k = 0; k < s->refs; k++)
-        wait_for(m, ur__input_of(m, s, k), is_elementwise(m->sort[at]), at, &m->level[at]);
-    m->heavy[at] = m->level[at];
+    each_operand(m, at, wait_for);
+    if (has_terms(m, at))
+        m->level[at] = m->level[at] < m->heavy[at] ? m->heavy[at] : m->level[at];
+    else
+        m->heavy[at] = m->level[at];
 }
 
-/* Statement `at` needs r by level `by`; `map`: as an operand of an elementwise program. */
-static void need_by(ur__maker *m, ur__ref r, bool map, uint32_t at, uint32_t by)
+/* Lowers the level by which r must be there to that at which statement `at` needs it. */
+static void need_by(const ur__maker *m, uint32_t at, ur__ref r, role as)
 {
-    ur__ref one = r;
-    one.count = r.stride == 0 ? 1 : r.count;
-    if (!ur__is_here(m, one))
+    uint32_t from = source_of(m, r), by = as == FACTOR ? m->heavy[at] : m->level[at];
+    if (from == UR_NONE)
         return;
-    uint32_t from = m->statement[r.line];
-    bool together = map && m->sort[from] != UR__ROW_SUM && (!is_elementwise(m->sort[from]) || go_together(m, from, at));
-    uint32_t latest = together ? by : by > 0 ? by - 1 : 0;
+    uint32_t latest = reads_at_once(m, at, from, as) ? by : by > 0 ? by - 1 : 0;
     m->latest[from] = latest < m->latest[from] ? latest : m->latest[from];
 }
 
@@ -122,62 +156,33 @@ static void need_by(ur__maker *m, ur__ref r, bool map, uint32_t at, uint32_t by)
  * last statement to the first. */
 static void sink(ur__maker *m, uint32_t at)
 {
-    const ur__statement *s = &m->plan->program.statement[at];
-    uint8_t sort = m->sort[at];
-    ur__ref bias;
-    if (sort == UR__MAP && m->latest[at] != UR_NONE && m->latest[at] > m->level[at])
+    if (m->sort[at] == UR__MAP && m->latest[at] != UR_NONE && m->latest[at] > m->level[at])
         m->level[at] = m->heavy[at] = m->latest[at];
-    if (sort == UR__MIXED || sort == UR__SUM_PRODUCT || (ur__is_sum(m, s) && sort == UR__MAP)) {
-        ur__list_terms(m, s, &bias);
-        for (size_t k = 0; k < m->products; k++)
-            need_by(m, m->product[k].x, false, at, m->heavy[at]);
-        for (size_t k = 0; k < m->terms; k++)
-            need_by(m, m->term[k], true, at, m->level[at]);
-        return;
-    }
-    for (uint32_t k = 0; k < s->refs; k++)
-        need_by(m, ur__input_of(m, s, k), is_elementwise(sort), at, m->level[at]);
+    each_operand(m, at, need_by);
 }
 
 /* ---- what must lie in memory */
 
 /* The reader at `at` reads r: from memory, unless both are in one elementwise program. */
-static void mark_read(ur__maker *m, ur__ref r, uint32_t at, bool map)
+static void mark_read(const ur__maker *m, uint32_t at, ur__ref r, role as)
 {
     ur__line_plan *line = &m->plan->line[r.line];
-    if (map && ur__line_kind(m->plan, r.line)->op == &ur_op_const)
+    if (as == TERM && ur__line_kind(m->plan, r.line)->op == &ur_op_const)
         return; /* an operand of one element */
     bool here = ur__is_here(m, r);
     uint32_t from = m->statement[r.line];
     bool together =
-        map && here && m->sort[from] == UR__MAP && m->level[from] == m->level[at] && go_together(m, from, at);
+        as == TERM && here && m->sort[from] == UR__MAP && m->level[from] == m->level[at] && go_together(m, from, at);
     line->stored |= !together;
-    line->carried |= !here;
+    line->carried |= !here || m->plan->line[m->plan->program.statement[at].line].contracted; /* read at a block's end */
 }
 
 static void mark_reads(ur__maker *m, uint32_t at)
 {
-    const ur__statement *s = &m->plan->program.statement[at];
-    ur__line_plan *line = &m->plan->line[s->line];
-    ur__ref bias;
+    ur__line_plan *line = &m->plan->line[m->plan->program.statement[at].line];
     line->stored |= line->root || m->sort[at] != UR__MAP;
     line->carried |= line->root;
-    if (m->sort[at] == UR__MIXED || m->sort[at] == UR__SUM_PRODUCT || (ur__is_sum(m, s) && m->sort[at] == UR__MAP)) {
-        if (ur__list_terms(m, s, &bias))
-            mark_read(m, bias, at, false);
-        for (size_t k = 0; k < m->products; k++) {
-            mark_read(m, m->product[k].a, at, false);
-            mark_read(m, m->product[k].x, at, false);
-        }
-        for (size_t k = 0; k < m->terms; k++)
-            mark_read(m, m->term[k], at, true);
-        return;
-    }
-    for (uint32_t k = 0; k < s->refs; k++) {
-        ur__ref r = ur__input_of(m, s, k);
-        mark_read(m, r, at, is_elementwise(m->sort[at]));
-        m->plan->line[r.line].carried |= line->contracted; /* read when the block's loops are through */
-    }
+    each_operand(m, at, mark_read);
 }
 
 /* ---- launches */

@@ -92,7 +92,7 @@ static void take_back(hoister *h)
 
 /* ---- where they go */
 
-/* The first loop that is behind all that the statement reads. */
+/* The first loop that comes after all that the statement reads. */
 static uint32_t place_of(const hoister *h, const ur__statement *s)
 {
     uint32_t place = 0;
@@ -161,10 +161,10 @@ static bool add_rest(hoister *h, ur__program *to, uint32_t loop)
     const ur__program *p = h->p;
     ur__loop l = p->loop[loop];
     const ur__phase *phase = &p->phase[l.phase], *end = phase + l.phases;
-    uint32_t i = phase->statement, behind = end[-1].statement + end[-1].statements;
-    while (i < behind && moves(h, p->statement[i].line))
+    uint32_t i = phase->statement, after = end[-1].statement + end[-1].statements;
+    while (i < after && moves(h, p->statement[i].line))
         i++;
-    if (i == behind && i > phase->statement)
+    if (i == after && i > phase->statement)
         return true;
     bool good = ur__begin_loop(h->tape, to, l);
     for (; phase < end && good; phase++) {

@@ -1,4 +1,16 @@
-/* internal.h - what the files of graph share: the tape's tables. Nothing outside graph includes this. */
+/* internal.h - what the files of graph share: the tape's tables. Nothing outside graph includes this.
+ *
+ *     graph.h       what users of the library see
+ *     tape.c        a tape's life, its tables, the recording of a node; shape.c, leaves.c, names.c
+ *     structural.c  the operations that the graph itself needs
+ *     grad.c        gradients, recorded on the tape; equal.c: what is the same in every step has one adjoint
+ *     check.c       gradients against differences
+ *     look.c        nodes and formulas; dot.c: diagrams
+ *     plan.h        plans: its own map
+ *     reference.c   what a plan is tested against: node by node, in f64; dense.c: one operation
+ *     explain.h     plans in words
+ *     kernels.h     which fast kernels ops/kernels has
+ *     support.c     errors, memory, text; pages.c, random.c, pool.c: large pages, random numbers, threads */
 #ifndef UR_GRAPH_INTERNAL_H
 #define UR_GRAPH_INTERNAL_H
 

@@ -29,7 +29,7 @@ static uint64_t look_of(const ur__roller *r, const ur__segment *s)
     return h;
 }
 
-/* Do at least three of four segments look like the one `period` behind them? */
+/* Do at least three of four segments look like the one `period` after them? */
 static bool repeats(const uint64_t *look, uint32_t n, uint32_t period)
 {
     uint32_t alike = 0;

@@ -3,16 +3,11 @@
  * A line that is read within its iteration only has one slot, which lines of other loops use too. A line that another
  * iteration or loop reads, forward values that the adjoint needs, has a slot for each value; slots are an odd number of
  * cache lines apart, so that the values of many steps do not compete for the same places of the cache. Roots lie one
- * behind another in the plan's memory, and the lines that compute them write them there where all values of a line are
+ * after another in the plan's memory, and the lines that compute them write them there where all values of a line are
  * roots at one distance. */
 #include "plan.h"
 
 #include <stdlib.h>
-
-static size_t round_up(size_t bytes, size_t unit)
-{
-    return bytes > SIZE_MAX / 2 ? SIZE_MAX : (bytes + unit - 1) / unit * unit;
-}
 
 /* Adds to a total that may not exceed what can be addressed. */
 static size_t place(size_t *total, size_t bytes)
@@ -35,7 +30,7 @@ static size_t value_bytes(const ur_plan *plan, uint32_t line)
 /* Small values lie side by side, larger ones begin on a cache line. */
 static size_t aligned(size_t bytes)
 {
-    return bytes < UR__LINE ? round_up(bytes, sizeof(double)) : round_up(bytes, UR__LINE);
+    return bytes < UR__LINE ? ur__round_up(bytes, sizeof(double)) : ur__round_up(bytes, UR__LINE);
 }
 
 /* ---- blocks */
@@ -158,7 +153,7 @@ static bool place_exports(ur_plan *plan)
         sorted[i].export = e;
         if (i + 1 == plan->roots) {
             plan->root_bytes = plan->memory_bytes;
-            plan->memory_bytes = round_up(plan->memory_bytes, UR__LINE);
+            plan->memory_bytes = ur__round_up(plan->memory_bytes, UR__LINE);
         }
     }
     qsort(sorted, n, sizeof *sorted, by_line);
@@ -339,7 +334,7 @@ static void place_lines(ur_plan *plan)
     for (uint32_t l = 0; l < plan->program.lines; l++)
         if (!is_temporary(plan, l) && plan->line[l].home == UR__HOMELESS)
             place_line(plan, l);
-    plan->block_bytes = round_up(plan->block_bytes, UR__LINE);
+    plan->block_bytes = ur__round_up(plan->block_bytes, UR__LINE);
 }
 
 /* Room for what goes from one segment into the next. */
@@ -369,7 +364,7 @@ static bool layout_alive(ur_plan *alive, const ur_plan *plan)
     for (uint32_t l = 0; l < plan->program.lines; l++)
         if (!is_temporary(alive, l) && alive->line[l].home == UR__HOMELESS)
             place_line(alive, l);
-    alive->block_bytes = round_up(alive->block_bytes, UR__LINE);
+    alive->block_bytes = ur__round_up(alive->block_bytes, UR__LINE);
     if (!place_temporaries(alive))
         return false;
     place_checkpoints(alive);
@@ -391,10 +386,10 @@ static void place_masks(ur_plan *plan)
     for (uint32_t l = 0; l < plan->program.lines; l++)
         if (plan->line[l].mask)
             plan->line[l].full = place(&plan->full_bytes, plan->program.line[l].values);
-    plan->full_bytes = round_up(plan->full_bytes, UR__LINE);
+    plan->full_bytes = ur__round_up(plan->full_bytes, UR__LINE);
     plan->active = plan->full_bytes;
     if (plan->ends)
-        place(&plan->full_bytes, round_up(plan->program.line[plan->mask].values * sizeof(uint32_t), UR__LINE));
+        place(&plan->full_bytes, ur__round_up(plan->program.line[plan->mask].values * sizeof(uint32_t), UR__LINE));
 }
 
 /* As it was before the first layout. */
@@ -456,9 +451,9 @@ bool ur__layout(ur_plan *plan, size_t blocks)
         if (alive)
             find_row(alive, l);
     }
-    plan->parts_bytes = round_up(plan->parts_bytes, UR__LINE);
-    plan->memory_bytes = round_up(plan->memory_bytes, UR__LINE);
-    plan->block_bytes = round_up(plan->block_bytes, UR__LINE);
+    plan->parts_bytes = ur__round_up(plan->parts_bytes, UR__LINE);
+    plan->memory_bytes = ur__round_up(plan->memory_bytes, UR__LINE);
+    plan->block_bytes = ur__round_up(plan->block_bytes, UR__LINE);
     return (plan->memory_bytes < SIZE_MAX / 4 && plan->block_bytes < SIZE_MAX / 4) ||
            ur__fail(&plan->tape->error, "ur_plan_new: the values take more memory than can be addressed");
 }

@@ -4,7 +4,7 @@
  * step on in which a mask is not 0, states stay as they are, and every adjoint that comes through a mask is 0, as is what
  * is computed from it by products and sums. A step there is then a few copies and zeros: those of the values that
  * another step or the caller reads. If something else would have to be computed, or the steps are not marked, steps
- * behind the end run like the others. So they do where a phase makes a value with the batch from values without it, which
+ * past the end run like the others. So they do where a phase makes a value with the batch from values without it, which
  * have all columns. */
 #include <string.h>
 
@@ -73,7 +73,7 @@ static bool find_mask(ur_plan *plan)
     return plan->mask != UR_NONE;
 }
 
-/* ---- what is 0 behind the end */
+/* ---- what is 0 past the end */
 
 typedef struct reading {
     const ur_plan *plan;
@@ -160,7 +160,7 @@ static bool take_back_zero(ur_plan *plan, const reading *a)
     return true;
 }
 
-/* ---- what is read behind the end */
+/* ---- what is read past the end */
 
 static bool need_operands(ur_plan *plan, const reading *a)
 {
@@ -181,7 +181,7 @@ static bool need_operands(ur_plan *plan, const reading *a)
     return changed;
 }
 
-/* ---- the steps behind the end */
+/* ---- the steps past the end */
 
 /* Can value `line` be made there without computing, and is it 0 or a copy? */
 static bool add_remainder(ur_plan *plan, const reading *a)

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "internal.h"
+#include "kernels.h"
 
 ur_var ur_node_at(ur_tape *tape, size_t index)
 {
@@ -53,7 +54,7 @@ uint32_t ur__unmasked(const ur_tape *tape, uint32_t node)
 {
     while (ur__op(tape, node) == &ur_op_select) {
         uint32_t mask = ur__in(tape, node, 0);
-        while (ur__kind_of(tape, mask)->inputs == 1) /* reshaped for a state of more dimensions */
+        while (ur__op(tape, mask)->kernel == UR__ALIAS) /* reshaped for a state of more dimensions */
             mask = ur__in(tape, mask, 0);
         const char *condition = ur__name_of(tape, mask);
         if (!condition || strcmp(condition, "alive") != 0 || ur__name_of(tape, node))
@@ -65,7 +66,7 @@ uint32_t ur__unmasked(const ur_tape *tape, uint32_t node)
 
 /* ---- formulas */
 
-/* What lies deeper, or behind so many characters, is "...": a value that is read again and again is written again and
+/* What lies deeper, or after so many characters, is "...": a value that is read again and again is written again and
  * again, and the text might be longer than any memory. */
 enum { DEEPEST = 200, LONGEST = 1 << 16 };
 

@@ -7,13 +7,12 @@
 
 static uint32_t hash_name(const char *prefix, const char *name, int64_t step)
 {
-    uint64_t h = ur__hash(name, ur__hash(prefix, UR__HASH_START ^ ((uint64_t)step * 0x9e3779b97f4a7c15u)));
-    return (uint32_t)(h ^ h >> 32);
+    return (uint32_t)ur__mix(ur__hash(name, ur__hash(prefix, UR__HASH_START)), (uint64_t)step);
 }
 
 static uint32_t hash_node(uint32_t node)
 {
-    return (uint32_t)((node + 1u) * 0x9e3779b97f4a7c15u >> 32);
+    return (uint32_t)ur__mix(node, 1);
 }
 
 static int64_t step_of(const ur_tape *tape, const ur__symbol *s)

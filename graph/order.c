@@ -1,7 +1,7 @@
 /* order.c - makes the program of a tape whose loops are known: what is needed, in an order in which it can run.
  *
  * A line is needed when a root lies on it or a statement of another one reads it. Loops and nodes of straight code are
- * put in order by depth-first search, each behind what it reads. Two can still need each other, though no node leads to
+ * put in order by depth-first search, each after what it reads. Two can still need each other, though no node leads to
  * itself: a loop that was recorded between two steps of another one, of which one iteration reads an earlier step and
  * another is read by a later step. Then a loop becomes straight code, which always has an order, the tape's. */
 #include "roll.h"
@@ -70,7 +70,7 @@ bool ur__find_regular(ur__roller *r)
 
 /* ---- what is needed */
 
-/* The value u is needed by `reader`. True when nodes of its line that come behind the reader were not looked at yet. */
+/* The value u is needed by `reader`. True when nodes of its line that come after the reader were not looked at yet. */
 static bool want(ur__roller *r, uint32_t u, size_t reader)
 {
     uint32_t line = r->program->place[u].line;
@@ -354,7 +354,7 @@ static void break_cycle(search *s)
     s->unrolled = true;
 }
 
-/* Puts the node, or its loop, in order behind all that it needs. */
+/* Puts the node, or its loop, in order after all that it needs. */
 static bool visit(search *s, uint32_t v)
 {
     ur__roller *r = s->r;

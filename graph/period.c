@@ -16,7 +16,7 @@ enum {
     LEAST = 4,         /* periods */
     LEAST_ALONE = 8,   /* periods of a row that reads no parameter, ... */
     LENGTH_ALONE = 64, /* ... its statements, ... */
-    SHARE_ALONE = 8,   /* ... and the most parts that as long ones could be */
+    SHARE_ALONE = 8,   /* ... and one part in so many of the code that is searched */
     SHORTEST = 12,     /* statements that are worth a search */
     NEAR = 64,         /* how far back an operand's distance counts */
     EFFORT = 64        /* steps of the search for each statement of the tape, at most */

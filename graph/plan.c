@@ -184,7 +184,7 @@ static bool build_reference(ur_plan *plan, const ur_plan_options *o)
         if (i < plan->roots)
             plan->root_bytes = plan->memory_bytes;
     }
-    plan->memory_bytes = (plan->memory_bytes + UR__LINE - 1) / UR__LINE * UR__LINE;
+    plan->memory_bytes = ur__round_up(plan->memory_bytes, UR__LINE);
     ur__place_states(plan);
     if (!ur__reference_new(plan))
         return false;
@@ -345,8 +345,8 @@ const void *ur_plan_roots(const ur_plan *plan, size_t *count)
     return plan ? plan->memory : NULL;
 }
 
-/* What the caller may read of a node, or NULL. It is looked for behind the one that was read last: values are mostly
- * read in their order. */
+/* What the caller may read of a node, or NULL. The search begins after the value that was read last: values are mostly read
+ * in their order. */
 static const ur__export *export_of(ur_plan *plan, uint32_t node)
 {
     for (size_t k = 1; k <= plan->exports; k++) {

@@ -15,7 +15,7 @@
  *     budget.c    how the work is cut for that, within so much memory
  *     work.c      what a run costs, as an estimate
  *     address.c   where the arguments of launches lie, from that
- *     run.c       walks the launches; worker.h
+ *     run.c       walks the launches, with tiles.c, launch.c and dense.c; worker.h
  *
  * The batch is cut into blocks of columns. A block runs all loops, forward and backward, before the next one begins, so
  * that what it saves stays in the cache; sums over the batch are kept for each block and added in the blocks' order.
@@ -50,7 +50,8 @@ typedef enum ur__home {
     UR__IN_LEAF,
     UR__IN_CONST,
     UR__IN_BLOCK, /* memory that one block after another uses */
-    UR__IN_PLAN   /* memory of the plan: the whole batch */
+    UR__IN_PLAN,  /* memory of the plan: the whole batch */
+    UR__HOMES
 } ur__home;
 
 /* What is decided for a line, and by whom. */
@@ -72,7 +73,7 @@ typedef struct ur__line_plan {
     bool mask;             /* an input of one row that chooses which columns are alive */
     uint32_t above, below; /* the lines that it is stacked with in memory, UR_NONE: none */
     /* lengths.c */
-    bool zero;   /* 0 in the steps behind the end of a block's sequences ... */
+    bool zero;   /* 0 in the steps past the end of a block's sequences ... */
     bool needed; /* ... and read there */
     /* share.c */
     bool overwritten; /* each value lies where the one before it lay */
@@ -114,10 +115,14 @@ typedef struct ur__argument {
     bool tiled;    /* one element that is the same in all of the run: it has a tile */
     uint32_t as;   /* the line whose shape it has: another name of the value */
     uint32_t skip; /* rows of the value above the first one that is read */
-    /* Once its line has a place: the value of iteration i lies at base[home] + offset + i * step. */
+    /* Once its line has a place: the value of iteration i lies at base[home] + offset + i * step, or at leaf + i * step. */
     uint8_t home;
     bool known, cut, own_rows; /* it is so; a block reads its own columns; rows are as long as the block is wide */
-    ptrdiff_t offset, step;
+    union {
+        ptrdiff_t offset;
+        char *leaf;
+    };
+    ptrdiff_t step;
     size_t row, higher;
 } ur__argument;
 
@@ -167,7 +172,7 @@ typedef struct ur__launch {
     uint32_t rows, m; /* of the result; contractions: of A and of each B */
     uint32_t operand, operands, outputs;
     uint32_t first, count;      /* instructions, terms or parts */
-    uint32_t alive;             /* instructions behind those, to be run instead where all columns are alive; 0: none */
+    uint32_t alive;             /* instructions after those, to be run instead where all columns are alive; 0: none */
     uint32_t packing, packings; /* of a product */
     bool packed;                /* it has them itself, no launch before it */
     bool in_place;              /* it reads matrices and bias where they lie */
@@ -175,7 +180,7 @@ typedef struct ur__launch {
     size_t bias; /* its first packed element, UR__NOWHERE: none; in place: the number of an operand */
 } ur__launch;
 
-/* What is left of a step behind the end of a block's sequences: the value of a line is 0 or a copy. */
+/* What is left of a step past the end of a block's sequences: the value of a line is 0 or a copy. */
 typedef struct ur__remainder {
     uint32_t line;
     ur__ref from; /* UR_NONE's line: 0 */
@@ -239,12 +244,12 @@ struct ur_plan {
     ur__span finish;                      /* contractions, at a block's end */
     size_t packed_elements, packed_bytes; /* bytes: those of the plan for living columns too */
 
-    /* lengths.c: what is left to do behind the ends */
-    bool ends;          /* steps behind the end of a block's sequences are known to be copies: rest[phase] of them */
+    /* lengths.c: what is left to do past the ends */
+    bool ends;          /* steps past the end of a block's sequences are known to be copies: rest[phase] of them */
     uint32_t mask;      /* the line of masks; its value at step t is number t + mask_origin */
     ur__argument masks; /* all of them */
     int64_t mask_origin;
-    size_t active; /* where the numbers of active columns lie, behind the flags of masks */
+    size_t active; /* where the numbers of active columns lie, after the flags of masks */
     ur__remainder *remainder;
     ur__span *rest;
     size_t remainders, remainder_room;
@@ -314,7 +319,7 @@ bool ur__fits(const ur_plan *plan, size_t bytes, size_t memory);
 enum { UR__PAIR = 2 * UR__LINE };
 void ur__address(ur_plan *plan);
 void ur__run(ur_plan *plan);
-/* The first of the units of columns that belong to a block; block `blocks` begins behind the last one. */
+/* The first of the units of columns that belong to a block; block `blocks` begins after the last one. */
 size_t ur__block_begin(const ur_plan *plan, size_t block);
 /* Nanoseconds that the blocks of a run take one thread, roughly, from shapes. */
 double ur__work(const ur_plan *plan);

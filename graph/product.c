@@ -82,7 +82,7 @@ static bool stack_product(ur__maker *m, ur__launch *l, uint32_t line, bool biase
     return true;
 }
 
-/* May line `below` lie right behind line `above`? */
+/* May line `below` lie right below line `above`? */
 static bool may_stack(const ur_plan *plan, uint32_t above, uint32_t below)
 {
     const ur__line_plan *a = &plan->line[above], *b = &plan->line[below];

@@ -55,7 +55,7 @@ static bool place_nodes(ur__reference *r, const ur_plan *plan)
         if (bytes > SIZE_MAX / 4 - r->bytes)
             return ur__fail(&tape->error, "ur_plan_new: the values take more memory than can be addressed");
         r->offset[v] = r->bytes;
-        r->bytes += (bytes + UR__LINE - 1) / UR__LINE * UR__LINE;
+        r->bytes += ur__round_up(bytes, UR__LINE);
         r->scratch_count = r->scratch_count < doubles ? doubles : r->scratch_count;
         r->most_inputs = r->most_inputs < kind->inputs ? kind->inputs : r->most_inputs;
     }

@@ -20,7 +20,7 @@ typedef struct remaker {
     uint8_t *fixed;    /* by line: a root, or read by something that cannot make it again */
     uint8_t *remade;   /* by line: its readers in other loops make it again */
     uint32_t *readers; /* by line: how many operands in other loops than its own read it */
-    made *made;        /* in the phase at hand, and behind them those of the phase before */
+    made *made;        /* in the phase before, then in the phase at hand */
     size_t mades, before, made_room;
 } remaker;
 
@@ -191,7 +191,7 @@ static bool copy_statement(remaker *m, ur__program *to, const ur__phase *phase, 
     return good;
 }
 
-/* What was made in the phase at hand was made in the phase before from now on. */
+/* When a phase ends, what was made in it is what was made in the phase before the next one. */
 static void leave_phase(remaker *m)
 {
     for (size_t i = m->before; i < m->mades; i++)

@@ -21,7 +21,7 @@ uint32_t ur__add_line(ur__roller *r, ur__line line, uint32_t slot)
 
 /* ---- leaves */
 
-/* The inputs of one shape are one line: what is read at step t is a fixed number of values behind what is at t - 1,
+/* The inputs of one shape are one line: what is read at step t is a fixed number of values after what is read at t - 1,
  * whatever the inputs' names and how they were made. `line` has an element for each shape: its number of inputs, then
  * its line. */
 static bool place_inputs(ur__roller *r, uint32_t *line)

@@ -47,7 +47,7 @@ typedef struct ur__roller {
     bool leads_back; /* some node has a reach */
 } ur__roller;
 
-/* The line of a node of straight code that has its place in the order: what its loop's number is is known at the end. */
+/* The line of a node of straight code that has its place in the order: the number of its loop is known at the end. */
 #define UR__STRAIGHT (UR_NONE - 1)
 
 /* Is this a statement? Leaves, constants and declared states are not. */
@@ -71,12 +71,6 @@ static inline uint32_t ur__operand_of(const ur_tape *tape, uint32_t v, uint32_t 
 static inline uint32_t ur__operands_between(const ur_tape *tape, uint32_t begin, uint32_t end)
 {
     return tape->node[end - 1].in + ur__kind_of(tape, end - 1)->inputs - tape->node[begin].in;
-}
-
-static inline uint64_t ur__mix(uint64_t h, uint64_t x)
-{
-    h = (h ^ x) * UINT64_C(0x9e3779b97f4a7c15);
-    return h ^ h >> 29;
 }
 
 /* Appends a line and returns its number; UR_NONE, with the tape's error set, when there is no memory. */

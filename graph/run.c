@@ -37,7 +37,8 @@ static ur__cursor cursor_of(const ur__worker *w, const ur__argument *a, bool own
     ur__cursor c = {.step = a->step, .row = a->own_rows ? w->all : a->row};
     if (!a->known)
         return c;
-    c.at = w->home[a->home] + a->offset - (ptrdiff_t)(w->passed * plan->line[a->ref.line].window_bytes);
+    c.at = a->home == UR__IN_LEAF ? a->leaf : w->home[a->home] + a->offset;
+    c.at -= w->passed * plan->line[a->ref.line].window_bytes;
     if (a->own_rows)
         c.at += a->higher * w->all * e;
     else if (a->cut && own)

@@ -6,7 +6,7 @@
  * opposite ways: where steps run in segments, loops that go the same way take turns, and the first one needs what it left.
  *
  * A value may be overwritten by the launch that reads it last if that is an elementwise program and no instruction reads
- * the value behind the one that writes. A sum of rows is written by every tile, and the next tile reads again. */
+ * the value after the one that writes. A sum of rows is written by every tile, and the next tile reads again. */
 #include "plan.h"
 
 /* Where a phase writes a line: its first launch, or none. */
@@ -37,7 +37,7 @@ static writing find_writing(const ur_plan *plan, uint32_t phase, uint32_t line)
     return (writing){NULL, 0};
 }
 
-/* Does the form of a program of `count` instructions from `first` on read an operand behind an instruction that writes
+/* Does the form of a program of `count` instructions from `first` on read an operand after an instruction that writes
  * another one? */
 static bool reads_behind(const ur_plan *plan, uint32_t first, uint32_t count, uint32_t read, uint32_t written)
 {

@@ -22,10 +22,21 @@ void ur__free(const ur_allocator *a, void *block, size_t bytes);
 
 /* a * b, or SIZE_MAX when it does not fit. */
 size_t ur__times(size_t a, size_t b);
+/* The next multiple of unit. */
+static inline size_t ur__round_up(size_t bytes, size_t unit)
+{
+    return (bytes + unit - 1) / unit * unit;
+}
 
-/* FNV-1a (Fowler, Noll and Vo 1991): the hash of `text` behind what `h` is the hash of. */
+/* FNV-1a (Fowler, Noll and Vo 1991): the hash of what `h` is the hash of, followed by `text`. */
 #define UR__HASH_START UINT64_C(14695981039346656037)
 uint64_t ur__hash(const char *text, uint64_t h);
+/* The hash of what `h` is the hash of, followed by the number x; its low bits are good ones. */
+static inline uint64_t ur__mix(uint64_t h, uint64_t x)
+{
+    h = (h ^ x) * UINT64_C(0x9e3779b97f4a7c15);
+    return h ^ h >> 32;
+}
 
 /* ur_random's first 32 bits, `name` being the hash of the stream; a row: at counter, counter + 2^32, ... */
 enum { UR__RANDOM_ROW = 64 };

@@ -289,9 +289,9 @@ static uint32_t shape_index(ur_tape *tape, ur_shape shape)
     uint64_t hash = (uint64_t)shape.rank;
     for (int i = 0; i < UR_RANK; i++) {
         shape.size[i] = i < shape.rank ? shape.size[i] : 1;
-        hash = (hash ^ (uint64_t)shape.size[i]) * UINT64_C(0x9e3779b97f4a7c15);
+        hash = ur__mix(hash, (uint64_t)shape.size[i]);
     }
-    uint32_t *slot = &tape->shape_slot[hash >> 32 & (UR__SLOTS - 1)];
+    uint32_t *slot = &tape->shape_slot[hash & (UR__SLOTS - 1)];
     if (*slot < tape->shapes && is_shape(&tape->shape[*slot], &shape))
         return *slot;
     size_t i = tape->shapes;
@@ -307,12 +307,6 @@ static uint32_t shape_index(ur_tape *tape, ur_shape shape)
 
 /* ---- kinds */
 
-static uint64_t mix(uint64_t h, uint64_t x)
-{
-    h = (h ^ x) * UINT64_C(0x9e3779b97f4a7c15);
-    return h ^ h >> 32;
-}
-
 /* The hash of an operation with its constants. */
 static uint64_t hash_op(const ur_op *op, const double *attr)
 {
@@ -320,14 +314,14 @@ static uint64_t hash_op(const ur_op *op, const double *attr)
     for (int i = 0; i < op->attrs; i++) {
         uint64_t bits;
         memcpy(&bits, attr + i, sizeof bits);
-        h = mix(h, bits);
+        h = ur__mix(h, bits);
     }
     return h;
 }
 
 static uint32_t hash_kind(const ur__kind *k, const double *attr)
 {
-    return (uint32_t)mix(hash_op(k->op, attr), (uint64_t)k->shape << 32 | k->inputs);
+    return (uint32_t)ur__mix(hash_op(k->op, attr), (uint64_t)k->shape << 32 | k->inputs);
 }
 
 /* Has the kind these constants? */
@@ -395,7 +389,7 @@ static bool same_site(ur__site a, ur__site b)
 /* Finds where nodes belong now in the table of sites. */
 static bool find_site(ur_tape *tape)
 {
-    uint32_t *slot = &tape->site_slot[mix(tape->now.scope, (uint64_t)tape->now.step) & (UR__SLOTS - 1)];
+    uint32_t *slot = &tape->site_slot[ur__mix(tape->now.scope, (uint64_t)tape->now.step) & (UR__SLOTS - 1)];
     if (*slot >= tape->sites || !same_site(tape->site[*slot], tape->now)) {
         if (!ur__room(tape, &tape->site, &tape->site_room, tape->sites, sizeof *tape->site))
             return false;
@@ -507,7 +501,7 @@ static inline ur__ruling *question(const ur_op *op, size_t inputs, const ur_var 
         r->in[k] = ur__kind_of(tape, in[k].index)->shape;
         hash = hash * 31 + r->in[k];
     }
-    return &tape->ruling[mix(hash, 0) & (UR__RULINGS - 1)];
+    return &tape->ruling[ur__mix(hash, 0) & (UR__RULINGS - 1)];
 }
 
 /* The kind of the result where the operation was asked the same before; else UR_NONE. */

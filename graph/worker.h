@@ -61,10 +61,10 @@ typedef struct ur__worker {
     size_t passed;                /* steps of the segments before the one at hand */
     bool advancing;               /* over a segment that runs again later: sums over the batch wait for that */
     char *full, *scratch, *tiles;
-    char **at;          /* addresses of a launch's operands and buffers */
-    char *home[5];      /* by ur__home: what the arguments' offsets count from */
-    ur__cursor *cursor; /* of the arguments from number `bound` on ... */
-    ur__walk *walk;     /* ... and of the launches from number `launch` on */
+    char **at;             /* addresses of a launch's operands and buffers */
+    char *home[UR__HOMES]; /* what the arguments' offsets count from */
+    ur__cursor *cursor;    /* of the arguments from number `bound` on ... */
+    ur__walk *walk;        /* ... and of the launches from number `launch` on */
     ur__call *call;
     ur__term *term;
     uint32_t bound, launch;

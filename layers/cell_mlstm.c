@@ -30,7 +30,7 @@
  *
  *     F_t = ln phi'_1 + ... + ln phi'_t,      P_tj = (q_t . k_j) e^(F_t - F_j) kappa'_j for j <= t, else 0,
  *
- * solving the recursion gives, the memory being needed behind the last step alone,
+ * solving the recursion gives, the memory being needed after the last step alone,
  *
  *     C'_t q_t = e^F_t C'_0 q_t + sum_j P_tj v_j,       C'_L = e^F_L C'_0 + sum_j e^(F_L - F_j) kappa'_j v_j k_j^T.
  *
@@ -171,7 +171,7 @@ static void record_position(ur_tape *tape, const ur_net_options *o, ur_var x, ur
     p->log_kappa = ur_sub(kappa_net, p->s);
 }
 
-/* The values at `offset` in `count` positions, one behind another along the first axis; `room` is for as many. */
+/* The values at `offset` in `count` positions, one after another along the first axis; `room` is for as many. */
 static ur_var join(const position *p, int64_t count, size_t offset, ur_var *room)
 {
     for (int64_t i = 0; i < count; i++)
@@ -190,7 +190,7 @@ static ur_var join_with_one(const ur_net_options *o, const position *p, int64_t 
     return ur_concat((size_t)(2 * count), room, 0);
 }
 
-/* L steps after the memory [e+1,e,heads,B], C' with n' below; returns what it is behind them. `room` is for 2 L values. */
+/* L steps after the memory [e+1,e,heads,B], C' with n' below; returns what it is after them. `room` is for 2 L values. */
 static ur_var chunk(const ur_net_options *o, position *p, int64_t L, ur_var memory, ur_var *room)
 {
     int64_t e = head_size(o), heads = o->heads, B = p->gate.batch;

@@ -1,5 +1,5 @@
 /* bmm.c - a matrix product for each column of the batch: [m,k,...] [k,n,...] -> [m,n,...], each operand transposed in
- * its first two dimensions or not; the dimensions behind them are the batch. The derivatives are those of matmul. */
+ * its first two dimensions or not; the dimensions after them are the batch. The derivatives are those of matmul. */
 #include "op.h"
 
 static int64_t rows(ur_shape s, bool transposed)

@@ -1,4 +1,4 @@
-/* concat.c - one behind another along an axis: [a; b; ...];  each gets its slice of g. */
+/* concat.c - one after another along an axis: [a; b; ...];  each gets its slice of g. */
 #include "axis.h"
 
 static bool shape(ur_shaping *s)

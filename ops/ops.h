@@ -67,9 +67,9 @@ ur_var ur_max_over(ur_var a, int axis);             /* the largest along one axi
 ur_var ur_cumsum(ur_var a, int axis, bool reverse); /* a_1 + ... + a_i, or a_i + ... + a_n; the shape stays */
 
 /* Shapes. */
-ur_var ur_concat(size_t n, const ur_var *parts, int axis);         /* one behind another */
+ur_var ur_concat(size_t n, const ur_var *parts, int axis);         /* one after another */
 ur_var ur_slice(ur_var a, int axis, int64_t first, int64_t count); /* from index `first`, counted from 0 */
-ur_var ur_pad(ur_var a, int axis, int64_t before, int64_t after);  /* so many zeros before it and behind it */
+ur_var ur_pad(ur_var a, int axis, int64_t before, int64_t after);  /* so many zeros before it and after it */
 ur_var ur_reshape(ur_var a, ur_shape shape);                       /* the same elements in the same order */
 ur_var ur_transpose(ur_var a, int i, int j);                       /* two axes exchanged */
 

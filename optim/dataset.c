@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-/* ---- memory: one arena, behind the struct that the caller sees */
+/* ---- memory: one arena, after the struct that the caller sees */
 
 typedef struct owner {
     ur_data data;

@@ -53,7 +53,7 @@ bool ur__vector_from_arrays(ur_tape *tape, const char *prefix, void *vector, con
                             ur_error *error);
 /* Are these arrays all there and of the right shapes? Reading them cannot fail then. */
 bool ur__vector_fits(ur_tape *tape, const char *prefix, const ur_arrays *set, const char *path, ur_error *error);
-/* The same for the running averages, `prefix` average.NAME: in a vector, one behind another, each of so many bytes; NULL:
+/* The same for the running averages, `prefix` average.NAME: in a vector, one after another, each of so many bytes; NULL:
  * where the network has them. */
 size_t ur__average_bytes(const ur_net *net);
 bool ur__averages_to_arrays(const ur_net *net, const char *prefix, const void *vector, ur_arrays *set, ur_error *error);

@@ -21,7 +21,7 @@ typedef struct reader {
     FILE *stream;
     char *header; /* ends with a 0 */
     size_t header_bytes, at;
-    uint64_t bytes_left; /* in the file, behind what was read */
+    uint64_t bytes_left; /* in the file, after what was read */
     ur_array_type type;
     int rank;
     int64_t size[UR_ARRAY_RANK];

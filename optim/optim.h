@@ -337,6 +337,7 @@ typedef struct ur_trainer ur_trainer;
 /* Records the gradients and plans them, for the threads of net->pool. NULL, with the tape's error set, when something does
  * not fit. */
 ur_trainer *ur_trainer_new(ur_net *net, const ur_data *data, const ur_train_options *options);
+/* Frees its plans and tables, the network stays. Before ur_tape_free. */
 void ur_trainer_free(ur_trainer *trainer);
 
 typedef enum ur_progress {

@@ -120,7 +120,7 @@ static char *put_utf8(char *out, uint32_t code)
     return out;
 }
 
-/* Decodes what follows a backslash to `out`; the text never grows. Returns the place behind it. */
+/* Decodes what follows a backslash to `out`; the text never grows. Returns the place after it. */
 static char *take_escape(reader *r, char *out)
 {
     static const char letters[] = "\"\\/bfnrt", meant[] = "\"\\/\b\f\n\r\t";

@@ -135,7 +135,7 @@ ur_var *ur__new_roots(const ur_net *net, size_t n)
     return (ur_var *)ur_tape_memory(net->tape, (n + 1 + (size_t)net->steps + net->states) * sizeof(ur_var));
 }
 
-/* Plans these gradients, and behind them the loss, every output and, where they are handed on, the final states. */
+/* Plans these gradients, and after them the loss, every output and, where they are handed on, the final states. */
 static ur_plan *plan_of(const ur_trainer *t, size_t n, ur_var *root, size_t memory)
 {
     const ur_net *net = t->net;

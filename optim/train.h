@@ -47,7 +47,7 @@ struct ur_trainer {
     void *gradient, *state[UR_OPTIM_STATES];
     int64_t epoch, updates; /* both complete */
     /* the best loss so far, the epochs since; where early stopping wants them back, what gave it: the parameters and,
-     * one behind another, the running averages of batch normalisation */
+     * one after another, the running averages of batch normalisation */
     double best_loss;
     int64_t waited, halvings;
     void *best, *best_average;

@@ -60,6 +60,11 @@ for source in tools/examples/*.c; do
         holds 'rows == 18 && wrong == 0 && size > 1' \
             '/ H v / { rows++; d = $4 - $6; wrong += d > 1e-6 || d < -1e-6; size += $4 * $4 }'
         ;;
+    plain_loop)
+        [ ! -s "$here/err" ] || fail 'an error was printed'
+        holds 'd < -1e-3 && (d - q) ^ 2 < 1e-14' '/^derivative/ { d = +$2; q = +$5 }'
+        grep -q -F "\`$(cat "$here/out")\`" README.md || fail 'README.md says something else'
+        ;;
     gated_cell)
         is_diagram 'h = add' 'Whphi' 'bce_net' 'label="phi"' 'style=dashed'
         holds 'all == 8 && held == 8' '/^gradient/ { all++ } /^gradient [0-7] holds$/ { held++ }'

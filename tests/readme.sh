@@ -1,5 +1,5 @@
 #!/bin/sh
-# The README's table of operations is what `unroll help ops` prints.
+# The README's table of operations is what `unroll help ops` prints, its program an example.
 set -eu
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
@@ -12,3 +12,8 @@ if [ ! -s "$folder/readme" ]; then
     exit 1
 fi
 diff "$folder/readme" "$folder/help"
+
+awk '/^```/ { if (inside) exit; inside = $0 == "```c"; next }
+     inside' README.md >"$folder/program"
+sed '1,/\*\/$/d' tools/examples/plain_loop.c >"$folder/example"
+diff "$folder/program" "$folder/example"

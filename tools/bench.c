@@ -62,7 +62,7 @@ static bool unknown_workload(const char *word)
     const bench_workload *w;
     for (size_t k = 0; (w = bench_workload_at(k)) && length < sizeof names; k++)
         length += (size_t)snprintf(names + length, sizeof names - length, "%s%s", k ? ", " : "", w->name);
-    return complain("there is no workload '%s', expected some of %s", word, names) == DONE;
+    return refuse("there is no workload '%s', expected some of %s", word, names);
 }
 
 static bool are_known(const options *o)

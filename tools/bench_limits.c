@@ -148,7 +148,7 @@ bool bench_limits(bench_limit limit[BENCH_LIMITS])
     const instruction_set *set = in_use();
     float *memory = (float *)aligned_alloc(64, (size_t)LARGEST * KIB);
     if (!memory)
-        return complain("--limits: no memory for a block of %d MiB", LARGEST / KIB) == DONE;
+        return refuse("--limits: no memory for a block of %d MiB", LARGEST / KIB);
     for (size_t i = 0; i < (size_t)LARGEST * KIB / sizeof *memory; i++)
         memory[i] = 1;
     limit[0] = (bench_limit){.value = peak(set), .unit = "GFLOP/s"};

@@ -108,7 +108,7 @@ static void runner_free(runner *r)
 static bool report(const runner *r)
 {
     const char *error = ur_tape_error(r->tape), *name = r->task->workload->name;
-    return complain("%s: %s", name, error ? error : "no memory") == DONE;
+    return refuse("%s: %s", name, error ? error : "no memory");
 }
 
 /* Operations of the matrix products for one position. G gates of m units: 2 G m (d + m) forward and again for the
@@ -369,9 +369,9 @@ static bool run_child(const bench_task *task, char *const *words)
         _exit(127);
     }
     if (child < 0 || waitpid(child, &status, 0) != child)
-        return complain("%s: no process could be started", task->workload->name) == DONE;
-    return status == 0 || complain("%s: `unroll train %s` did not end with status 0", task->workload->name,
-                                   task->workload->cell) == DONE;
+        return refuse("%s: no process could be started", task->workload->name);
+    return status == 0 ||
+           refuse("%s: `unroll train %s` did not end with status 0", task->workload->name, task->workload->cell);
 }
 
 static bool first_epoch(void *context)

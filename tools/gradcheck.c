@@ -32,7 +32,7 @@ static bool make_data(problem *p, const ur_net_options *net)
     ur_error error = {{0}};
     p->data = ur_data_new(SEQUENCES, STEPS, net->inputs, outputs, UR_DATA_LENGTHS, NULL, &error);
     if (!p->data)
-        return complain("%s", error.text) == DONE;
+        return refuse("%s", error.text);
     memcpy(p->data->lengths, lengths, sizeof lengths);
     double low = net->loss == UR_MSE ? -1 : 0.1, high = net->loss == UR_MSE ? 1 : 0.9;
     for (size_t i = 0; i < (size_t)SEQUENCES * STEPS * (size_t)net->inputs; i++)
@@ -61,7 +61,7 @@ static bool list_leaves(problem *p)
     p->gradient = (ur_var *)calloc(p->leaves, sizeof *p->gradient);
     p->result = (ur_check_result *)calloc(p->leaves, sizeof *p->result);
     if (!p->leaf || !p->gradient || !p->result)
-        return complain("no memory for the check") == DONE;
+        return refuse("no memory for the check");
     for (size_t k = 0; k < p->net->params; k++)
         ur_param_at(p->tape, k, &p->leaf[k], NULL, NULL);
     for (int64_t t = 0; t < p->net->steps; t++)

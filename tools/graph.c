@@ -77,15 +77,15 @@ static bool call_graphviz(const options *o, FILE *in, FILE *out)
     snprintf(type, sizeof type, "-T%s", formats[o->format]);
     int failed = spawn_dot(type, in, out, &child);
     if (failed == ENOENT)
-        return complain("--format: %s is made by dot of Graphviz, which is not installed; expected --format dot",
-                        formats[o->format]) == DONE;
+        return refuse("--format: %s is made by dot of Graphviz, which is not installed; expected --format dot",
+                      formats[o->format]);
     if (failed)
-        return complain("--format: dot of Graphviz cannot be started: %s", strerror(failed)) == DONE;
+        return refuse("--format: dot of Graphviz cannot be started: %s", strerror(failed));
     while (waitpid(child, &state, 0) < 0 && errno == EINTR)
         ;
     return (WIFEXITED(state) && WEXITSTATUS(state) == 0) ||
-           complain("--format: dot of Graphviz could not make %s of the diagram; expected --format dot",
-                    formats[o->format]) == DONE;
+           refuse("--format: dot of Graphviz could not make %s of the diagram; expected --format dot",
+                  formats[o->format]);
 }
 
 /* ---- the output */
@@ -94,7 +94,7 @@ static bool call_graphviz(const options *o, FILE *in, FILE *out)
 static bool write_diagram(const options *o, const ur_net *net, FILE *out)
 {
     if (o->format < 0 || o->format == FORMAT_DOT)
-        return draw(o, net, out) || complain("%s", ur_tape_error(net->tape)) == DONE;
+        return draw(o, net, out) || refuse("%s", ur_tape_error(net->tape));
     FILE *in = draw_aside(o, net);
     bool good = in && call_graphviz(o, in, out);
     if (in)

@@ -84,7 +84,7 @@ static int width_of(const char *word, size_t bytes)
     return width;
 }
 
-/* Prints words behind a margin of INDENT columns. */
+/* Prints words after a margin of INDENT columns. */
 static void print_wrapped(const char *label, const char *text)
 {
     int column = printf("%*s%-*s", HANGING, "", INDENT - HANGING, label);

@@ -86,7 +86,7 @@ static bool look_at(const char *task, drawn *seen)
     ur_error error = {{0}};
     ur_data *data = ur_task_data(task, &(ur_task_options){.seed = 1}, NULL, &error);
     if (!data)
-        return complain("%s", error.text) == DONE;
+        return refuse("%s", error.text);
     *seen = (drawn){.coded = true, .longest = data->steps, .ends = true};
     for (int64_t k = 0; k < data->n; k++) {
         size_t length = ur_task_symbols(ur_task_find(task), data, k, text, sizeof text);

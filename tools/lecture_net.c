@@ -28,7 +28,7 @@ static bool make_data(lecture_net *n, ur_activation out)
     ur_error error = {{0}};
     n->data = ur_data_new(COLUMNS, TAU, INPUTS, n->outputs, UR_DATA_WEIGHT, NULL, &error);
     if (!n->data)
-        return complain("%s", error.text) == DONE;
+        return refuse("%s", error.text);
     for (size_t i = 0; i < (size_t)COLUMNS * TAU * INPUTS; i++)
         n->data->x[i] = uniform("x", i, -1.5, 1.5);
     for (int position = 0; position < COLUMNS * TAU; position++) {
@@ -60,7 +60,7 @@ static void fill_leaves(const lecture_net *n)
         fill(n->net->state[k].start, n->net->state[k].name, 0.7);
 }
 
-/* Lays the values of all units, then their deltas, then the loss, one behind another. */
+/* Lays the values of all units, then their deltas, then the loss, one after another. */
 static bool plan(lecture_net *n, const char *plain, bool identity)
 {
     ur_var root[2 * MOST_UNITS * TAU + 1];
@@ -203,8 +203,8 @@ bool lecture_draw(const char *folder, const char *file, const char *title, const
     char path[4096];
     ur_error error = {{0}};
     if (mkdir(folder, 0777) != 0 && errno != EEXIST)
-        return complain("%s: the folder could not be made: %s", folder, strerror(errno)) == DONE;
+        return refuse("%s: the folder could not be made: %s", folder, strerror(errno));
     if (snprintf(path, sizeof path, "%s/%s", folder, file) >= (int)sizeof path)
-        return complain("--output: a shorter path was expected") == DONE;
-    return curves_draw(path, title, x_label, 1, panel, &error) || complain("%s", error.text) == DONE;
+        return refuse("--output: a shorter path was expected");
+    return curves_draw(path, title, x_label, 1, panel, &error) || refuse("%s", error.text);
 }

@@ -200,17 +200,31 @@ static const options defaults = {.out = -1,
 
 /* ---- reporting */
 
-int complain(const char *format, ...)
+static void print_error(const char *format, va_list list)
 {
     char line[4096];
-    va_list list;
-    va_start(list, format);
     vsnprintf(line, sizeof line, format, list);
-    va_end(list);
     for (char *c = line; *c; c++)
         *c = iscntrl((unsigned char)*c) ? '?' : *c; /* a file's name may hold a line's end */
     fprintf(stderr, "unroll: %s\n", line);
+}
+
+int complain(const char *format, ...)
+{
+    va_list list;
+    va_start(list, format);
+    print_error(format, list);
+    va_end(list);
     return BAD_INPUT;
+}
+
+bool refuse(const char *format, ...)
+{
+    va_list list;
+    va_start(list, format);
+    print_error(format, list);
+    va_end(list);
+    return false;
 }
 
 double printed(double number)
@@ -317,9 +331,9 @@ static bool read_size(const char *word, options *o)
     const char *digits = word[name] == '=' ? word + name + 1 : "";
     size_t length = strspn(digits, "0123456789");
     if (name == 0 || length == 0 || length > 7 || digits[length] || *digits == '0')
-        return complain("--size: a name and an integer from 1 were expected, such as m=4, not '%s'", word) == DONE;
+        return refuse("--size: a name and an integer from 1 were expected, such as m=4, not '%s'", word);
     if (o->size_count == MOST_SIZES)
-        return complain("--size: at most %d sizes were expected", MOST_SIZES) == DONE;
+        return refuse("--size: at most %d sizes were expected", MOST_SIZES);
     o->sizes[o->size_count++] = word;
     return true;
 }
@@ -329,8 +343,8 @@ static bool read_text(const option *opt, const char *word, options *o)
     bool dash = strcmp(word, "-") == 0;
     *(const char **)(void *)((char *)o + opt->offset) = opt->kind == RESULT && dash ? NULL : word;
     if (opt->kind == WRITTEN && dash)
-        return complain("--%s: %s was expected, not -; a file of that name is ./-", opt->name, opt->value) == DONE;
-    return *word || complain("--%s: %s was expected, not an empty word", opt->name, opt->value) == DONE;
+        return refuse("--%s: %s was expected, not -; a file of that name is ./-", opt->name, opt->value);
+    return *word || refuse("--%s: %s was expected, not an empty word", opt->name, opt->value);
 }
 
 static bool read_value(const option *opt, const char *word, options *o)

@@ -68,7 +68,7 @@ typedef struct command {
 const command *command_at(size_t index);
 const command *command_find(const char *name);
 
-/* Reads the words behind the command's name. False after an error, which is printed. `help` is set by --help. */
+/* Reads the words after the command's name. False after an error, which is printed. `help` is set by --help. */
 bool options_parse(const command *c, int count, char **words, options *o, bool *help);
 void options_print(const command *c, FILE *out);
 
@@ -78,6 +78,8 @@ enum { DONE = 0, CHECK_FAILED = 1, BAD_INPUT = 2, INTERRUPTED = 130, TERMINATED 
 
 /* Prints `unroll: ` and the line; returns BAD_INPUT. */
 int complain(const char *format, ...) UR_PRINTF(1, 2);
+/* The same; returns false. */
+bool refuse(const char *format, ...) UR_PRINTF(1, 2);
 /* The number as printf should show it: a NaN without a sign, which tells nothing. */
 double printed(double number);
 /* Complains that the word is no `what`, and names one that is near, or all. The list ends with NULL. */

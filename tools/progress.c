@@ -109,15 +109,15 @@ static bool read_lines(history *h, FILE *file, const char *path, int64_t last)
 {
     char line[256];
     if (!fgets(line, sizeof line, file) || strcmp(line, log_columns) != 0)
-        return complain("%s:1: is no log that could go on, expected the line %.*s", path, (int)sizeof log_columns - 2,
-                        log_columns) == DONE;
+        return refuse("%s:1: is no log that could go on, expected the line %.*s", path, (int)sizeof log_columns - 2,
+                      log_columns);
     for (int number = 2; fgets(line, sizeof line, file); number++) {
         int64_t epoch;
         ur_score score = {0};
         if (!read_epoch(line, &epoch, &score))
-            return complain("%s:%d: an epoch of a log was expected, six numbers", path, number) == DONE;
+            return refuse("%s:%d: an epoch of a log was expected, six numbers", path, number);
         if (epoch <= last && !history_add(h, epoch, &score))
-            return complain("%s: no memory for a log of %d epochs", path, number - 1) == DONE;
+            return refuse("%s: no memory for a log of %d epochs", path, number - 1);
     }
     return true;
 }
@@ -129,7 +129,7 @@ bool history_read(history *h, const char *path, int64_t last)
         return true;
     FILE *file = fopen(path, "r");
     if (!file)
-        return complain("%s: cannot be read: %s", path, strerror(errno)) == DONE;
+        return refuse("%s: cannot be read: %s", path, strerror(errno));
     bool good = read_lines(h, file, path, last);
     fclose(file);
     return good;

@@ -27,7 +27,7 @@ static bool read_model(pass *p)
     const options *o = p->o;
     ur_model about;
     if (o->weights)
-        return complain("--weights: %s is a model and has its own", o->argument[0]) == DONE;
+        return refuse("--weights: %s is a model and has its own", o->argument[0]);
     p->weights = ur_arrays_load(o->argument[0], NULL, &p->error);
     if (!p->weights || !ur_model_read(p->weights, o->argument[0], &p->shape, &about, &p->error))
         return false;
@@ -41,7 +41,7 @@ static bool read_weights(pass *p, const ur_cell *cell)
 {
     const options *o = p->o;
     if (!o->weights)
-        return complain("--weights: the file with the weights of the cell %s is missing", cell->name) == DONE;
+        return refuse("--weights: the file with the weights of the cell %s is missing", cell->name);
     p->weights = ur_arrays_load(o->weights, NULL, &p->error);
     p->shape = (ur_net_options){.cell = cell, .inputs = 1, .hidden_activation = UR_TANH, .reduction = UR_PER_SEQUENCE};
     setup_override(o, &p->shape);
@@ -55,8 +55,7 @@ static bool read_weights(pass *p, const ur_cell *cell)
 static bool has_size(const options *o, const char *file, const char *name, int64_t size)
 {
     int64_t said = setup_size(o, name, size);
-    return said == size ||
-           complain("--size: %s is %lld in %s, not %lld", name, (long long)size, file, (long long)said) == DONE;
+    return said == size || refuse("--size: %s is %lld in %s, not %lld", name, (long long)size, file, (long long)said);
 }
 
 static bool read_shape(pass *p)
@@ -70,8 +69,8 @@ static bool read_shape(pass *p)
         return false;
     const char *file = o->weights ? o->weights : name;
     if (o->hidden && o->hidden != p->shape.hidden)
-        return complain("--hidden: %lld hidden units are in %s, not %lld", (long long)p->shape.hidden, file,
-                        (long long)o->hidden) == DONE;
+        return refuse("--hidden: %lld hidden units are in %s, not %lld", (long long)p->shape.hidden, file,
+                      (long long)o->hidden);
     return setup_sizes_known(o, (const char *const[]){"d", "m", "p", NULL}) &&
            has_size(o, file, "m", p->shape.hidden) && has_size(o, file, "p", ur_net_outputs(&p->shape));
 }
@@ -95,11 +94,11 @@ static bool record(pass *p)
 {
     const options *o = p->o;
     if (o->target && p->data->outputs != ur_net_outputs(&p->shape))
-        return complain("%s: y has %lld values, the network gives %lld", o->target, (long long)p->data->outputs,
-                        (long long)ur_net_outputs(&p->shape)) == DONE;
+        return refuse("%s: y has %lld values, the network gives %lld", o->target, (long long)p->data->outputs,
+                      (long long)ur_net_outputs(&p->shape));
     if (p->shape.inputs && p->shape.inputs != p->data->inputs)
-        return complain("%s: x has %lld features, the model %s takes %lld", o->input, (long long)p->data->inputs,
-                        o->argument[0], (long long)p->shape.inputs) == DONE;
+        return refuse("%s: x has %lld features, the model %s takes %lld", o->input, (long long)p->data->inputs,
+                      o->argument[0], (long long)p->shape.inputs);
     if (!has_size(o, o->input, "d", p->data->inputs))
         return false;
     p->shape.inputs = p->data->inputs;
@@ -181,9 +180,9 @@ static bool read_state(pass *p, const ur_net_state *state)
     for (int i = 0; fits && i < rank; i++)
         fits = array->size[i] == size[i];
     if (!fits)
-        return complain("%s: the state %s%s was expected, the batch first, %s was found", p->o->state, state->name,
-                        ur_shape_text((ur_shape){.rank = rank, .size = {size[0], size[1], size[2], size[3]}}, expected),
-                        array ? ur_array_shape(array, found) : "none") == DONE;
+        return refuse("%s: the state %s%s was expected, the batch first, %s was found", p->o->state, state->name,
+                      ur_shape_text((ur_shape){.rank = rank, .size = {size[0], size[1], size[2], size[3]}}, expected),
+                      array ? ur_array_shape(array, found) : "none");
     double *given = (double *)calloc(2 * array->count, sizeof *given), *columns = given + array->count;
     int64_t units = (int64_t)array->count / batch;
     bool good = given && ur_array_get(array, given, &p->error);
@@ -212,7 +211,7 @@ static bool read_states(pass *p)
             return false;
     for (size_t k = 0; (array = ur_arrays_at(p->states, k)); k++)
         if (!is_state(p->net, array->name))
-            return complain("%s: %s is no state of this network", p->o->state, array->name) == DONE;
+            return refuse("%s: %s is no state of this network", p->o->state, array->name);
     return p->states != NULL;
 }
 
@@ -420,7 +419,7 @@ static bool good_run(pass *p)
     if (!sensible(o) || !setup_outputs(o) || !read_shape(p))
         return false;
     if (o->target && !p->shape.loss)
-        return complain("--loss: the loss is missing, expected bce, ce or mse beside --target") == DONE;
+        return refuse("--loss: the loss is missing, expected bce, ce or mse beside --target");
     if (o->target && !setup_loss_fits(&p->shape))
         return false;
     return streams(o) ? stream(o, p->weights, &p->shape) == DONE : run_pass(p);

@@ -38,7 +38,7 @@ bool setup_forget_bias(const options *o, ur_tape *tape);
 ur_pool *setup_pool(const options *o);
 /* --seed, or its default. */
 uint64_t setup_seed(const options *o);
-/* False, after an error, for a loss of probabilities behind outputs that are none. */
+/* False, after an error, for a loss of probabilities of outputs that are none. */
 bool setup_loss_fits(const ur_net_options *net);
 
 /* Reads the network's parameters from the arrays of --weights or of the model. False after an error. */

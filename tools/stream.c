@@ -92,15 +92,15 @@ static bool read_line(streamer *s, const char *line, long number)
     const char *p = line;
     int64_t found = count_numbers(line);
     if (found != s->inputs)
-        return complain("stdin:%ld: %lld numbers were expected, %lld were found", number, (long long)s->inputs,
-                        (long long)found) == DONE;
+        return refuse("stdin:%ld: %lld numbers were expected, %lld were found", number, (long long)s->inputs,
+                      (long long)found);
     for (int64_t i = 0; i < s->inputs; i++) {
         char *end;
         p += strspn(p, " \t,");
         s->x[i] = strtod(p, &end);
         if (end == p || !strchr(" \t,\r\n", *end))
-            return complain("stdin:%ld:%ld: a number was expected, not '%.*s'", number, (long)(p - line) + 1,
-                            (int)strcspn(p, " \t,\r\n"), p) == DONE;
+            return refuse("stdin:%ld:%ld: a number was expected, not '%.*s'", number, (long)(p - line) + 1,
+                          (int)strcspn(p, " \t,\r\n"), p);
         p = end;
     }
     return true;
@@ -110,11 +110,11 @@ static bool answer(streamer *s)
 {
     if (!ur_write(s->net->x[0], (size_t)s->inputs, s->x) || !ur_plan_run(s->plan) ||
         !ur_read(s->plan, s->net->o[0], (size_t)s->outputs, s->o))
-        return complain("%s", ur_tape_error(s->tape)) == DONE;
+        return refuse("%s", ur_tape_error(s->tape));
     for (int64_t i = 0; i < s->outputs; i++)
         printf("%s%.*g", i ? " " : "", s->dtype == UR_F32 ? 9 : 17, printed(s->o[i]));
     printf("\n");
-    return fflush(stdout) == 0 || complain("stdout: %s", strerror(errno)) == DONE;
+    return fflush(stdout) == 0 || refuse("stdout: %s", strerror(errno));
 }
 
 int stream(const options *o, const ur_arrays *weights, const ur_net_options *shape)
@@ -129,13 +129,13 @@ int stream(const options *o, const ur_arrays *weights, const ur_net_options *sha
     bool good = true;
     for (long number = 1; good && (length = getline(&line, &room, stdin)) >= 0; number++) {
         if (strlen(line) < (size_t)length)
-            good = complain("stdin:%ld: a line of numbers was expected, it holds a zero byte", number) == DONE;
+            good = refuse("stdin:%ld: a line of numbers was expected, it holds a zero byte", number);
         else if (count_numbers(line) > 0)
             good = (s.net || open_streamer(&s, o, weights, *shape, count_numbers(line))) &&
                    read_line(&s, line, number) && answer(&s);
     }
     if (ferror(stdin))
-        good = complain("stdin: cannot be read: %s", strerror(errno)) == DONE;
+        good = refuse("stdin: cannot be read: %s", strerror(errno));
     free(line);
     close_streamer(&s);
     return good ? DONE : BAD_INPUT;

@@ -87,13 +87,12 @@ static bool override(const options *o, ur_train_options *t)
     t->seed = o->seed >= 0 ? setup_seed(o) : t->seed;
     if (o->momentum > 0 &&
         (!t->optim || (strcmp(t->optim->name, "momentum") != 0 && strcmp(t->optim->name, "nesterov") != 0)))
-        return complain("--momentum: belongs to --optim momentum or nesterov") == DONE;
+        return refuse("--momentum: belongs to --optim momentum or nesterov");
     if (t->schedule == UR_PLATEAU && !t->patience)
-        return complain("--schedule: plateau halves the rate after some epochs without a better loss, expected "
-                        "--patience N") == DONE;
+        return refuse("--schedule: plateau halves the rate after some epochs without a better loss, expected "
+                      "--patience N");
     if (t->patience && t->schedule != UR_PLATEAU && !(t->valid > 0))
-        return complain("--patience: looks at the validation loss, expected --valid FRACTION, or --schedule plateau") ==
-               DONE;
+        return refuse("--patience: looks at the validation loss, expected --valid FRACTION, or --schedule plateau");
     return true;
 }
 
@@ -132,14 +131,14 @@ static bool read_resumed(run *r, ur_net_options *shape, ur_train_options *traini
     ur_error error = {{0}};
     const char *extra = network_option(o);
     if (extra)
-        return complain("--%s: the network is that of --resume %s, no option of it was expected", extra, path) == DONE;
+        return refuse("--%s: the network is that of --resume %s, no option of it was expected", extra, path);
     r->resumed = ur_arrays_load(path, NULL, &error);
     bool good = r->resumed && ur_model_read(r->resumed, path, shape, &r->model, &error) &&
                 ur_train_options_read(r->resumed, path, training, &error);
     if (!good)
         complain("%s", error.text);
     else if (strcmp(shape->cell->name, r->o->argument[0]) != 0)
-        return complain("--resume: %s holds the cell %s, not %s", path, shape->cell->name, r->o->argument[0]) == DONE;
+        return refuse("--resume: %s holds the cell %s, not %s", path, shape->cell->name, r->o->argument[0]);
     return good;
 }
 
@@ -186,8 +185,8 @@ static bool read_options(run *r, const ur_cell *cell, ur_net_options *shape, ur_
         return false;
     note_drawn(r, &drawn);
     if (o->resume && r->data->inputs != shape->inputs)
-        return complain("%s: x has %lld features, the model %s takes %lld", o->data ? o->data : r->model.task,
-                        (long long)r->data->inputs, o->resume, (long long)shape->inputs) == DONE;
+        return refuse("%s: x has %lld features, the model %s takes %lld", o->data ? o->data : r->model.task,
+                      (long long)r->data->inputs, o->resume, (long long)shape->inputs);
     if (o->resume) {
         if (o->bptt)
             shape->bptt = o->bptt;
@@ -215,7 +214,7 @@ static bool choose_steps(const run *r, ur_net_options *shape, int64_t *steps)
     if (!r->training.stateful)
         return true;
     if (!shape->bptt)
-        return complain("--stateful: --bptt K was expected with it, the number of steps from update to update") == DONE;
+        return refuse("--stateful: --bptt K was expected with it, the number of steps from update to update");
     *steps = shape->bptt < *steps ? shape->bptt : *steps;
     shape->start = UR_START_GIVEN;
     return true;
@@ -241,7 +240,7 @@ static bool prepare(run *r)
     if (!tape_good(r))
         return false;
     if (o->resume && !ur_trainer_resume(r->trainer, r->resumed, o->resume, &error))
-        return complain("%s", error.text) == DONE;
+        return refuse("%s", error.text);
     return !o->resume || !o->log || history_read(&r->history, o->log, ur_trainer_epochs(r->trainer));
 }
 
@@ -260,7 +259,7 @@ static void print_sizes(const run *r)
 /* What --explain-plan says. */
 static bool explain(const run *r)
 {
-    return ur_trainer_explain(r->trainer, stdout) || complain("stdout: cannot be written") == DONE;
+    return ur_trainer_explain(r->trainer, stdout) || refuse("stdout: cannot be written");
 }
 
 /* ---- epochs */
