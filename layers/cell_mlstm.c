@@ -37,7 +37,6 @@
  * n is one more row of C, and v_j has a 1 there: n_t . q_t is one more element of C_t q_t. The exponents stay together, as
  * e^-F_j alone may be out of range. A dead position is the identity with ln phi = 0 and no kappa. */
 #include <math.h>
-#include <stddef.h>
 
 #include "layers.h"
 
@@ -171,11 +170,31 @@ static void record_position(ur_tape *tape, const ur_net_options *o, ur_var x, ur
     p->log_kappa = ur_sub(kappa_net, p->s);
 }
 
-/* The values at `offset` in `count` positions, one after another along the first axis; `room` is for as many. */
-static ur_var join(const position *p, int64_t count, size_t offset, ur_var *room)
+static ur_var q_of(const position *p)
+{
+    return p->gate.q;
+}
+
+static ur_var k_of(const position *p)
+{
+    return p->gate.k;
+}
+
+static ur_var log_phi_of(const position *p)
+{
+    return p->log_phi;
+}
+
+static ur_var log_kappa_of(const position *p)
+{
+    return p->log_kappa;
+}
+
+/* A value of `count` positions, one after another along the first axis; `room` is for as many. */
+static ur_var join(const position *p, int64_t count, ur_var (*of)(const position *p), ur_var *room)
 {
     for (int64_t i = 0; i < count; i++)
-        room[i] = *(const ur_var *)(const void *)((const char *)&p[i] + offset);
+        room[i] = of(&p[i]);
     return ur_concat((size_t)count, room, 0);
 }
 
@@ -195,11 +214,11 @@ static ur_var chunk(const ur_net_options *o, position *p, int64_t L, ur_var memo
 {
     int64_t e = head_size(o), heads = o->heads, B = p->gate.batch;
     ur_shape rows = UR_SHAPE(L, e, heads, B), each = UR_SHAPE(L, 1, heads, B), gate = UR_SHAPE(L, heads, B);
-    ur_var q = ur_reshape(join(p, L, offsetof(position, gate.q), room), rows);
-    ur_var k = ur_reshape(join(p, L, offsetof(position, gate.k), room), rows);
+    ur_var q = ur_reshape(join(p, L, q_of, room), rows);
+    ur_var k = ur_reshape(join(p, L, k_of, room), rows);
     ur_var v = ur_reshape(join_with_one(o, p, L, room), UR_SHAPE(L, e + 1, heads, B));
-    ur_var F = ur_cumsum(ur_reshape(join(p, L, offsetof(position, log_phi), room), gate), 0, false);
-    ur_var log_kappa = ur_reshape(join(p, L, offsetof(position, log_kappa), room), gate);
+    ur_var F = ur_cumsum(ur_reshape(join(p, L, log_phi_of, room), gate), 0, false);
+    ur_var log_kappa = ur_reshape(join(p, L, log_kappa_of, room), gate);
     ur_var P = ur_decay(ur_bmm(q, false, k, true), F, log_kappa);
     ur_var old = ur_mul(ur_reshape(ur_exp(F), each), ur_bmm(q, false, memory, true));
     ur_var y = ur_add(old, ur_bmm(P, false, v, false));
