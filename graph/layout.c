@@ -124,13 +124,9 @@ static bool place_at_exports(ur_plan *plan, uint32_t l, ur__export *const *of, s
     return true;
 }
 
-typedef struct sorted_export {
-    ur__export *export;
-} sorted_export;
-
 static int by_line(const void *a, const void *b)
 {
-    const ur__export *x = ((const sorted_export *)a)->export, *y = ((const sorted_export *)b)->export;
+    const ur__export *x = *(ur__export *const *)a, *y = *(ur__export *const *)b;
     if (x->line != y->line)
         return x->line < y->line ? -1 : 1;
     if (x->value != y->value)
@@ -142,15 +138,15 @@ static int by_line(const void *a, const void *b)
 static bool place_exports(ur_plan *plan)
 {
     ur_tape *tape = plan->tape;
-    size_t n = plan->exports, bytes = n * sizeof(sorted_export);
-    sorted_export *sorted = (sorted_export *)ur__take(tape, bytes);
+    size_t n = plan->exports, bytes = n * sizeof(ur__export *);
+    ur__export **sorted = (ur__export **)ur__take(tape, bytes);
     if (!sorted)
         return false;
     for (size_t i = 0; i < n; i++) {
         ur__export *e = &plan->export[i];
         size_t count = ur__times(ur_shape_count(ur__shape(tape, e->node)), element_bytes(plan));
         e->offset = place(&plan->memory_bytes, i < plan->roots ? count : aligned(count));
-        sorted[i].export = e;
+        sorted[i] = e;
         if (i + 1 == plan->roots) {
             plan->root_bytes = plan->memory_bytes;
             plan->memory_bytes = ur__round_up(plan->memory_bytes, UR__LINE);
@@ -158,11 +154,11 @@ static bool place_exports(ur_plan *plan)
     }
     qsort(sorted, n, sizeof *sorted, by_line);
     for (size_t i = 0, end; i < n; i = end) {
-        uint32_t line = sorted[i].export->line;
-        for (end = i + 1; end < n && sorted[end].export->line == line; end++)
+        uint32_t line = sorted[i]->line;
+        for (end = i + 1; end < n && sorted[end]->line == line; end++)
             ;
         if (line != UR_NONE && plan->program.line[line].loop != UR_NONE)
-            place_at_exports(plan, line, (ur__export *const *)&sorted[i], end - i);
+            place_at_exports(plan, line, &sorted[i], end - i);
     }
     ur__give(tape, sorted, bytes);
     return true;

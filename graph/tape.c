@@ -474,9 +474,11 @@ static ur_var record_shaped(ur_tape *tape, const ur_op *op, size_t inputs, const
     for (size_t k = 0; k < inputs; k++)
         shapes[k] = ur__shape(tape, in[k].index);
     ur_shaping s = {.inputs = (int)inputs, .in = shapes, .attr = attr};
-    bool fits = op->kind != UR_MAP                                 ? op->shape && op->shape(&s)
-                : ur__broadcast_shape((int)inputs, shapes, &s.out) ? true
-                                                                   : ur_refuse(&s, "sizes differ and neither is 1");
+    bool fits;
+    if (op->kind != UR_MAP)
+        fits = op->shape && op->shape(&s);
+    else
+        fits = ur__broadcast_shape((int)inputs, shapes, &s.out) || ur_refuse(&s, "sizes differ and neither is 1");
     if (shapes != few)
         ur__give(tape, shapes, inputs * sizeof *shapes);
     if (!fits)
@@ -486,8 +488,8 @@ static ur_var record_shaped(ur_tape *tape, const ur_op *op, size_t inputs, const
     return ur__append(tape, ur__find_kind(tape, op, inputs, s.out, attr), in);
 }
 
-/* What the operation is asked for these inputs, and where the answer is kept; NULL where something about the inputs is
- * wrong. */
+/* The question to the operation's shape rule, *r: which result have these inputs? Returns where the answer to it is kept;
+ * NULL where something about the inputs is wrong. */
 static inline ur__ruling *question(const ur_op *op, size_t inputs, const ur_var *in, const double *attr, ur__ruling *r)
 {
     if (inputs == 0 || inputs > UR__SHAPED || !in[0].tape || in[0].tape->error.text[0] || (op->attrs > 0 && !attr))
