@@ -13,6 +13,7 @@ typedef struct twins {
     ur_plan *plan;
     uint32_t *last; /* by line: the last line that reads it first, UR_NONE: none */
     uint32_t *next; /* by line: the one before it that reads the same first */
+    uint32_t *root; /* by line: a root that has its values too, UR_NONE: none */
 } twins;
 
 static ur__ref operand_of(const ur_plan *plan, const ur__statement *s, uint32_t k)
@@ -25,8 +26,7 @@ static bool is_candidate(const ur_plan *plan, uint32_t l)
 {
     const ur__program *p = &plan->program;
     const ur__statement *s = &p->statement[p->line[l].statement];
-    return ur__is_rolled(p, p->line[l].loop) && !plan->line[l].alias && s->refs > 0 &&
-           !ur__is_cheap(ur__line_kind(plan, l)->op);
+    return !plan->line[l].alias && s->refs > 0 && !ur__is_cheap(ur__line_kind(plan, l)->op);
 }
 
 /* The longest phase that computes a line. */
@@ -114,6 +114,30 @@ static bool is_twin(const ur_plan *plan, uint32_t l, uint32_t o, ur__ref *source
            stands_for(plan, l, *source);
 }
 
+/* Where all columns are alive, a root select(alive, o, 0) has the values of o, and has them in memory anyway. */
+static void note_root(const twins *t, uint32_t l)
+{
+    const ur_plan *plan = t->plan;
+    const ur__program *p = &plan->program;
+    const ur__ref all = {.line = l, .stride = 1, .count = 1};
+    ur__ref o;
+    if (!plan->assumes_alive || !plan->line[l].root || !ur__is_masked(plan, &p->statement[p->line[l].statement]) ||
+        !ur__follow(p, all, p->line[l].values, 1, &o))
+        return;
+    o = ur__resolve(plan, o);
+    if (o.first == 0 && o.stride == 1 && p->line[o.line].values == p->line[l].values && ur__same_shape(plan, o.line, l))
+        t->root[o.line] = l;
+}
+
+/* Lines of other loops are read where the caller reads them. */
+static void prefer_root(const twins *t, uint32_t l)
+{
+    const ur__program *p = &t->plan->program;
+    ur__ref *source = &t->plan->line[l].source;
+    if (t->root[source->line] != UR_NONE && p->line[source->line].loop != p->line[l].loop)
+        source->line = t->root[source->line];
+}
+
 static void look_for_twin(const twins *t, uint32_t l)
 {
     ur_plan *plan = t->plan;
@@ -121,8 +145,10 @@ static void look_for_twin(const twins *t, uint32_t l)
     const uint32_t first = operand_of(plan, ur__statement_of(p, main_phase(p, l), l), 0).line;
     for (uint32_t o = t->last[first]; o != UR_NONE && !plan->line[l].root && !plan->line[l].alias; o = t->next[o])
         plan->line[l].alias = is_twin(plan, l, o, &plan->line[l].source);
-    if (plan->line[l].alias)
+    if (plan->line[l].alias) {
+        prefer_root(t, l);
         return;
+    }
     t->next[l] = t->last[first];
     t->last[first] = l;
 }
@@ -130,15 +156,18 @@ static void look_for_twin(const twins *t, uint32_t l)
 bool ur__twins(ur_plan *plan)
 {
     const ur__program *p = &plan->program;
-    size_t bytes = 2 * p->lines * sizeof(uint32_t);
+    size_t bytes = 3 * p->lines * sizeof(uint32_t);
     uint32_t *block = (uint32_t *)ur__take(plan->tape, bytes);
     if (!block)
         return false;
-    twins t = {.plan = plan, .last = block, .next = block + p->lines};
+    twins t = {.plan = plan, .last = block, .next = block + p->lines, .root = block + 2 * p->lines};
     memset(block, 0xff, bytes); /* UR_NONE */
     for (size_t i = 0; i < p->statements; i++) {
         uint32_t l = p->statement[i].line;
-        if (p->line[l].statement == i && is_candidate(plan, l))
+        if (p->line[l].statement != i || !ur__is_rolled(p, p->line[l].loop))
+            continue;
+        note_root(&t, l);
+        if (is_candidate(plan, l))
             look_for_twin(&t, l);
     }
     ur__give(plan->tape, block, bytes);

@@ -1,5 +1,6 @@
 #!/bin/sh
-# The README's table of operations is what `unroll help ops` prints, its program an example.
+# The README's table of operations is what `unroll help ops` prints, its program an example, its plan what the command
+# prints (bytes depend on the instruction set).
 set -eu
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
@@ -17,3 +18,12 @@ awk '/^```/ { if (inside) exit; inside = $0 == "```c"; next }
      inside' README.md >"$folder/program"
 sed '1,/\*\/$/d' tools/examples/plain_loop.c >"$folder/example"
 diff "$folder/program" "$folder/example"
+
+command=$(sed -n 's|^\$ build/unroll \(.*--explain-plan.*\)|\1|p' README.md)
+"$UNROLL" $command >"$folder/plan"
+awk '/^```/ { inside = 0 } inside && $0 != "..." && $1 != "..." && !/[0-9][0-9][0-9][0-9]/
+     /^\$ .*--explain-plan/ { inside = 1 }' README.md >"$folder/words"
+[ "$(wc -l <"$folder/words")" -gt 40 ]
+while IFS= read -r line; do
+    grep -q -x -F -e "$line" "$folder/plan" || { echo "README.md: not in the plan: $line"; exit 1; }
+done <"$folder/words"
