@@ -126,12 +126,8 @@ static void shorten_aliases(ur_plan *plan)
 
 static void read_by(ur_plan *plan, const ur__phase *phase, const ur__statement *s, ur__ref r)
 {
-    const ur__program *p = &plan->program;
-    const ur__line *from = &p->line[r.line], *to = &p->line[s->line];
     ur__line_plan *line = &plan->line[r.line];
-    bool here = from->loop == to->loop && r.count == 1 && from->begin + (uint32_t)r.first == phase->begin &&
-                (r.stride == 1 || phase->end - phase->begin == 1);
-    line->carried |= !here;
+    line->carried |= !ur__is_value_in(&plan->program, phase, &r);
     line->reader = line->reader == UR_NONE || line->reader == s->line ? s->line : UR__MANY;
 }
 

@@ -63,9 +63,7 @@ static bool note_read(const fusion *f, const ur__phase *phase, const ur__ref *r)
 /* Is the value of the same iteration, where it is the loop's own? */
 static bool is_own(const fusion *f, const ur__phase *phase, const ur__ref *r)
 {
-    const ur__line *line = &f->p->line[r->line];
-    return line->loop != phase->loop || (r->first + (int32_t)line->begin == (int32_t)phase->begin &&
-                                         (r->stride == 1 || phase->end - phase->begin == 1));
+    return f->p->line[r->line].loop != phase->loop || ur__is_value_in(f->p, phase, r);
 }
 
 /* Is what it reads of its new group there by then? */

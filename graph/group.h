@@ -56,19 +56,16 @@ static inline ur__ref ur__input_of(const ur__maker *m, const ur__statement *s, u
 /* The value of a line that this iteration computes. */
 static inline ur__ref ur__this(const ur__maker *m, uint32_t line)
 {
-    return (ur__ref){
-        .line = line, .first = (int32_t)(m->phase->begin - m->plan->program.line[line].begin), .stride = 1, .count = 1};
+    return ur__value_in(&m->plan->program, m->phase, line);
 }
 
 /* Is it computed in the same iteration, at the same time? */
 static inline bool ur__is_here(const ur__maker *m, ur__ref r)
 {
     const ur__program *p = &m->plan->program;
-    const ur__phase *phase = m->phase;
-    uint32_t at = m->statement[r.line] - phase->statement;
-    return at < phase->statements && r.count == 1 && p->statement[phase->statement + at].line == r.line &&
-           (uint32_t)r.first + p->line[r.line].begin == phase->begin &&
-           (r.stride == 1 || phase->end - phase->begin == 1) && m->plan->line[r.line].time == m->time;
+    uint32_t at = m->statement[r.line] - m->phase->statement;
+    return at < m->phase->statements && p->statement[m->phase->statement + at].line == r.line &&
+           ur__is_value_in(p, m->phase, &r) && m->plan->line[r.line].time == m->time;
 }
 
 /* Lists in m->term what the elementwise part of a statement reads; a sum that has products reads their sum too. */

@@ -18,8 +18,9 @@ typedef struct moment {
     int64_t t, pace;
 } moment;
 
-static moment moment_of_phase(const ur__loop *loop, const ur__phase *phase)
+static moment moment_of_phase(const ur_plan *plan, const ur__phase *phase)
 {
+    const ur__loop *loop = &plan->program.loop[phase->loop];
     return (moment){loop->direction != 0, loop->step + (int64_t)loop->direction * phase->begin, loop->direction};
 }
 
@@ -36,9 +37,9 @@ static moment moment_of(const ur_plan *plan, const ur__ref *r)
 }
 
 /* How many steps later than its reader a value is; false if that is not constant. */
-static bool later_by(const ur_plan *plan, const ur__loop *loop, const ur__phase *phase, const ur__ref *r, int64_t *by)
+static bool later_by(const ur_plan *plan, const ur__phase *phase, const ur__ref *r, int64_t *by)
 {
-    moment own = moment_of_phase(loop, phase), other = moment_of(plan, r);
+    moment own = moment_of_phase(plan, phase), other = moment_of(plan, r);
     *by = other.t - own.t;
     return own.known && other.known && (own.pace == other.pace || phase->end - phase->begin == 1);
 }
@@ -48,7 +49,7 @@ static bool later_by(const ur_plan *plan, const ur__loop *loop, const ur__phase 
 /* Is the mask of statement s the one that others have, at the step of their own? */
 static bool agree_on_mask(ur_plan *plan, const ur__phase *phase, const ur__statement *s)
 {
-    moment own = moment_of_phase(&plan->program.loop[phase->loop], phase);
+    moment own = moment_of_phase(plan, phase);
     ur__ref mask = ur__resolve(plan, plan->program.ref[s->ref]);
     int64_t origin = mask.first - own.t;
     bool paced = mask.stride == own.pace || phase->end - phase->begin == 1;
@@ -75,30 +76,30 @@ static bool find_mask(ur_plan *plan)
 
 /* ---- what is 0 past the end */
 
-typedef struct reading {
+/* A statement in a phase. */
+typedef struct reader {
     const ur_plan *plan;
-    const ur__loop *loop;
     const ur__phase *phase;
     const ur__statement *s;
-} reading;
+} reader;
 
-static const ur__ref *operand(const reading *a, uint32_t k)
+static const ur__ref *operand(const reader *a, uint32_t k)
 {
     return &a->plan->program.ref[a->s->ref + k];
 }
 
-static bool reads_zero(const reading *a, uint32_t k)
+static bool reads_zero(const reader *a, uint32_t k)
 {
     const ur__ref *r = operand(a, k);
     const ur__kind *kind = ur__line_kind(a->plan, r->line);
     int64_t by;
     if (kind->op == &ur_op_const)
         return ur__attr(a->plan->tape, kind)[0] == 0;
-    return r->count <= 1 && a->plan->line[r->line].zero && later_by(a->plan, a->loop, a->phase, r, &by) && by >= 0;
+    return r->count <= 1 && a->plan->line[r->line].zero && later_by(a->plan, a->phase, r, &by) && by >= 0;
 }
 
 /* Are all operands from `first` on 0? */
-static bool all_zero(const reading *a, uint32_t first)
+static bool all_zero(const reader *a, uint32_t first)
 {
     for (uint32_t k = first; k < a->s->refs; k++)
         if (!reads_zero(a, k))
@@ -106,7 +107,7 @@ static bool all_zero(const reading *a, uint32_t first)
     return true;
 }
 
-static bool is_zero(const reading *a)
+static bool is_zero(const reader *a)
 {
     const ur_op *op = ur__line_kind(a->plan, a->s->line)->op;
     if (ur__is_masked(a->plan, a->s))
@@ -131,27 +132,26 @@ static bool is_zero(const reading *a)
     }
 }
 
-static reading reading_at(const ur_plan *plan, const ur__phase *phase, uint32_t i)
+static reader reader_at(const ur_plan *plan, const ur__phase *phase, uint32_t i)
 {
-    const ur__program *p = &plan->program;
-    return (reading){plan, &p->loop[phase->loop], phase, &p->statement[phase->statement + i]};
+    return (reader){plan, phase, &plan->program.statement[phase->statement + i]};
 }
 
 /* Calls for every statement of rolled loops; true if some call was. */
-static bool each(ur_plan *plan, bool (*visit)(ur_plan *plan, const reading *a))
+static bool each(ur_plan *plan, bool (*visit)(ur_plan *plan, const reader *a))
 {
     const ur__program *p = &plan->program;
     bool any = false;
     for (size_t f = p->phases; f-- > 0;)
         for (uint32_t i = p->phase[f].statements; i-- > 0;) {
-            reading a = reading_at(plan, &p->phase[f], i);
+            reader a = reader_at(plan, &p->phase[f], i);
             any |= visit(plan, &a);
         }
     return any;
 }
 
 /* Every value is 0 until one of its statements says otherwise. */
-static bool take_back_zero(ur_plan *plan, const reading *a)
+static bool take_back_zero(ur_plan *plan, const reader *a)
 {
     ur__line_plan *line = &plan->line[a->s->line];
     if (!line->zero || is_zero(a))
@@ -162,7 +162,7 @@ static bool take_back_zero(ur_plan *plan, const reading *a)
 
 /* ---- what is read past the end */
 
-static bool need_operands(ur_plan *plan, const reading *a)
+static bool need_operands(ur_plan *plan, const reader *a)
 {
     const ur__line_plan *line = &plan->line[a->s->line];
     bool elsewhere = line->alias || line->inlined; /* the reader reads the operands */
@@ -172,7 +172,7 @@ static bool need_operands(ur_plan *plan, const reading *a)
     for (uint32_t k = 0; k < a->s->refs; k++) {
         const ur__ref *r = operand(a, k);
         int64_t by = 0;
-        bool same = later_by(plan, a->loop, a->phase, r, &by) && by <= 0;
+        bool same = later_by(plan, a->phase, r, &by) && by <= 0;
         bool mixes = line->class == UR__ONCE && plan->line[r->line].class == UR__BATCH; /* reads every column */
         bool needs = (computes && !(masked && k < 2)) || !same || mixes;
         changed |= needs && !plan->line[r->line].needed;
@@ -184,7 +184,7 @@ static bool need_operands(ur_plan *plan, const reading *a)
 /* ---- the steps past the end */
 
 /* Can value `line` be made there without computing, and is it 0 or a copy? */
-static bool add_remainder(ur_plan *plan, const reading *a)
+static bool add_remainder(ur_plan *plan, const reader *a)
 {
     const ur__line_plan *line = &plan->line[a->s->line];
     if (line->alias || line->inlined || line->time != UR__WITHIN)
@@ -218,8 +218,8 @@ static bool list_remainders(ur_plan *plan)
     for (size_t f = 0; f < p->phases; f++) {
         plan->rest[f].first = (uint32_t)plan->remainders;
         for (uint32_t i = 0; i < p->phase[f].statements; i++) {
-            reading a = reading_at(plan, &p->phase[f], i);
-            if (a.loop->direction != 0 && !add_remainder(plan, &a))
+            reader a = reader_at(plan, &p->phase[f], i);
+            if (p->loop[p->phase[f].loop].direction != 0 && !add_remainder(plan, &a))
                 return false;
         }
         plan->rest[f].count = (uint32_t)plan->remainders - plan->rest[f].first;

@@ -101,6 +101,13 @@ static inline ur__ref ur__value_in(const ur__program *p, const ur__phase *phase,
                      .stride = phase->end - phase->begin > 1,
                      .count = 1};
 }
+/* Is it that, of whichever line? */
+static inline bool ur__is_value_in(const ur__program *p, const ur__phase *phase, const ur__ref *r)
+{
+    const ur__line *line = &p->line[r->line];
+    return line->loop == phase->loop && r->count <= 1 && r->first + (int32_t)line->begin == (int32_t)phase->begin &&
+           (r->stride == 1 || phase->end - phase->begin == 1);
+}
 /* The statement that computes a line in a phase of its loop; NULL: it has no value there. */
 const ur__statement *ur__statement_of(const ur__program *p, const ur__phase *phase, uint32_t line);
 /* Operand k of the statements that compute the n values of r, as one reference; false where they are no single values of
