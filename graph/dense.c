@@ -7,22 +7,17 @@
 
 static void map_all(const ur_op *op, const ur_call *c)
 {
-    size_t stride[UR__MAP_INPUTS][UR_RANK], at = 0;
-    int64_t n[UR_RANK];
-    for (int i = 0; i < UR_RANK; i++)
-        n[i] = i < c->out_shape.rank ? c->out_shape.size[i] : 1;
+    size_t stride[UR__MAP_INPUTS][UR_RANK], size[UR_RANK], at[UR_RANK] = {0};
+    double *out = c->out;
+    ur__sizes(c->out_shape, size);
     for (int k = 0; k < c->inputs; k++)
         ur__strides(c->shape[k], c->out_shape, stride[k]);
-    for (int64_t i = 0; i < n[0]; i++)
-        for (int64_t j = 0; j < n[1]; j++)
-            for (int64_t k = 0; k < n[2]; k++)
-                for (int64_t l = 0; l < n[3]; l++) {
-                    double in[UR__MAP_INPUTS];
-                    for (int q = 0; q < c->inputs; q++)
-                        in[q] = c->in[q][(size_t)i * stride[q][0] + (size_t)j * stride[q][1] +
-                                         (size_t)k * stride[q][2] + (size_t)l * stride[q][3]];
-                    c->out[at++] = op->map(in, c->attr);
-                }
+    do {
+        double in[UR__MAP_INPUTS];
+        for (int k = 0; k < c->inputs; k++)
+            in[k] = c->in[k][ur__offset(at, stride[k])];
+        *out++ = op->map(in, c->attr);
+    } while (ur__next(at, size));
 }
 
 void ur__specification(const ur_op *op, const ur_call *c)
@@ -147,22 +142,18 @@ static void map_row(const ur__dense *d, const rows *r, char *y, const char *cons
 static void run_map(const ur__dense *d)
 {
     rows r = rows_of(d);
-    size_t e = ur_dtype_bytes(d->dtype), row = 0;
-    size_t n[UR_RANK - 1] = {1, 1, 1}, at[UR_RANK - 1];
-    for (size_t i = 0; i < r.dims; i++)
-        n[i] = r.size[i];
-    for (at[0] = 0; at[0] < n[0]; at[0]++)
-        for (at[1] = 0; at[1] < n[1]; at[1]++)
-            for (at[2] = 0; at[2] < n[2]; at[2]++, row++) {
-                const char *in[OPERANDS] = {NULL};
-                for (uint32_t k = 0; k < d->inputs; k++) {
-                    size_t offset = 0;
-                    for (size_t i = 0; i < r.dims; i++)
-                        offset += at[i] * r.stride[k][i];
-                    in[k] = (const char *)d->in[k] + offset * e;
-                }
-                map_row(d, &r, (char *)d->out + row * r.n * e, in);
-            }
+    const size_t e = ur_dtype_bytes(d->dtype);
+    size_t at[UR_RANK] = {0};
+    char *row = (char *)d->out;
+    for (size_t i = r.dims; i < UR_RANK; i++)
+        r.size[i] = 1;
+    do {
+        const char *in[OPERANDS] = {NULL};
+        for (uint32_t k = 0; k < d->inputs; k++)
+            in[k] = (const char *)d->in[k] + ur__offset(at, r.stride[k]) * e;
+        map_row(d, &r, row, in);
+        row += r.n * e;
+    } while (ur__next(at, r.size));
 }
 
 /* ---- the others */
@@ -189,30 +180,29 @@ static void run_sum_of(const ur__dense *d)
 static void run_reduce_or_broadcast(const ur__dense *d, bool reduce)
 {
     ur_shape large = d->shape[!reduce], small = d->shape[reduce];
-    size_t stride[UR_RANK], n[UR_RANK], e = ur_dtype_bytes(d->dtype), at = 0;
+    size_t stride[UR_RANK], size[UR_RANK], at[UR_RANK] = {0}, e = ur_dtype_bytes(d->dtype);
     ur__strides(small, large, stride);
-    for (int i = 0; i < UR_RANK; i++)
-        n[i] = i < large.rank ? (size_t)large.size[i] : 1;
+    ur__sizes(large, size);
     int last = large.rank > 0 ? large.rank - 1 : 0;
-    size_t row = n[last], inner = stride[last];
-    n[last] = 1;
+    const size_t row = size[last], inner = stride[last];
+    size[last] = 1;
     char *y = (char *)d->out;
     const char *x = (const char *)d->in[0];
     if (reduce)
         memset(y, 0, ur_shape_count(small) * e);
-    for (size_t i = 0; i < n[0]; i++)
-        for (size_t j = 0; j < n[1]; j++)
-            for (size_t k = 0; k < n[2]; k++, at += row) {
-                size_t s = i * stride[0] + j * stride[1] + k * stride[2];
-                if (reduce && inner)
-                    d->kernels->add_to(row, y + s * e, x + at * e);
-                else if (reduce)
-                    d->kernels->sum_to(row, y + s * e, x + at * e);
-                else if (inner)
-                    memcpy(y + at * e, x + s * e, row * e);
-                else
-                    d->kernels->fill(row, y + at * e, x + s * e);
-            }
+    do {
+        const size_t s = ur__offset(at, stride) * e;
+        if (reduce && inner)
+            d->kernels->add_to(row, y + s, x);
+        else if (reduce)
+            d->kernels->sum_to(row, y + s, x);
+        else if (inner)
+            memcpy(y, x + s, row * e);
+        else
+            d->kernels->fill(row, y, x + s);
+        x += reduce ? row * e : 0;
+        y += reduce ? 0 : row * e;
+    } while (ur__next(at, size));
 }
 
 static void run_kernel(const ur__dense *d)

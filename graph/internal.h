@@ -246,5 +246,11 @@ void ur__specification(const ur_op *op, const ur_call *c);
 bool ur__broadcast_shape(int inputs, const ur_shape *in, ur_shape *out);
 /* Steps through `shape` for an operand of shape `from`: element strides, 0 where it is broadcast. */
 void ur__strides(ur_shape from, ur_shape shape, size_t stride[UR_RANK]);
+/* All UR_RANK sizes: those that are left out are 1. */
+static inline void ur__sizes(ur_shape shape, size_t size[UR_RANK])
+{
+    for (int i = 0; i < UR_RANK; i++)
+        size[i] = i < shape.rank ? (size_t)shape.size[i] : 1;
+}
 
 #endif

@@ -93,18 +93,12 @@ static bool reduce_shape(ur_shaping *s)
 static void walk(ur_shape large, ur_shape small, void (*visit)(const ur_call *c, size_t large, size_t small),
                  const ur_call *c)
 {
-    size_t stride[UR_RANK], at = 0;
+    size_t stride[UR_RANK], size[UR_RANK], at[UR_RANK] = {0}, element = 0;
     ur__strides(small, large, stride);
-    int64_t n[UR_RANK];
-    for (int i = 0; i < UR_RANK; i++)
-        n[i] = i < large.rank ? large.size[i] : 1;
-    for (int64_t i = 0; i < n[0]; i++)
-        for (int64_t j = 0; j < n[1]; j++)
-            for (int64_t k = 0; k < n[2]; k++)
-                for (int64_t l = 0; l < n[3]; l++)
-                    visit(c, at++,
-                          (size_t)i * stride[0] + (size_t)j * stride[1] + (size_t)k * stride[2] +
-                              (size_t)l * stride[3]);
+    ur__sizes(large, size);
+    do
+        visit(c, element++, ur__offset(at, stride));
+    while (ur__next(at, size));
 }
 
 static void add_element(const ur_call *c, size_t large, size_t small)

@@ -67,6 +67,22 @@ void ur__print(ur__text *out, const char *format, ...) UR_PRINTF(2, 3);
 enum { UR__EDITED = 128 };
 size_t ur__edits(const char *a, size_t a_length, const char *b);
 
+/* Goes on to the next place in an array of these sizes, the last dimension first; false when it was the last place. */
+static inline bool ur__next(size_t at[UR_RANK], const size_t size[UR_RANK])
+{
+    for (int i = UR_RANK; i-- > 0; at[i] = 0)
+        if (++at[i] < size[i])
+            return true;
+    return false;
+}
+static inline size_t ur__offset(const size_t at[UR_RANK], const size_t stride[UR_RANK])
+{
+    size_t offset = 0;
+    for (int i = 0; i < UR_RANK; i++)
+        offset += at[i] * stride[i];
+    return offset;
+}
+
 /* Element i of a vector in a tape's type. */
 static inline double ur__get(ur_dtype dtype, const void *vector, size_t i)
 {

@@ -5,6 +5,7 @@
 #include <math.h>
 
 #include "../graph/kernels.h"
+#include "../graph/support.h"
 #include "ops.h"
 
 /* Records an operation of one or two inputs. */

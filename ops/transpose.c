@@ -18,8 +18,10 @@ static bool shape(ur_shaping *s)
 
 static void run(const ur_call *c)
 {
-    size_t stride[UR_RANK], step = 1, at = 0;
+    size_t stride[UR_RANK], size[UR_RANK], step = 1, at[UR_RANK] = {0};
+    double *out = c->out;
     for (int q = UR_RANK - 1; q >= 0; q--) {
+        size[q] = (size_t)ur__size(c->out_shape, q);
         stride[q] = step;
         step *= (size_t)ur__size(c->shape[0], q);
     }
@@ -27,14 +29,9 @@ static void run(const ur_call *c)
     size_t exchanged = stride[i];
     stride[i] = stride[j];
     stride[j] = exchanged;
-    size_t n[UR_RANK], p[UR_RANK];
-    for (int q = 0; q < UR_RANK; q++)
-        n[q] = (size_t)ur__size(c->out_shape, q);
-    for (p[0] = 0; p[0] < n[0]; p[0]++)
-        for (p[1] = 0; p[1] < n[1]; p[1]++)
-            for (p[2] = 0; p[2] < n[2]; p[2]++)
-                for (p[3] = 0; p[3] < n[3]; p[3]++)
-                    c->out[at++] = c->in[0][p[0] * stride[0] + p[1] * stride[1] + p[2] * stride[2] + p[3] * stride[3]];
+    do
+        *out++ = c->in[0][ur__offset(at, stride)];
+    while (ur__next(at, size));
 }
 
 static ur_var derive(const ur_adjoint *a, int k)
