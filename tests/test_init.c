@@ -1,0 +1,170 @@
+/* test_init.c - initial values: moments and orthogonality against what the rules of the papers promise, within five
+ * standard errors; a value depends on its parameter's name alone, which can be one for many. */
+#include "training.h"
+
+/* ---- initial values */
+
+/* Variance, and bound of the uniform ones, against the papers' numbers; five standard errors. */
+static void check_spread(ur_init rule, int64_t in, int64_t out, double variance, bool uniform)
+{
+    ur_tape *tape = new_tape(UR_F64);
+    ur_var W = ur_param(tape, "W", UR_SHAPE(in, out)), b = ur_param(tape, "b", UR_SHAPE(out));
+    ck_assert(ur_write(b, (size_t)out, (const double *)ur_leaf(W)) && ur_params_init(tape, rule, 4));
+    const double *w = (const double *)ur_leaf(W);
+    double n = (double)(in * out), mean = 0, square = 0, bound = sqrt(3 * variance);
+    for (int64_t i = 0; i < in * out; i++) {
+        mean += w[i] / n;
+        square += w[i] * w[i] / n;
+    }
+    double most = largest((size_t)(in * out), w);
+    ck_assert_double_eq_tol(mean, 0, 5 * sqrt(variance / n));
+    ck_assert_double_eq_tol(square / variance, 1, 5 * sqrt((uniform ? 0.8 : 2) / n));
+    ck_assert(uniform ? most < bound && most > bound * (1 - 20 / n) : most > 1.5 * bound);
+    ck_assert(largest((size_t)out, (const double *)ur_leaf(b)) == 0);
+    ur_tape_free(tape);
+}
+
+START_TEST(initial_variances)
+{
+    check_spread(UR_HE_UNIFORM, 50, 300, 2.0 / 50, true);
+    check_spread(UR_HE_NORMAL, 50, 300, 2.0 / 50, false);
+    check_spread(UR_LECUN_UNIFORM, 50, 300, 1.0 / 50, true);
+    check_spread(UR_LECUN_NORMAL, 50, 300, 1.0 / 50, false);
+    check_spread(UR_GLOROT_UNIFORM, 50, 300, 2.0 / 350, true);
+    check_spread(UR_GLOROT_NORMAL, 50, 300, 2.0 / 350, false);
+    check_spread(UR_GLOROT, 300, 50, 2.0 / 350, true);
+}
+END_TEST
+
+/* Q'Q = 1 where there are not more columns than rows, QQ' = 1 where there are not fewer; every matrix of a row of them. */
+static void check_orthogonal(ur_dtype dtype, int64_t blocks, int64_t rows, int64_t columns, double tolerance)
+{
+    enum { LARGE = 100 * 100 };
+    static double q[LARGE];
+    ur_tape *tape = new_tape(dtype);
+    ur_var W = ur_param(tape, "W", blocks > 1 ? UR_SHAPE(blocks, rows, columns) : UR_SHAPE(rows, columns));
+    ck_assert(ur_params_init(tape, UR_ORTHOGONAL, 9));
+    for (int64_t i = 0; i < blocks * rows * columns; i++)
+        q[i] = dtype == UR_F32 ? (double)((const float *)ur_leaf(W))[i] : ((const double *)ur_leaf(W))[i];
+    for (const double *m = q; m < q + blocks * rows * columns; m += rows * columns) {
+        bool tall = rows >= columns;
+        int64_t vectors = tall ? columns : rows, length = tall ? rows : columns;
+        for (int64_t a = 0; a < vectors; a++)
+            for (int64_t b = 0; b < vectors; b++) {
+                double sum = 0;
+                for (int64_t i = 0; i < length; i++)
+                    sum += tall ? m[i * columns + a] * m[i * columns + b] : m[a * columns + i] * m[b * columns + i];
+                ck_assert_double_eq_tol(sum, a == b, tolerance);
+            }
+    }
+    if (blocks > 1)
+        ck_assert_double_gt(distance((size_t)(rows * columns), q, q + rows * columns), 0.01);
+    ur_tape_free(tape);
+}
+
+START_TEST(orthogonal_matrices)
+{
+    check_orthogonal(UR_F64, 1, 100, 100, 3e-15);
+    check_orthogonal(UR_F64, 1, 40, 7, 1e-14);
+    check_orthogonal(UR_F64, 1, 7, 40, 1e-14);
+    check_orthogonal(UR_F64, 2, 12, 12, 1e-14);
+    check_orthogonal(UR_F64, 1, 1, 1, 1e-14);
+    check_orthogonal(UR_F32, 1, 30, 30, 1e-6);
+}
+END_TEST
+
+/* Signs and places are fair: over many seeds the mean of each element of a 2 x 2 matrix is 0, its variance 1/2. */
+START_TEST(orthogonal_matrices_are_fair)
+{
+    enum { DRAWS = 4000 };
+    double mean[4] = {0}, square[4] = {0};
+    ur_tape *tape = new_tape(UR_F64);
+    const double *w = (const double *)ur_leaf(ur_param(tape, "W", UR_SHAPE(2, 2)));
+    for (uint64_t seed = 0; seed < DRAWS; seed++) {
+        ck_assert(ur_params_init(tape, UR_ORTHOGONAL, seed));
+        for (int i = 0; i < 4; i++) {
+            mean[i] += w[i] / DRAWS;
+            square[i] += w[i] * w[i] / DRAWS;
+        }
+    }
+    for (int i = 0; i < 4; i++) {
+        ck_assert_double_eq_tol(mean[i], 0, 5 * sqrt(0.5 / DRAWS));
+        ck_assert_double_eq_tol(square[i], 0.5, 5 * sqrt(0.125 / DRAWS));
+    }
+    ur_tape_free(tape);
+}
+END_TEST
+
+START_TEST(rules_have_names)
+{
+    static const struct {
+        const char *name;
+        ur_init rule;
+    } rules[] = {{"glorot_uniform", UR_GLOROT_UNIFORM},
+                 {"glorot_normal", UR_GLOROT_NORMAL},
+                 {"he_uniform", UR_HE_UNIFORM},
+                 {"he_normal", UR_HE_NORMAL},
+                 {"lecun_uniform", UR_LECUN_UNIFORM},
+                 {"lecun_normal", UR_LECUN_NORMAL},
+                 {"orthogonal", UR_ORTHOGONAL},
+                 {"zeros", UR_ZEROS},
+                 {"glorot", UR_GLOROT}};
+    for (size_t k = 0; k < sizeof rules / sizeof *rules; k++)
+        ck_assert_str_eq(ur_init_names[rules[k].rule], rules[k].name);
+    ck_assert_ptr_null(ur_init_names[9]);
+    ck_assert_str_eq(ur_schedule_names[UR_STEPS], "step");
+    ck_assert_str_eq(ur_schedule_names[UR_PLATEAU], "plateau");
+    ck_assert_ptr_null(ur_schedule_names[5]);
+}
+END_TEST
+
+/* The forget gates' biases of two layers, in both directions, and nothing else; a gain is 1 by itself. */
+START_TEST(one_name_for_many_parameters)
+{
+    ur_net_options shape = small_options();
+    shape.cell = ur_cell_find("lstm");
+    shape.layers = 2;
+    shape.bidirectional = true;
+    shape.layer_norm = true;
+    for (int dtype = UR_F32; dtype <= UR_F64; dtype++) {
+        ur_net *net = net_of((ur_dtype)dtype, shape, 1), *before = net_of((ur_dtype)dtype, shape, 1);
+        ck_assert(ur_params_fill(net->tape, "bphi", 1.5) && ur_params_fill(net->tape, "layer1.bu", -2));
+        const char *name;
+        ur_var param, old;
+        int forget = 0, gains = 0;
+        for (size_t k = 0; ur_param_at(net->tape, k, &param, &name, NULL); k++) {
+            ur_node node;
+            ck_assert(ur_look(param, &node) && ur_param_at(before->tape, k, &old, NULL, NULL));
+            size_t count = ur_shape_count(node.shape), bytes = count * ur_dtype_bytes((ur_dtype)dtype);
+            bool is_forget = strstr(name, "bphi") != NULL, is_one = strcmp(name, "layer1.bu") == 0;
+            bool is_gain = strstr(name, "gamma") != NULL;
+            double first =
+                dtype == UR_F32 ? (double)((float *)ur_leaf(param))[count - 1] : ((double *)ur_leaf(param))[count - 1];
+            forget += is_forget;
+            gains += is_gain;
+            if (is_forget || is_one)
+                ck_assert(first == (is_one ? -2 : 1.5));
+            else
+                ck_assert_mem_eq(ur_leaf(param), ur_leaf(old), bytes);
+            ck_assert(!is_gain || first == 1);
+        }
+        ck_assert_int_eq(forget, 4);
+        ck_assert_int_gt(gains, 0);
+        ck_assert(!ur_params_fill(net->tape, "phi", 1));
+        ck_assert_str_eq(ur_tape_error(net->tape), "phi: no parameter has this name");
+        ur_tape_free(net->tape);
+        ur_tape_free(before->tape);
+    }
+}
+END_TEST
+
+int main(void)
+{
+    TCase *cases = tcase_create("init");
+    tcase_add_test(cases, initial_variances);
+    tcase_add_test(cases, orthogonal_matrices);
+    tcase_add_test(cases, orthogonal_matrices_are_fair);
+    tcase_add_test(cases, rules_have_names);
+    tcase_add_test(cases, one_name_for_many_parameters);
+    return run_cases(suite_create("init"), cases);
+}
