@@ -2,7 +2,77 @@
  * standard errors; a value depends on its parameter's name alone, which can be one for many. */
 #include "training.h"
 
-/* ---- initial values */
+/* ---- numbers of each parameter */
+
+static void check_moments(ur_init rule, int64_t rows, int64_t columns)
+{
+    ur_tape *tape = new_tape(UR_F64);
+    ur_var W = ur_param(tape, "W", UR_SHAPE(rows, columns));
+    ck_assert(ur_params_init(tape, rule, 5));
+    const double *w = (const double *)ur_leaf(W);
+    double n = (double)(rows * columns), average = (double)(rows + columns) / 2, variance = 1 / average;
+    double bound = sqrt(3 / average), largest = 0, m1 = 0, m2 = 0, m4 = 0, next = 0;
+    for (int64_t i = 0; i < rows * columns; i++) {
+        largest = fmax(largest, fabs(w[i]));
+        m1 += w[i] / n;
+        m2 += w[i] * w[i] / n;
+        m4 += w[i] * w[i] * w[i] * w[i] / n;
+        next += i ? w[i] * w[i - 1] / n : 0;
+    }
+    double kurtosis = rule == UR_GLOROT_UNIFORM ? 1.8 : 3; /* E w^4 / variance^2; five standard errors */
+    double eighth = rule == UR_GLOROT_UNIFORM ? 9 : 105;   /* E w^8 / variance^4 */
+    ck_assert_double_eq_tol(m1, 0, 5 * sqrt(variance / n));
+    ck_assert_double_eq_tol(m2 / variance, 1, 5 * sqrt((kurtosis - 1) / n));
+    ck_assert_double_eq_tol(m4 / variance / variance, kurtosis, 5 * sqrt((eighth - kurtosis * kurtosis) / n));
+    ck_assert_double_eq_tol(next / variance, 0, 5 / sqrt(n));
+    if (rule == UR_GLOROT_UNIFORM)
+        ck_assert(largest < bound && largest > bound * (1 - 20 / n));
+    else
+        ck_assert(largest > 1.5 * bound);
+    ur_tape_free(tape);
+}
+
+START_TEST(glorots_moments)
+{
+    check_moments(UR_GLOROT_UNIFORM, 150, 250);
+    check_moments(UR_GLOROT_UNIFORM, 400, 30);
+    check_moments(UR_GLOROT_NORMAL, 150, 250);
+    check_moments(UR_GLOROT_NORMAL, 30, 400);
+}
+END_TEST
+
+/* A number depends on seed, name and place alone: neither on the order of declaration nor on what else there is. */
+START_TEST(initial_values_depend_on_names)
+{
+    ur_tape *one = new_tape(UR_F64), *other = new_tape(UR_F64), *single = new_tape(UR_F32);
+    ur_var a = ur_param(one, "A", UR_SHAPE(3, 4)), b = ur_param(one, "B", UR_SHAPE(3, 4));
+    ur_param(other, "C", UR_SHAPE(7, 7));
+    ur_var v = ur_param(other, "v", UR_SHAPE(12)), b2 = ur_param(other, "B", UR_SHAPE(3, 4));
+    ur_var a2 = ur_param(other, "A", UR_SHAPE(3, 4)), a3 = ur_param(single, "A", UR_SHAPE(3, 4));
+    for (int i = 0; i < 12; i++)
+        ((double *)ur_leaf(v))[i] = 1 + i;
+    ck_assert(ur_params_init(one, UR_GLOROT_UNIFORM, 8) && ur_params_init(other, UR_GLOROT_UNIFORM, 8) &&
+              ur_params_init(single, UR_GLOROT_UNIFORM, 8));
+    ck_assert_mem_eq(ur_leaf(a), ur_leaf(a2), 12 * sizeof(double));
+    ck_assert_mem_eq(ur_leaf(b), ur_leaf(b2), 12 * sizeof(double));
+    int equal = 0;
+    for (int i = 0; i < 12; i++) {
+        ck_assert(((double *)ur_leaf(v))[i] == 0);
+        ck_assert(((float *)ur_leaf(a3))[i] == (float)((double *)ur_leaf(a))[i]);
+        equal += ((double *)ur_leaf(a))[i] == ((double *)ur_leaf(b))[i];
+    }
+    ck_assert_int_eq(equal, 0);
+    ck_assert(ur_params_init(other, UR_GLOROT_UNIFORM, 9));
+    for (int i = 0; i < 12; i++)
+        equal += ((double *)ur_leaf(a))[i] == ((double *)ur_leaf(a2))[i];
+    ck_assert_int_eq(equal, 0);
+    ur_tape_free(one);
+    ur_tape_free(other);
+    ur_tape_free(single);
+}
+END_TEST
+
+/* ---- rules */
 
 /* Variance, and bound of the uniform ones, against the papers' numbers; five standard errors. */
 static void check_spread(ur_init rule, int64_t in, int64_t out, double variance, bool uniform)
@@ -161,6 +231,8 @@ END_TEST
 int main(void)
 {
     TCase *cases = tcase_create("init");
+    tcase_add_test(cases, glorots_moments);
+    tcase_add_test(cases, initial_values_depend_on_names);
     tcase_add_test(cases, initial_variances);
     tcase_add_test(cases, orthogonal_matrices);
     tcase_add_test(cases, orthogonal_matrices_are_fair);
