@@ -1,6 +1,97 @@
-/* test_init.c - initial values: moments and orthogonality against what the rules of the papers promise, within five
- * standard errors; a value depends on its parameter's name alone, which can be one for many. */
+/* test_init.c - random numbers and the initial values made of them: the numbers are Philox, as published and as
+ * coded here; moments and orthogonality against what the rules of the papers promise, within five standard errors; a
+ * value depends on its parameter's name alone, which can be one for many. */
 #include "training.h"
+
+/* ---- random numbers */
+
+/* Philox4x32-10 as published: ten rounds of two products, the key raised by Weyl's constants between them. */
+static void philox(const uint32_t counter[4], const uint32_t key[2], uint32_t out[4])
+{
+    uint32_t L0 = counter[0], R0 = counter[1], L1 = counter[2], R1 = counter[3], k0 = key[0], k1 = key[1];
+    for (int round = 0; round < 10; round++, k0 += 0x9E3779B9u, k1 += 0xBB67AE85u) {
+        uint64_t p0 = (uint64_t)L0 * 0xD2511F53u, p1 = (uint64_t)L1 * 0xCD9E8D57u;
+        L0 = (uint32_t)(p1 >> 32) ^ R0 ^ k0;
+        R0 = (uint32_t)p1;
+        L1 = (uint32_t)(p0 >> 32) ^ R1 ^ k1;
+        R1 = (uint32_t)p0;
+    }
+    out[0] = L0;
+    out[1] = R0;
+    out[2] = L1;
+    out[3] = R1;
+}
+
+/* The upper 52 bits of two words and a half, in (0,1). */
+static double unit(uint32_t high, uint32_t low)
+{
+    return ldexp((double)((uint64_t)high << 20 | low >> 12) + 0.5, -52);
+}
+
+START_TEST(random_numbers_are_philox)
+{
+    static const struct {
+        uint32_t counter[4], key[2], out[4];
+    } published[] = {
+        {{0, 0, 0, 0}, {0, 0}, {0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8}},
+        {{UINT32_MAX, UINT32_MAX, UINT32_MAX, UINT32_MAX},
+         {UINT32_MAX, UINT32_MAX},
+         {0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd}},
+        {{0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344},
+         {0xa4093822, 0x299f31d0},
+         {0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1}},
+    };
+    uint32_t out[4];
+    for (int i = 0; i < 3; i++) {
+        philox(published[i].counter, published[i].key, out);
+        for (int k = 0; k < 4; k++)
+            ck_assert_uint_eq(out[k], published[i].out[k]);
+    }
+    /* FNV-1a of this name is 0, so that all four words of the counter and both of the key are. */
+    ck_assert_double_eq(ur_random(0, "77kepQFQ8Kl", 0), unit(0x6627e8d5, 0xe169c58d));
+
+    static const uint64_t seeds[] = {0, 1, 42, 0x123456789abcdef0, UINT64_MAX};
+    static const uint64_t counters[] = {0, 1, 77, (uint64_t)1 << 32, 0xfedcba9876543210};
+    static const char *const streams[] = {"", "W", "layer0.back.Wh"};
+    for (int i = 0; i < 5; i++)
+        for (int j = 0; j < 5; j++)
+            for (int k = 0; k < 3; k++) {
+                uint64_t s = seeds[i], c = counters[j], h = 0xcbf29ce484222325;
+                for (const char *p = streams[k]; *p; p++)
+                    h = (h ^ (unsigned char)*p) * 0x100000001b3;
+                philox((uint32_t[]){(uint32_t)c, (uint32_t)(c >> 32), (uint32_t)h, (uint32_t)(h >> 32)},
+                       (uint32_t[]){(uint32_t)s, (uint32_t)(s >> 32)}, out);
+                ck_assert_double_eq(ur_random(s, streams[k], c), unit(out[0], out[1]));
+            }
+}
+END_TEST
+
+START_TEST(random_numbers_are_uniform)
+{
+    enum { DRAWS = 200000, BINS = 64, MOMENTS = 4 };
+    double moment[MOMENTS + 1] = {0}, neighbours = 0, last = 0.5;
+    int bin[BINS] = {0};
+    for (uint64_t i = 0; i < DRAWS; i++) {
+        double u = ur_random(5, "uniform", i), power = 1;
+        ck_assert(u > 0 && u < 1);
+        for (int k = 1; k <= MOMENTS; k++)
+            moment[k] += (power *= u);
+        neighbours += (u - 0.5) * (last - 0.5);
+        bin[(int)(u * BINS)]++;
+        last = u;
+    }
+    for (int k = 1; k <= MOMENTS; k++) { /* E u^k = 1/(k+1); five standard errors */
+        double mean = 1.0 / (k + 1), variance = 1.0 / (2 * k + 1) - mean * mean;
+        ck_assert_double_eq_tol(moment[k] / DRAWS, mean, 5 * sqrt(variance / DRAWS));
+    }
+    ck_assert_double_eq_tol(neighbours / DRAWS, 0, 5 / 12.0 / sqrt(DRAWS));
+    double chi = 0;
+    for (int i = 0; i < BINS; i++)
+        chi +=
+            ((double)bin[i] - (double)DRAWS / BINS) * ((double)bin[i] - (double)DRAWS / BINS) / ((double)DRAWS / BINS);
+    ck_assert_double_eq_tol(chi, BINS - 1, 5 * sqrt(2.0 * (BINS - 1)));
+}
+END_TEST
 
 /* ---- numbers of each parameter */
 
@@ -231,6 +322,8 @@ END_TEST
 int main(void)
 {
     TCase *cases = tcase_create("init");
+    tcase_add_test(cases, random_numbers_are_philox);
+    tcase_add_test(cases, random_numbers_are_uniform);
     tcase_add_test(cases, glorots_moments);
     tcase_add_test(cases, initial_values_depend_on_names);
     tcase_add_test(cases, initial_variances);
