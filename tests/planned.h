@@ -8,30 +8,8 @@
 #include "../graph/internal.h"
 #include "../graph/plan.h"
 #include "../layers/layers.h"
+#include "random.h"
 #include "support.h"
-
-/* ---- random numbers */
-
-static inline double draw(uint64_t *state) /* uniform in -1..1, Marsaglia's xorshift */
-{
-    *state ^= *state << 13;
-    *state ^= *state >> 7;
-    *state ^= *state << 17;
-    return (double)(*state >> 11) / 4503599627370496.0 - 1;
-}
-
-static inline size_t pick(uint64_t *state, size_t n)
-{
-    return (size_t)((draw(state) * 0.5 + 0.5) * (double)n) % n;
-}
-
-static inline uint64_t seed_of(int i)
-{
-    uint64_t state = 6364136223846793005u * (uint64_t)(i + 1);
-    for (int k = 0; k < 8; k++)
-        draw(&state);
-    return state;
-}
 
 /* ---- leaves */
 
@@ -263,17 +241,6 @@ static inline void assert_budgets(const char *what, recorder *record, int which,
     ur_plan_free(plan);
     ur_pool_free(pool);
     ur_tape_free(tape);
-}
-
-static inline int run_cases(Suite *suite, TCase *cases)
-{
-    tcase_set_timeout(cases, 120);
-    suite_add_tcase(suite, cases);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
 #endif

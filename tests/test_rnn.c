@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "../layers/layers.h"
+#include "random.h"
 
 enum { T = 7, D = 3, M = 4, P = 3, BATCH = 4 }; /* P and BATCH are the most */
 
@@ -33,15 +34,6 @@ static const setup setups[] = {
 enum { SETUPS = sizeof setups / sizeof *setups };
 
 /* ---- numbers */
-
-/* Uniform in -1..1 (Marsaglia's xorshift). */
-static double draw(uint64_t *state)
-{
-    *state ^= *state << 13;
-    *state ^= *state >> 7;
-    *state ^= *state << 17;
-    return (double)(*state >> 11) / 4503599627370496.0 - 1;
-}
 
 static void fill(uint64_t *state, double scale, size_t n, double *out)
 {

@@ -1,0 +1,153 @@
+/* test_dot.c - diagrams for Graphviz, read by a little reader of the test's own: whole, with every parameter once,
+ * one cell or all its steps. */
+#include "small_tapes.h"
+
+enum { DOT_BYTES = 1 << 18, DOT_NODES = 4096 };
+
+static void draw(ur_net *net, const ur_dot_options *options, char *text)
+{
+    FILE *file = tmpfile();
+    ck_assert_ptr_nonnull(file);
+    ck_assert(ur_dot(net->tape, 1, &net->loss, options, file));
+    rewind(file);
+    size_t length = fread(text, 1, DOT_BYTES - 1, file);
+    text[length] = 0;
+    ck_assert_uint_lt(length, DOT_BYTES - 1);
+    ck_assert_int_eq(fclose(file), 0);
+}
+
+/* Reads ` n12`; NULL when something else stands there. */
+static const char *read_node(const char *text, size_t *node)
+{
+    char *end;
+    while (*text == ' ')
+        text++;
+    if (*text != 'n')
+        return NULL;
+    *node = strtoul(text + 1, &end, 10);
+    return end > text + 1 ? end : NULL;
+}
+
+/* Braces, brackets and quotes close, and both ends of every edge are drawn. Returns the number of edges. */
+static int check_dot(const char *text)
+{
+    static bool declared[DOT_NODES];
+    int braces = 0, brackets = 0, edges = 0;
+    bool quoted = false;
+    for (const char *p = text; *p; p++) {
+        if (quoted && *p == '\\')
+            p++;
+        else if (*p == '"')
+            quoted = !quoted;
+        else if (!quoted) {
+            braces += (*p == '{') - (*p == '}');
+            brackets += (*p == '[') - (*p == ']');
+        }
+        ck_assert(braces >= 0 && brackets >= 0 && brackets <= 1);
+    }
+    ck_assert(!quoted && braces == 0 && brackets == 0);
+    ck_assert(strncmp(text, "digraph ", 8) == 0);
+    memset(declared, 0, sizeof declared);
+    for (int pass = 0; pass < 2; pass++)
+        for (const char *line = text; line; line = strchr(line, '\n') ? strchr(line, '\n') + 1 : NULL) {
+            size_t from, to;
+            const char *rest = read_node(line, &from);
+            if (!rest)
+                continue;
+            ck_assert_uint_lt(from, DOT_NODES);
+            if (strncmp(rest, " -> ", 4) == 0) {
+                edges += pass;
+                ck_assert(read_node(rest + 4, &to) && to < DOT_NODES);
+                ck_assert(!pass || (declared[from] && declared[to]));
+            } else if (strncmp(rest, " [", 2) == 0) {
+                ck_assert(pass || !declared[from]);
+                declared[from] = true;
+            }
+        }
+    return edges;
+}
+
+static int occurrences(const char *text, const char *part)
+{
+    int n = 0;
+    for (; (text = strstr(text, part)); text += strlen(part))
+        n++;
+    return n;
+}
+
+START_TEST(diagrams_are_whole)
+{
+    enum { T = 4 };
+    static char text[DOT_BYTES];
+    ur_tape *tape = new_tape(UR_F32);
+    const ur_net_options options = small_rnn();
+    ur_net *net = ur_net_new(tape, &options, T, 2);
+    assert_good(tape, "tape");
+    static const char *const params[] = {"Wi\\n[2,3]", "Wh\\n[3,3]", "bh\\n[3]", "Wo\\n[3,2]", "bo\\n[2]"};
+    int edges[2];
+    for (int unrolled = 0; unrolled < 2; unrolled++) {
+        draw(net, &(ur_dot_options){.view = unrolled ? UR_DOT_UNROLLED : UR_DOT_FOLDED, .title = "the \"RNN\" \\"},
+             text);
+        edges[unrolled] = check_dot(text);
+        ck_assert_int_eq(occurrences(text, "the \\\"RNN\\\" \\\\"), 1);
+        for (int k = 0; k < 5; k++) {
+            char label[64];
+            snprintf(label, sizeof label, "label=\"%s\"", params[k]);
+            ck_assert_msg(occurrences(text, label) == 1, "%s is not in\n%s", label, text);
+        }
+        ck_assert_int_eq(occurrences(text, "label=\"h = tanh"), unrolled ? T : 1);
+        ck_assert_int_eq(occurrences(text, "label=\"o = sigmoid"), 0); /* the loss is of the net value */
+        ck_assert_int_eq(occurrences(text, "style=dashed"), 1 - unrolled);
+        for (int t = 1; t <= T; t++) {
+            char label[32];
+            snprintf(label, sizeof label, "label=\"step %d\"", t);
+            ck_assert_int_eq(occurrences(text, label), unrolled);
+        }
+    }
+    ck_assert_int_gt(edges[1] / 3, edges[0]);
+    draw(net, NULL, text);
+    check_dot(text);
+
+    /* The dashed edge ends where h[t-1] is used. */
+    size_t h, from, to, product;
+    ck_assert_ptr_nonnull(strstr(text, "style=dashed"));
+    const char *line = strstr(text, " [style=dashed");
+    while (line > text && line[-1] != '\n')
+        line--;
+    line = read_node(line, &from);
+    ck_assert(line && read_node(line + 4, &to));
+    h = ur_find(tape, "h", 2).index;
+    product = ur_node_input(ur_node_input(ur_node_input(ur_find(tape, "h", 2), 0), 0), 1).index;
+    ck_assert_uint_eq(from, h);
+    ck_assert_uint_eq(to, product);
+
+    ck_assert(!ur_dot(tape, 0, NULL, NULL, stdout));
+    assert_refused(tape, "a root was expected");
+    ur_tape_free(tape);
+}
+END_TEST
+
+/* Half a million nodes: a drawing that looks at all of them for each, or for each scope, does not end in a test's time. */
+START_TEST(a_large_diagram)
+{
+    ur_net_options options = small_rnn();
+    options.layers = 300;
+    ur_tape *tape = new_tape(UR_F32);
+    const ur_net *net = ur_net_new(tape, &options, 300, 1);
+    assert_good(tape, "tape");
+    FILE *file = tmpfile();
+    ck_assert_ptr_nonnull(file);
+    for (int view = UR_DOT_FOLDED; view <= UR_DOT_UNROLLED; view++)
+        ck_assert(ur_dot(tape, 1, &net->loss, &(ur_dot_options){.view = (ur_dot_view)view}, file));
+    (void)fclose(file);
+    ur_tape_free(tape);
+}
+END_TEST
+
+int main(void)
+{
+    TCase *cases = tcase_create("dot");
+    tcase_add_test(cases, diagrams_are_whole);
+    tcase_add_test(cases, a_large_diagram);
+    return run_cases(suite_create("dot"), cases);
+}

@@ -1,0 +1,428 @@
+/* test_mistakes_nets.c - wrong programs with networks, data and trainers. The lines that they end in are those of
+ * tests/golden/mistakes_nets.txt. */
+#include "mistakes.h"
+
+/* ---- networks and their data */
+
+static void net_without_cell(ur_tape *tape)
+{
+    ur_net_options o = small();
+    o.cell = ur_cell_find("there is none");
+    ur_net_new(tape, &o, 4, 5);
+}
+
+static void net_without_hidden_units(ur_tape *tape)
+{
+    ur_net_options o = small();
+    o.hidden = 0;
+    ur_net_new(tape, &o, 4, 5);
+}
+
+static void net_without_outputs(ur_tape *tape)
+{
+    ur_net_options o = small();
+    o.outputs = -1;
+    ur_net_new(tape, &o, 4, 5);
+}
+
+static void net_of_a_million_million_units(ur_tape *tape)
+{
+    ur_net_options o = small();
+    o.hidden = INT64_C(1000000000000);
+    ur_net_new(tape, &o, 4, 5);
+}
+
+static void net_without_steps(ur_tape *tape)
+{
+    ur_net_options o = small();
+    ur_net_new(tape, &o, 0, 5);
+}
+
+/* A network for 4 steps and 5 columns, and data of these sizes for it. */
+static void bind(ur_tape *tape, int64_t steps, int64_t inputs, int64_t outputs, int64_t count)
+{
+    ur_net_options o = small();
+    ur_net *net = ur_net_new(tape, &o, 4, 5);
+    ur_data *data = ur_data_new(6, steps, inputs, outputs, 0, NULL, NULL);
+    ck_assert(net && data);
+    ur_net_bind(net, data, 2, count);
+    ur_data_free(data);
+}
+
+static void data_with_other_features(ur_tape *tape)
+{
+    bind(tape, 4, 3, 1, 4);
+}
+
+static void data_with_more_steps(ur_tape *tape)
+{
+    bind(tape, 9, 2, 1, 4);
+}
+
+static void data_with_other_targets(ur_tape *tape)
+{
+    bind(tape, 4, 2, 2, 4);
+}
+
+static void data_without_targets(ur_tape *tape)
+{
+    bind(tape, 4, 2, 0, 4);
+}
+
+static void batch_past_the_data(ur_tape *tape)
+{
+    bind(tape, 4, 2, 1, 5);
+}
+
+/* Data of 2 sequences of 4 steps for a network with this output, the second 2 steps long. */
+static ur_net *fitted(ur_tape *tape, ur_activation out, unsigned parts, ur_data **data)
+{
+    ur_net_options o = small();
+    o.outputs = 3;
+    o.out = out;
+    o.weighted = true;
+    ur_net *net = ur_net_new(tape, &o, 4, 5);
+    *data = ur_data_new(2, 4, 2, 3, parts | UR_DATA_LENGTHS, NULL, NULL);
+    ck_assert(net && *data);
+    (*data)->lengths[1] = 2;
+    ck_assert(ur_net_fits(net, *data));
+    return net;
+}
+
+static void length_too_large(ur_tape *tape)
+{
+    ur_data *data;
+    ur_net *net = fitted(tape, UR_SIGMOID, 0, &data);
+    data->lengths[0] = 9;
+    ck_assert(!ur_net_fits(net, data));
+    ur_data_free(data);
+}
+
+static void length_negative(ur_tape *tape)
+{
+    ur_data *data;
+    ur_net *net = fitted(tape, UR_SIGMOID, 0, &data);
+    data->lengths[1] = -1;
+    ck_assert(ur_net_bind(net, data, 0, 1)); /* the other one */
+    ck_assert(!ur_net_bind(net, data, 1, 1));
+    ur_data_free(data);
+}
+
+static void class_too_large(ur_tape *tape)
+{
+    ur_data *data;
+    ur_net *net = fitted(tape, UR_SOFTMAX, UR_DATA_Y_CLASSES, &data);
+    data->y[4 + 2] = 7; /* past the end */
+    ck_assert(ur_net_fits(net, data));
+    data->y[4 + 1] = 3;
+    ck_assert(!ur_net_fits(net, data));
+    ur_data_free(data);
+}
+
+static void class_between_two(ur_tape *tape)
+{
+    ur_data *data;
+    ur_net *net = fitted(tape, UR_SOFTMAX, UR_DATA_Y_CLASSES | UR_DATA_Y_LAST, &data);
+    data->y[1] = 0.5;
+    ck_assert(!ur_net_bind(net, data, 0, 2));
+    ur_data_free(data);
+}
+
+static void no_data(ur_tape *tape)
+{
+    ur_data *data;
+    ur_net *net = fitted(tape, UR_SIGMOID, 0, &data);
+    ur_data_free(data);
+    ck_assert(!ur_net_fits(net, NULL) && !ur_net_bind(net, NULL, 0, 1));
+}
+
+/* A network without a loss, scored without targets or past the data. */
+static void score(ur_tape *tape, bool targets, int64_t count)
+{
+    ur_net_options o = small();
+    ur_score found = {0};
+    o.loss = UR_NO_LOSS;
+    ur_net *net = ur_net_new(tape, &o, 4, 5);
+    ur_data *data = ur_data_new(2, 4, 2, targets, 0, NULL, NULL);
+    ck_assert(net && data && ur_net_bind(net, data, 0, 2));
+    ur_plan *plan = ur_plan_new(tape, &(ur_plan_options){.roots = 4, .root = net->o});
+    ck_assert(ur_plan_run(plan) && !ur_net_score(net, NULL, data, 0, count, &found));
+    ck_assert(!ur_net_score(net, plan, data, 0, count, &found));
+    ck_assert_int_eq(found.sequences, 0);
+    ur_plan_free(plan);
+    ur_data_free(data);
+}
+
+static void score_without_targets(ur_tape *tape)
+{
+    score(tape, false, 2);
+}
+
+static void score_past_the_data(ur_tape *tape)
+{
+    score(tape, true, 3);
+}
+
+static void data_with_weights(ur_tape *tape)
+{
+    ur_net_options o = small();
+    ur_net *net = ur_net_new(tape, &o, 4, 5);
+    ur_data *data = ur_data_new(5, 4, 2, 1, UR_DATA_WEIGHT, NULL, NULL);
+    ck_assert(net && data);
+    ur_trainer_free(ur_trainer_new(net, data, &(ur_train_options){.rate = 1}));
+    ur_data_free(data);
+}
+
+static void differentiate_without_loss(ur_tape *tape)
+{
+    ur_net_options o = small();
+    o.loss = UR_NO_LOSS;
+    ur_net *net = ur_net_new(tape, &o, 4, 5);
+    ck_assert(net && !ur_net_differentiate(net));
+}
+
+static void input_too_large(ur_tape *tape)
+{
+    ur_net_options o = {.cell = ur_cell_find("mlp"), .inputs = 1, .hidden = 1, .loss = UR_MSE};
+    o.hidden_activation = UR_RELU;
+    ur_net *net = ur_net_new(tape, &o, 1, 1);
+    ur_data *data = ur_data_new(1, 1, 1, 1, 0, NULL, NULL);
+    ur_trainer *trainer = net && data ? ur_trainer_new(net, data, &(ur_train_options){.rate = 1}) : NULL;
+    ck_assert(trainer && ur_write(ur_find(tape, "Wi", 0), 1, (double[]){1}));
+    data->x[0] = 1e200; /* dE/dWi = x (Wi x - y) */
+    ck_assert_int_eq(ur_trainer_epoch(trainer, &(ur_score){0}), UR_FAILED);
+    ur_trainer_free(trainer);
+    ur_data_free(data);
+}
+
+/* ---- no room for what is told */
+
+static void score_without_room(ur_tape *tape)
+{
+    ur_data *data;
+    ur_net *net = fitted(tape, UR_SIGMOID, 0, &data);
+    ur_plan *plan = ur_plan_new(tape, &(ur_plan_options){.roots = 4, .root = net->o});
+    ck_assert(ur_net_bind(net, data, 0, 2) && ur_plan_run(plan));
+    ck_assert(!ur_net_score(net, plan, data, 0, 2, NULL));
+    ur_plan_free(plan);
+    ur_data_free(data);
+}
+
+static void evaluation_without_room(ur_tape *tape)
+{
+    ur_data *data;
+    ur_net *net = fitted(tape, UR_SIGMOID, 0, &data);
+    ck_assert(!ur_net_evaluate(net, data, NULL));
+    ur_data_free(data);
+}
+
+static void epoch_without_room(ur_tape *tape)
+{
+    ur_data *data;
+    ur_net *net = fitted(tape, UR_SIGMOID, 0, &data);
+    ur_trainer *trainer = ur_trainer_new(net, data, &(ur_train_options){.rate = 1});
+    ck_assert_int_eq(ur_trainer_epoch(trainer, NULL), UR_FAILED);
+    ur_trainer_free(trainer);
+    ur_data_free(data);
+}
+
+/* ---- what is none of the choices, and data that cannot be */
+
+static void refuse_net(ur_tape *tape, const ur_net_options *o)
+{
+    ck_assert_ptr_null(ur_net_new(tape, o, 4, 5));
+}
+
+/* A cell whose state has a name that would be cut. */
+static void refuse_state(ur_tape *tape, const char *name, ur_net_options o)
+{
+    ur_cell cell = *o.cell;
+    cell.name = "own";
+    cell.state[0].name = name;
+    o.cell = &cell;
+    refuse_net(tape, &o);
+}
+
+static void long_state_of_a_layer(ur_tape *tape)
+{
+    ur_net_options o = small();
+    o.start = UR_START_GIVEN;
+    o.layers = 2;
+    refuse_state(tape, "a_state_of_fifty_seven_letters_has_no_room_behind_a_layer", o);
+}
+
+static void long_state_that_is_learned(ur_tape *tape)
+{
+    ur_net_options o = small();
+    o.start = UR_START_LEARNED;
+    refuse_state(tape, "a_state_of_thirty_one_letters_0", o);
+}
+
+static void hidden_activation_of_none(ur_tape *tape)
+{
+    ur_net_options o = small();
+    o.hidden_activation = (ur_activation)99;
+    refuse_net(tape, &o);
+}
+
+static void out_of_none(ur_tape *tape)
+{
+    ur_net_options o = small();
+    o.out = (ur_activation)99;
+    refuse_net(tape, &o);
+}
+
+static void loss_of_none(ur_tape *tape)
+{
+    ur_net_options o = small();
+    o.loss = (ur_loss)99;
+    refuse_net(tape, &o);
+}
+
+static void reduction_of_none(ur_tape *tape)
+{
+    ur_net_options o = small();
+    o.reduction = (ur_reduction)-1;
+    refuse_net(tape, &o);
+}
+
+static void start_of_none(ur_tape *tape)
+{
+    ur_net_options o = small();
+    o.start = (ur_start)3;
+    refuse_net(tape, &o);
+}
+
+static void schedule_of_none(ur_tape *tape)
+{
+    ur_data *data;
+    ur_net *net = fitted(tape, UR_SIGMOID, 0, &data);
+    ck_assert_ptr_null(ur_trainer_new(net, data, &(ur_train_options){.rate = 1, .schedule = (ur_schedule)77}));
+    ur_data_free(data);
+}
+
+static void order_below_0(ur_tape *tape)
+{
+    ur_data *data;
+    ur_net *net = fitted(tape, UR_SIGMOID, 0, &data);
+    data->order = (const int64_t[]){1, -7};
+    ck_assert(ur_net_bind(net, data, 0, 1));
+    ck_assert(!ur_net_bind(net, data, 0, 2));
+    ur_data_free(data);
+}
+
+/* Of two rows the second, where nobody says that there are two. */
+static void order_past_the_last_row(ur_tape *tape)
+{
+    ur_data *data;
+    ur_net *net = fitted(tape, UR_SIGMOID, 0, &data);
+    data->order = (const int64_t[]){1};
+    data->n = 1;
+    data->rows = 2;
+    ck_assert(ur_net_fits(net, data));
+    data->rows = 0;
+    ck_assert(!ur_net_fits(net, data));
+    ur_data_free(data);
+}
+
+static void order_far_away(ur_tape *tape)
+{
+    ur_data *data;
+    ur_net *net = fitted(tape, UR_SIGMOID, 0, &data);
+    data->order = (const int64_t[]){1, 1000000000};
+    ck_assert(ur_net_bind(net, data, 0, 1));
+    ck_assert(!ur_net_bind(net, data, 1, 1));
+    ur_data_free(data);
+}
+
+static void score_of_no_length(ur_tape *tape)
+{
+    ur_data *data;
+    ur_net *net = fitted(tape, UR_SIGMOID, 0, &data);
+    ur_score score = {0};
+    ur_plan *plan = ur_plan_new(tape, &(ur_plan_options){.roots = 1, .root = net->o});
+    ck_assert(ur_net_bind(net, data, 0, 2) && ur_plan_run(plan));
+    data->lengths = (int64_t[]){1, -1};
+    ck_assert(!ur_net_score(net, plan, data, 0, 2, &score));
+    ck_assert_int_eq(score.sequences, 0);
+    ur_plan_free(plan);
+    ur_data_free(data);
+}
+
+static void data_without_steps(ur_tape *tape)
+{
+    ur_data *data;
+    ur_net *net = fitted(tape, UR_SIGMOID, 0, &data);
+    data->steps = 0;
+    ck_assert(!ur_net_fits(net, data));
+    ur_data_free(data);
+}
+
+/* ---- all of them */
+
+static const program programs[] = {
+    {PROGRAM(net_without_cell)},
+    {PROGRAM(net_without_hidden_units)},
+    {PROGRAM(net_without_outputs)},
+    {PROGRAM(net_of_a_million_million_units)},
+    {PROGRAM(net_without_steps)},
+    {PROGRAM(data_with_other_features)},
+    {PROGRAM(data_with_more_steps)},
+    {PROGRAM(data_with_other_targets)},
+    {PROGRAM(data_without_targets)},
+    {PROGRAM(batch_past_the_data)},
+    {PROGRAM(length_too_large)},
+    {PROGRAM(length_negative)},
+    {PROGRAM(class_too_large)},
+    {PROGRAM(class_between_two)},
+    {PROGRAM(no_data)},
+    {PROGRAM(score_without_targets)},
+    {PROGRAM(score_past_the_data)},
+    {PROGRAM(data_with_weights)},
+    {PROGRAM(differentiate_without_loss)},
+    {PROGRAM(input_too_large)},
+    {PROGRAM(score_without_room)},
+    {PROGRAM(evaluation_without_room)},
+    {PROGRAM(epoch_without_room)},
+    {PROGRAM(long_state_of_a_layer)},
+    {PROGRAM(long_state_that_is_learned)},
+    {PROGRAM(hidden_activation_of_none)},
+    {PROGRAM(out_of_none)},
+    {PROGRAM(loss_of_none)},
+    {PROGRAM(reduction_of_none)},
+    {PROGRAM(start_of_none)},
+    {PROGRAM(schedule_of_none)},
+    {PROGRAM(order_below_0)},
+    {PROGRAM(order_past_the_last_row)},
+    {PROGRAM(order_far_away)},
+    {PROGRAM(score_of_no_length)},
+    {PROGRAM(data_without_steps)},
+};
+enum { PROGRAMS = sizeof programs / sizeof *programs };
+
+static const char *run(int i, ur_tape *tape)
+{
+    programs[i].run(tape);
+    return programs[i].name;
+}
+
+START_TEST(a_wrong_program)
+{
+    assert_golden("tests/golden/mistakes_nets.txt", run, _i);
+}
+END_TEST
+
+START_TEST(write_golden)
+{
+    update_golden("tests/golden/mistakes_nets.txt", run, PROGRAMS);
+}
+END_TEST
+
+int main(void)
+{
+    TCase *cases = tcase_create("mistakes nets");
+    if (getenv("UPDATE_GOLDEN"))
+        tcase_add_test(cases, write_golden);
+    tcase_add_loop_test(cases, a_wrong_program, 0, PROGRAMS);
+    return run_cases(suite_create("mistakes nets"), cases);
+}
