@@ -118,10 +118,15 @@ static inline real expm1_of_negative(real x)
     return e * scale + (scale - 1);
 }
 
-/* 1/(1 + e^-x) = u/(1 + u) with u = e^x for x < 0 */
-static inline real real_sigmoid(real x)
+/* e^-|x|, from which the sigmoid, softplus and log_sigmoid of x are made */
+static inline real exp_of_size(real x)
 {
-    real u = exp_of_negative(-real_abs(x), NOTHING);
+    return exp_of_negative(-real_abs(x), NOTHING);
+}
+
+/* 1/(1 + e^-x) = u/(1 + u) with u = e^x for x < 0; u = e^-|x| */
+static inline real sigmoid_from(real x, real u)
+{
     return (x < 0 ? u : 1) / (1 + u);
 }
 
@@ -133,10 +138,9 @@ static inline real real_silu(real x)
 }
 
 /* tanh |x| = m/(2 - m), m = -expm1(-2 |x|): relative accuracy near 0 */
-static inline real real_tanh(real x)
+static inline real tanh_from(real x, real m)
 {
-    real m = -expm1_of_negative(-2 * real_abs(x)), y = m / (2 - m);
-    return real_of(bits_of(y) | (bits_of(x) & SIGN));
+    return real_of(bits_of(m / (2 - m)) | (bits_of(x) & SIGN));
 }
 
 /* log(1 + u) for u in 0..1 */
@@ -174,16 +178,16 @@ static inline real log1p_of_part(real u)
     return u2 * p + u;
 }
 
-/* log(1 + e^x) = max(x, 0) + log1p(e^-|x|) */
-static inline real real_softplus(real x)
+/* log(1 + e^x) = max(x, 0) + log1p(u), u = e^-|x| */
+static inline real softplus_from(real x, real u)
 {
-    return (x > 0 ? x : 0) + log1p_of_part(exp_of_negative(-real_abs(x), NOTHING));
+    return (x > 0 ? x : 0) + log1p_of_part(u);
 }
 
-/* log sigmoid(x) = min(x, 0) - log1p(e^-|x|) */
-static inline real real_log_sigmoid(real x)
+/* log sigmoid(x) = min(x, 0) - log1p(u), u = e^-|x| */
+static inline real log_sigmoid_from(real x, real u)
 {
-    return (x < 0 ? x : 0) - log1p_of_part(exp_of_negative(-real_abs(x), NOTHING));
+    return (x < 0 ? x : 0) - log1p_of_part(u);
 }
 
 /* log m = f - f^2/2 + f^3 p(f), f = m - 1. The exponent is a number by putting its bits below those of 2^MANTISSA. */

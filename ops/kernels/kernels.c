@@ -42,14 +42,7 @@ INLINE void store_rest(real *p, vec v, size_t count)
 }
 
 /* The same where an element is dear: what is left after the last whole vector is one more vector. */
-#define COSTLY(name, expression)                                                                                       \
-    INLINE void loop_##name(size_t n, real *y, const real *a, const real *b, real k)                                   \
-    {                                                                                                                  \
-        (void)b, (void)k;                                                                                              \
-        INDEPENDENT                                                                                                    \
-        for (size_t i = 0; i < n; i++)                                                                                 \
-            y[i] = (expression);                                                                                       \
-    }                                                                                                                  \
+#define WHOLE_VECTORS(name)                                                                                            \
     static void map_##name(size_t n, void *y_, const void *a_, const void *b_, const void *c_, const double *attr)     \
     {                                                                                                                  \
         real *y = (real *)y_;                                                                                          \
@@ -67,6 +60,42 @@ INLINE void store_rest(real *p, vec v, size_t count)
         }                                                                                                              \
     }
 
+#define COSTLY(name, expression)                                                                                       \
+    INLINE void loop_##name(size_t n, real *y, const real *a, const real *b, real k)                                   \
+    {                                                                                                                  \
+        (void)b, (void)k;                                                                                              \
+        INDEPENDENT                                                                                                    \
+        for (size_t i = 0; i < n; i++)                                                                                 \
+            y[i] = (expression);                                                                                       \
+    }                                                                                                                  \
+    WHOLE_VECTORS(name)
+
+/* A costly function of a part u of it, in two loops. A core looks ahead by so many operations, and those of an element are
+ * a long chain: where the chain is cut, more elements are under way at once. One vector takes one loop. */
+#define IN_HALVES(name, part, expression)                                                                              \
+    INLINE void loop_##name(size_t n, real *y, const real *a, const real *b, real k)                                   \
+    {                                                                                                                  \
+        real parts[UR__TILE];                                                                                          \
+        (void)b, (void)k;                                                                                              \
+        if (n <= LANES) {                                                                                              \
+            INDEPENDENT                                                                                                \
+            for (size_t i = 0; i < n; i++) {                                                                           \
+                const real u = (part);                                                                                 \
+                y[i] = (expression);                                                                                   \
+            }                                                                                                          \
+            return;                                                                                                    \
+        }                                                                                                              \
+        INDEPENDENT                                                                                                    \
+        for (size_t i = 0; i < n; i++)                                                                                 \
+            parts[i] = (part);                                                                                         \
+        INDEPENDENT                                                                                                    \
+        for (size_t i = 0; i < n; i++) {                                                                               \
+            const real u = parts[i];                                                                                   \
+            y[i] = (expression);                                                                                       \
+        }                                                                                                              \
+    }                                                                                                                  \
+    WHOLE_VECTORS(name)
+
 MAP(select, a[i] != 0 ? b[i] : c[i])
 MAP(add, a[i] + b[i])
 MAP(sub, a[i] - b[i])
@@ -78,12 +107,12 @@ MAP(one_minus, 1 - a[i])
 MAP(square, a[i] * a[i])
 COSTLY(exp, real_exp(a[i]))
 COSTLY(log, real_log(a[i]))
-COSTLY(sigmoid, real_sigmoid(a[i]))
-COSTLY(tanh, real_tanh(a[i]))
+IN_HALVES(sigmoid, exp_of_size(a[i]), sigmoid_from(a[i], u))
+IN_HALVES(tanh, -expm1_of_negative(-2 * real_abs(a[i])), tanh_from(a[i], u))
 MAP(relu, a[i] > 0 || a[i] != a[i] ? a[i] : 0)
 MAP(step, a[i] > 0 ? 1 : 0)
-COSTLY(softplus, real_softplus(a[i]))
-COSTLY(bce_net, real_softplus(a[i]) - a[i] * b[i])
+IN_HALVES(softplus, exp_of_size(a[i]), softplus_from(a[i], u))
+IN_HALVES(bce_net, exp_of_size(a[i]), softplus_from(a[i], u) - a[i] * b[i])
 MAP(squared_error, (real)0.5 * (a[i] - b[i]) * (a[i] - b[i]))
 MAP(min, a[i] < b[i] ? a[i] : a[i] != a[i] ? a[i] : b[i])
 MAP(max, a[i] > b[i] ? a[i] : a[i] != a[i] ? a[i] : b[i])
@@ -97,7 +126,7 @@ COSTLY(selu, a[i] > 0 ? REAL(1.0507009873554805) * a[i]
                       : REAL(1.0507009873554805 * 1.6732632423543772) * expm1_of_negative(a[i]))
 COSTLY(silu, real_silu(a[i]))
 COSTLY(gelu, real_gelu(a[i]))
-COSTLY(log_sigmoid, real_log_sigmoid(a[i]))
+IN_HALVES(log_sigmoid, exp_of_size(a[i]), log_sigmoid_from(a[i], u))
 COSTLY(bce, (b[i] == 0 ? 0 : -b[i] * real_log(a[i])) + (b[i] == 1 ? 0 : (b[i] - 1) * real_log1p(-a[i])))
 COSTLY(cross_entropy, b[i] == 0 ? 0 : -b[i] * real_log(a[i]))
 MAP(power, IS_F32 ? (real)powf((float)a[i], (float)b[i]) : (real)pow((double)a[i], (double)b[i]))
