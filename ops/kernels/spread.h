@@ -80,11 +80,17 @@ static inline size_t spread_columns(size_t left)
 /* A tile of sums at first: what C holds, or the bias. */
 static void spread_begin(const pass *p, const real *bias, size_t rows, size_t columns, const real *c, real *tile)
 {
-    memset(tile, 0, columns * SPREAD_ROWS * sizeof *tile);
-    if (p->add)
+    if (p->add) {
+        if (rows < SPREAD_ROWS)
+            memset(tile, 0, columns * SPREAD_ROWS * sizeof *tile);
         turn(rows, columns, c, p->c_stride, tile, SPREAD_ROWS);
-    for (size_t j = 0; bias && !p->add && j < columns; j++, tile += SPREAD_ROWS)
-        memcpy(tile, bias, rows * sizeof *tile);
+        return;
+    }
+    real start[SPREAD_ROWS] = {0};
+    for (size_t r = 0; bias && r < rows; r++)
+        start[r] = bias[r];
+    for (size_t j = 0; j < columns; j++, tile += SPREAD_ROWS)
+        memcpy(tile, start, sizeof start);
 }
 
 /* The part of C with m rows from row i on and n columns from column j on. */
