@@ -139,7 +139,7 @@ typedef struct ur__kernels {
     ur__map_kernel *map[UR__MAPS];
     ur__dense_kernel *dense[UR__KERNELS - UR__DENSE];
     /* Products of packed matrices with many columns. A matrix of m rows is packed in panels of `panel` rows, the number
-     * that suits m and the k of all terms, or 0 where the rows are to be lanes; pack writes rows first..first+m-1 of it
+     * that suits m and the k of all terms, m itself where all rows are one panel; pack writes rows first..first+m-1 of it
      * from op(A), A having rows of a_stride elements, so that matrices over the same X can be stacked.
      * packed_elements(panel, m, k) is the room for m rows in all, zeroed once by the caller. */
     size_t (*panel)(size_t m, size_t k);

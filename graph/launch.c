@@ -312,25 +312,16 @@ static void run_contraction(const ur__worker *w, const ur__launch *l)
 
 /* ---- all kinds */
 
+static void run_program(const ur__worker *w, const ur__launch *l)
+{
+    ur__run_tiles(w, l, 1);
+}
+
 void ur__run_launch(const ur__worker *w, const ur__launch *l)
 {
-    switch ((ur__launch_kind)l->kind) {
-    case UR__POINTWISE:
-        ur__run_tiles(w, l, 1);
-        break;
-    case UR__PRODUCT:
-        run_product(w, l);
-        break;
-    case UR__STATEMENT:
-        run_statement(w, l);
-        break;
-    case UR__ADD_UP:
-        run_add_up(w, l);
-        break;
-    case UR__CONTRACT:
-        run_contraction(w, l);
-        break;
-    case UR__COLLECT:
-        run_collect(w, l);
-    }
+    static void (*const run[])(const ur__worker *, const ur__launch *) = {
+        [UR__POINTWISE] = run_program, [UR__PRODUCT] = run_product,      [UR__STATEMENT] = run_statement,
+        [UR__ADD_UP] = run_add_up,     [UR__CONTRACT] = run_contraction, [UR__COLLECT] = run_collect,
+    };
+    run[l->kind](w, l);
 }

@@ -159,13 +159,15 @@ static void begin(const run *r)
 }
 
 /* Elements first..first+n-1 of [rows, columns], whose rows lie apart. Those of a block of one cache line are copied
- * without a call. */
-static void gather(const ur__view *v, size_t e, size_t columns, size_t first, size_t n, char *to)
+ * without a call; they are often far away, so the same ones of the next iteration, `step` bytes on, are sent for. */
+static void gather(const ur__view *v, ptrdiff_t step, size_t e, size_t columns, size_t first, size_t n, char *to)
 {
     size_t row = first / columns, column = first % columns;
     if (columns * e == UR__LINE && column == 0 && n % columns == 0) {
-        for (const char *from = v->at + row * v->row * e; n; n -= columns, to += UR__LINE, from += v->row * e)
+        for (const char *from = v->at + row * v->row * e; n; n -= columns, to += UR__LINE, from += v->row * e) {
+            __builtin_prefetch((const void *)((uintptr_t)from + (uintptr_t)step));
             memcpy(to, from, UR__LINE);
+        }
         return;
     }
     for (size_t count; n; n -= count, to += count * e, row++, column = 0) {
@@ -196,7 +198,7 @@ static void aim(const run *r, size_t row, size_t c, size_t n)
             at[i] = v->at + c * e;
             break;
         case UR__GATHERS:
-            gather(v, e, columns, row * columns + c, n, at[i]);
+            gather(v, r->cursor[i].step, e, columns, row * columns + c, n, at[i]);
             break;
         case UR__REPEATS:
             if (columns > UR__TILE)

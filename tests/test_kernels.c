@@ -285,6 +285,10 @@ START_TEST(products)
         one_product(t,
                     &(product_case){.m = 120 + n, .n = n, .terms = 3, .k = {70, 300, 257}, .gap = n % 3, .bias = n % 2},
                     WIDE);
+    for (v = 0; v < 2; v++) /* several parts, pieces that begin within a pass */
+        one_product(t,
+                    &(product_case){.m = 269, .n = 75, .terms = 3, .k = {300, 7, 290}, .gap = v, .bias = v, .add = !v},
+                    WIDE);
     one_product(t, &(product_case){.m = 66, .n = 16, .terms = 2, .k = {511, 1}, .add = true}, WIDE);
     one_product(t, &(product_case){.m = 71, .n = 9, .terms = 1, .k = {256}, .transposed = {true}}, WIDE);
 }

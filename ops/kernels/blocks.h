@@ -61,6 +61,19 @@ INLINE vec load_copies(const real *p, size_t count)
     return COPIES == 1 ? load_element(p, count) : load(p);
 }
 
+/* Elements that follow each other, each in all lanes of a vector; the vectors are `distance` elements apart. */
+static inline void spread_row(size_t n, const real *from, size_t distance, real *to)
+{
+    for (; n >= LANES; n -= LANES, from += LANES) {
+        const vec elements = load(from);
+        UNROLL
+        for (size_t l = 0; l < LANES; l++, to += distance)
+            store(to, elements[l] - (vec){0});
+    }
+    for (; n; n--, from++, to += distance)
+        store(to, load_element(from, 0));
+}
+
 /* One operand of a block: element or vector r of it is what `load` reads at at + r stride, the last one `load_last`. */
 typedef struct reader {
     const real *at;

@@ -301,11 +301,13 @@ static outer_kernel *const outer_kernels[MOST_VECTORS + 1][MOST_ROWS + 1][2] = {
 /* Rows first..end-1 of a chunk, every element in all lanes: [column][row][lane]. Columns of all steps follow each other. */
 static void outer_spread(const chunk *k, const side *a, size_t first, size_t end, real *to)
 {
+    const size_t rows = end - first;
     for (size_t s = k->first; s < k->end; s++) {
-        const real *from = chunk_at(k, a->at, a->step, s);
-        for (size_t q = 0, count = chunk_columns(k, s); q < count; q++)
-            for (size_t i = first; i < end; i++, to += LANES)
-                store(to, load_element(from + i * a->stride + q, 0));
+        const real *from = chunk_at(k, a->at, a->step, s) + first * a->stride;
+        const size_t count = chunk_columns(k, s);
+        for (size_t r = 0; r < rows; r++)
+            spread_row(count, from + r * a->stride, rows * LANES, to + r * LANES);
+        to += count * rows * LANES;
     }
 }
 

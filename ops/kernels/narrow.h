@@ -318,22 +318,30 @@ static bool same_kind(const ur__term *a, const ur__term *b)
     return a->a_packed == b->a_packed && (a->a_packed || a->a_transposed == b->a_transposed);
 }
 
+/* Has the column of some X gaps, or are there several, side by side? */
+static bool has_gaps(const narrow *p, size_t n)
+{
+    bool gaps = n > 1;
+    for (const ur__term *t = p->term; !gaps && t < p->term + p->terms; t++)
+        gaps = t->x_stride != 1;
+    return gaps;
+}
+
 static void product_narrow(size_t m, size_t n, size_t terms, const ur__term *term, const void *bias, bool add, void *c,
                            size_t c_stride)
 {
     narrow p = {.bias = (const real *)bias, .add = add, .c = (real *)c, .c_stride = c_stride};
     const ur__term *end = term + terms;
     do { /* once where there is no term: the bias */
-        bool gaps = n > 1;
         p.term = term;
-        for (; term < end && same_kind(term, p.term); term++)
-            gaps = gaps || term->x_stride != 1;
+        while (term < end && same_kind(term, p.term))
+            term++;
         p.terms = (size_t)(term - p.term);
         if (p.terms && p.term->a_packed)
             narrow_packed(&p, m, n);
         else if (p.terms && p.term->a_transposed)
             narrow_transposed(&p, 0, m, n);
-        else if (gaps)
+        else if (has_gaps(&p, n))
             narrow_gathered(&p, m, n);
         else
             narrow_plain(&p, m, n);

@@ -9,40 +9,66 @@
 enum { PANEL = MOST_ROWS, PASS = 2048 / (COPIES * BYTES_OF(UR_REAL)) };
 
 /* Products that spread.h takes: so large that copies would leave L2, with rows enough to make up for spreading X. Their
- * panels are blocks of its own and have the number 0. */
-enum { SPREAD_BYTES = 256 << 10, SPREAD_LEAST = 64, SPREAD_ROWS = STRIP * LANE_COUNT };
+ * panel, all rows, is larger than others. It lies in pieces of SPREAD_PASS columns, these in tiles of SPREAD_ROWS rows. */
+enum { SPREAD_BYTES = 256 << 10, SPREAD_LEAST = 64, SPREAD_ROWS = STRIP * LANE_COUNT, SPREAD_PASS = 256 };
+
+static inline bool is_spread(size_t panel)
+{
+    return panel > PANEL;
+}
+
+/* The rows of a piece, with those that the last tile lacks. */
+static inline size_t spread_height(size_t panel)
+{
+    return (panel + SPREAD_ROWS - 1) / SPREAD_ROWS * SPREAD_ROWS;
+}
+
+/* The columns of the piece of k columns that begins with column `from`. */
+static inline size_t spread_length(size_t k, size_t from)
+{
+    return k - from < SPREAD_PASS ? k - from : SPREAD_PASS;
+}
 
 /* The number of rows that leaves all panels as even as can be. */
 static size_t panel_of(size_t m, size_t k)
 {
     const size_t panels = (m + PANEL - 1) / PANEL;
     if (COPIES > 1 && m >= SPREAD_LEAST && m * k * COPIES * sizeof(real) >= SPREAD_BYTES)
-        return 0;
+        return m;
     return (m + panels - 1) / panels;
 }
 
 static size_t packed_elements(size_t panel, size_t m, size_t k)
 {
-    const size_t rows = panel ? panel : SPREAD_ROWS;
-    return (m + rows - 1) / rows * rows * k * (panel ? COPIES : 1);
+    return is_spread(panel) ? spread_height(panel) * k : (m + panel - 1) / panel * panel * k * COPIES;
 }
 
-/* Element (i, q) lies in panel i/panel, there in column q as row i mod panel, as often as a block wants to read it. */
-static void pack(size_t panel, size_t first, size_t m, size_t k, const void *a_, size_t a_stride, bool a_transposed,
-                 void *packed_)
+/* Element (i, q) lies in panel i/panel, there in column q as row i mod panel, `copies` times. */
+static void pack_panels(size_t panel, size_t copies, size_t first, size_t m, size_t k, operand a, real *packed)
 {
-    const real *a = (const real *)a_;
-    const size_t row_distance = a_transposed ? 1 : a_stride, distance = a_transposed ? a_stride : 1;
-    const size_t copies = panel ? COPIES : 1;
-    panel = panel ? panel : SPREAD_ROWS;
     for (size_t i = 0; i < m;) {
         size_t row = (first + i) % panel, rows = panel - row < m - i ? panel - row : m - i;
-        real *to = (real *)packed_ + ((first + i - row) * k + row) * copies;
+        real *to = packed + ((first + i - row) * k + row) * copies;
         for (size_t q = 0; q < k; q++, to += panel * copies)
             for (size_t r = 0; r < rows; r++)
                 for (size_t l = 0; l < copies; l++)
-                    to[r * copies + l] = a[(i + r) * row_distance + q * distance];
+                    to[r * copies + l] = a.at[(i + r) * a.row + q * a.column];
         i += rows;
+    }
+}
+
+static void pack(size_t panel, size_t first, size_t m, size_t k, const void *a_, size_t a_stride, bool a_transposed,
+                 void *packed_)
+{
+    operand a = {.at = (const real *)a_, .row = a_transposed ? 1 : a_stride, .column = a_transposed ? a_stride : 1};
+    real *packed = (real *)packed_;
+    if (!is_spread(panel)) {
+        pack_panels(panel, COPIES, first, m, k, a, packed);
+        return;
+    }
+    for (size_t from = 0, length; from < k; from += length, a.at += length * a.column) {
+        length = spread_length(k, from);
+        pack_panels(SPREAD_ROWS, 1, first, m, length, a, packed + from * spread_height(panel));
     }
 }
 
@@ -170,7 +196,7 @@ static void packed_product(size_t panel, size_t m, size_t n, size_t terms, const
 {
     pass p = {.first = term, .end = term + terms, .panel = panel, .add = add, .c = (real *)c, .c_stride = c_stride};
 #if UR_VECTOR == 16
-    if (!panel) {
+    if (is_spread(panel)) {
         spread_product(&p, m, n, (const real *)bias);
         return;
     }

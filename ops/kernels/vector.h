@@ -93,17 +93,6 @@ INLINE void store_part(real *p, vec v, size_t count)
 #endif
 }
 
-/* v[0] + v[1] + ..., by halves */
-INLINE real sum_lanes(vec v)
-{
-    real part[LANES];
-    store(part, v);
-    for (size_t half = LANES / 2; half; half /= 2)
-        for (size_t l = 0; l < half; l++)
-            part[l] += part[l + half];
-    return part[0];
-}
-
 /* Two vectors lane by lane in turn: a0 b0 a1 b1 ... of their first halves, and of their second halves. */
 INLINE void zip(vec a, vec b, vec *low, vec *high)
 {
@@ -170,6 +159,12 @@ INLINE vec sums_of_lanes(size_t rows, vec *row)
     for (size_t half = LANES / 2; half >= rows; half /= 2)
         sum += swap(sum, half);
     return sum;
+}
+
+/* v[0] + v[1] + ..., by halves */
+INLINE real sum_lanes(vec v)
+{
+    return sums_of_lanes(1, &v)[0];
 }
 
 /* Parts of `half` lanes of two vectors in turn: the even parts of both, a0 b0 a2 b2 ..., and the odd ones, a1 b1 a3 b3 ...;
