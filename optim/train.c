@@ -453,7 +453,10 @@ bool ur_net_evaluate(ur_net *net, const ur_data *data, ur_score *score)
 {
     if (net && !score)
         ur_tape_fail(net->tape, "ur_net_evaluate: a ur_score to add to was expected, there is none");
-    if (!net || !score || !ur_net_fits(net, data))
+    if (net && !net->options.loss)
+        ur_tape_fail(net->tape, "%s: the network was recorded without a loss, there is nothing to evaluate",
+                     net->options.cell->name);
+    if (!net || ur_tape_error(net->tape) || !ur_net_fits(net, data))
         return false;
     ur_trainer t = {.net = net};
     t.forward = plan_forward(&t, 0);

@@ -88,22 +88,24 @@ static inline void line_of(wrong_program *run, int i, char line[LINE])
     ur_tape_free(tape);
 }
 
-/* Line i of a golden file. */
-static inline void golden_line(const char *golden, int i, char line[LINE])
+/* Line i of a golden file of so many. */
+static inline void golden_line(const char *golden, int i, int lines, char line[LINE])
 {
     FILE *file = fopen(golden, "r");
     ck_assert_msg(file != NULL, "%s cannot be read", golden);
     for (int k = 0; k <= i; k++)
         ck_assert_msg(fgets(line, LINE, file) != NULL, "%s has %d lines, more were expected", golden, k);
+    char more[LINE];
+    ck_assert_msg(i + 1 < lines || !fgets(more, LINE, file), "%s has more than %d lines", golden, lines);
     fclose(file);
     line[strcspn(line, "\n")] = 0;
 }
 
-static inline void assert_golden(const char *golden, wrong_program *run, int i)
+static inline void assert_golden(const char *golden, wrong_program *run, int i, int programs)
 {
     char found[LINE], expected[LINE];
     line_of(run, i, found);
-    golden_line(golden, i, expected);
+    golden_line(golden, i, programs, expected);
     ck_assert_str_eq(found, expected);
 }
 

@@ -408,7 +408,7 @@ static const char *run(int i, ur_tape *tape)
 
 START_TEST(a_wrong_program)
 {
-    assert_golden("tests/golden/mistakes_nets.txt", run, _i);
+    assert_golden("tests/golden/mistakes_nets.txt", run, _i, PROGRAMS);
 }
 END_TEST
 

@@ -262,7 +262,7 @@ static const char *run(int i, ur_tape *tape)
 
 START_TEST(a_wrong_program)
 {
-    assert_golden("tests/golden/mistakes_ops.txt", run, _i);
+    assert_golden("tests/golden/mistakes_ops.txt", run, _i, REFUSALS + PROGRAMS);
 }
 END_TEST
 

@@ -285,6 +285,29 @@ static size_t formula_of_squares(int count, char *text, size_t bytes)
 }
 
 /* A value that is read twice is written twice, its own operands four times: the whole text would have 2^150 letters. */
+/* select(alive, a, b) is a where columns are alive, also through a reshaped mask; every other condition stays. */
+START_TEST(masks_in_formulas)
+{
+    ur_tape *tape = new_tape(UR_F64);
+    ur_var alive = ur_input(tape, "alive", UR_SHAPE(1, 2)), a = ur_input(tape, "a", UR_SHAPE(3, 2));
+    ur_var b = ur_input(tape, "b", UR_SHAPE(3, 2)), same = ur_reshape(alive, UR_SHAPE(1, 2));
+    const struct {
+        ur_var value;
+        const char *text;
+    } masked[] = {{ur_tanh(ur_select(alive, a, b)), "tanh(a)"},
+                  {ur_tanh(ur_select(same, a, b)), "tanh(a)"},
+                  {ur_tanh(ur_select(ur_one_minus(alive), a, b)), "tanh(select(1 - alive, a, b))"},
+                  {ur_tanh(ur_select(a, a, b)), "tanh(select(a, a, b))"}};
+    assert_good(tape, "tape");
+    for (size_t k = 0; k < sizeof masked / sizeof *masked; k++) {
+        char text[80];
+        ur_formula(masked[k].value, text, sizeof text);
+        ck_assert_str_eq(text, masked[k].text);
+    }
+    ur_tape_free(tape);
+}
+END_TEST
+
 START_TEST(formulas_of_shared_values)
 {
     char text[256], few[] = "a .* tanh(a) .* tanh(a .* tanh(a))";
@@ -314,6 +337,7 @@ int main(void)
     tcase_add_loop_test(cases, large_broadcasts, 0, ops);
     tcase_add_loop_test(cases, replay, 0, ops);
     tcase_add_loop_test(cases, formula, 0, ops);
+    tcase_add_test(cases, masks_in_formulas);
     tcase_add_test(cases, formulas_of_shared_values);
     return run_cases(suite_create("ops"), cases);
 }

@@ -1,7 +1,5 @@
 /* test_roll.c - programs of loops from the tapes of networks: equal to the tape (rolled.h), and how few loops and
- * phases there are; and how long that takes. */
-#include <time.h>
-
+ * phases there are. */
 #include "rolled.h"
 
 /* ---- networks */
@@ -151,32 +149,6 @@ START_TEST(long_straight_code)
 }
 END_TEST
 
-START_TEST(nodes_take_nanoseconds)
-{
-    roots all = {0};
-    ur_net_options o = options_of(cells[_i]);
-    ur_net *net = new_net(&o, 100, &all);
-    uint32_t root[MOST_ROOTS];
-    for (size_t i = 0; i < all.count; i++)
-        root[i] = all.root[i].index;
-    double best = INFINITY;
-    for (int run = 0; run < 10; run++) {
-        struct timespec begin, end;
-        ur__program program;
-        clock_gettime(CLOCK_MONOTONIC, &begin);
-        ck_assert(ur__roll(net->tape, all.count, root, &program));
-        clock_gettime(CLOCK_MONOTONIC, &end);
-        ur__program_free(net->tape, &program);
-        best = fmin(best, (double)(end.tv_sec - begin.tv_sec) * 1e9 + (double)(end.tv_nsec - begin.tv_nsec));
-    }
-    if (getenv("UR_TEST_SIZES"))
-        printf("%s: %zu nodes, %.1f ns each\n", cells[_i], ur_tape_nodes(net->tape),
-               best / (double)ur_tape_nodes(net->tape));
-    ck_assert_double_lt(best / (double)ur_tape_nodes(net->tape), 20000); /* not quadratic, whatever the machine */
-    ur_tape_free(net->tape);
-}
-END_TEST
-
 int main(void)
 {
     TCase *cases = tcase_create("roll");
@@ -189,6 +161,5 @@ int main(void)
     tcase_add_loop_test(cases, truncated_gradients, 0, 2 * CELLS);
     tcase_add_test(cases, states_are_roots);
     tcase_add_test(cases, long_straight_code);
-    tcase_add_loop_test(cases, nodes_take_nanoseconds, 0, CELLS);
     return run_cases(suite_create("roll"), cases);
 }
