@@ -34,17 +34,14 @@ static size_t count_elements(const ur_plan *plan, const ur__launch *l)
 
 static size_t contraction_bytes(const ur_plan *plan, const ur__launch *l)
 {
-    size_t e = ur_dtype_bytes(plan->tape->dtype), matrices = l->outputs, stretches = l->count;
-    size_t steps = plan->ends ? plan->program.line[plan->mask].values * sizeof(uint32_t) : 0;
     ur__stretch any = {.steps = 1, .a = l->ones ? NULL : plan};
     ur__contraction c = {.rows = l->rows,
                          .m = l->m,
                          .n = plan->width,
-                         .matrices = matrices,
-                         .stretches = stretches > 0,
+                         .matrices = l->outputs,
+                         .stretches = l->count > 0,
                          .stretch = &any};
-    return matrices * ((size_t)l->rows * l->m * e + UR__LINE) + (matrices + 3 * matrices * stretches) * sizeof(void *) +
-           stretches * sizeof(ur__stretch) + steps + plan->kernels->contraction_room(&c) + 2 * (size_t)UR__LINE;
+    return ur__room_for_contraction(plan, l).own + plan->kernels->contraction_room(&c);
 }
 
 /* What the launches that are bound together need: those of a phase, or one where it has one iteration; then calls are not

@@ -123,9 +123,9 @@ static void say_narrow(ur__page *p, const ur__launch *l)
         const ur__product_term *t = &plan->term[l->first + k];
         say_term(p, t->a, t->transposed, operand_of(p, l, t->x), k == 0);
     }
-    if (l->bias != UR__NOWHERE) {
+    if (l->bias != UR_NONE) {
         ur__say(p, " + ");
-        say_ref(p, *operand_of(p, l, (uint32_t)l->bias));
+        say_ref(p, *operand_of(p, l, l->bias));
     }
 }
 

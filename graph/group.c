@@ -194,9 +194,11 @@ ur__launch *ur__begin_launch(ur__maker *m, ur__launch l)
         return NULL;
     m->launch++;
     l.batch = plan->line[l.line].class == UR__BATCH;
-    l.rows = l.rows ? l.rows : (uint32_t)plan->line[l.line].rows;
+    if (!l.rows && l.kind != UR__PRODUCT) /* whose rows are those of the lines in it */
+        l.rows = (uint32_t)plan->line[l.line].rows;
     l.operand = (uint32_t)plan->arguments;
-    l.bias = UR__NOWHERE;
+    l.bias = UR_NONE;
+    l.packed_bias = UR__NOWHERE;
     plan->launch[plan->launches] = l;
     return &plan->launch[plan->launches++];
 }

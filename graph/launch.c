@@ -29,9 +29,10 @@ static void run_product(const ur__worker *w, const ur__launch *l)
     ur__term *term = w->term + ur__walk_of(w, l)->first;
     ur__view y = ur__argument_view(w, l, 0);
     const char *bias = NULL;
-    if (l->bias != UR__NOWHERE)
-        bias = l->in_place ? ur__argument_view(w, l, (uint32_t)l->bias).at
-                           : plan->packed + l->bias * ur__element_bytes(plan);
+    if (l->bias != UR_NONE)
+        bias = ur__argument_view(w, l, l->bias).at;
+    else if (l->packed_bias != UR__NOWHERE)
+        bias = plan->packed + l->packed_bias * ur__element_bytes(plan);
     for (uint32_t k = 0; k < l->count; k++)
         term[k].x = ur__argument_view(w, l, plan->term[l->first + k].x).at;
     if (ur__is_narrow(plan))
@@ -80,14 +81,14 @@ static const void *dense(const ur__worker *w, const ur__launch *l, ur__ref r, ui
     if (rows * columns != ur_shape_count(*shape)) { /* a number that stands for a value of zeros */
         char *zeros = *scratch;
         memset(zeros, 0, ur_shape_count(*shape) * e);
-        *scratch += (ur_shape_count(*shape) * e + UR__LINE - 1) / UR__LINE * UR__LINE;
+        *scratch += ur__round_up(ur_shape_count(*shape) * e, UR__LINE);
         return zeros;
     }
     if (v.row == columns || rows == 1)
         return v.at;
     char *copy = *scratch;
     ur__copy_rows(rows, columns * e, copy, columns * e, v.at, v.row * e);
-    *scratch += (rows * columns * e + UR__LINE - 1) / UR__LINE * UR__LINE;
+    *scratch += ur__round_up(rows * columns * e, UR__LINE);
     return copy;
 }
 
@@ -171,7 +172,7 @@ static void run_statement(const ur__worker *w, const ur__launch *l)
     bool direct = y.row == columns || rows == 1;
     char *scratch = w->scratch, *out = direct ? y.at : scratch;
     if (!direct)
-        scratch += (rows * columns * e + UR__LINE - 1) / UR__LINE * UR__LINE;
+        scratch += ur__round_up(rows * columns * e, UR__LINE);
     run_operation(w, l, out, shape, scratch);
     if (!direct)
         ur__copy_rows(rows, columns * e, y.at, y.row * e, out, columns * e);
@@ -191,7 +192,7 @@ static void run_add_up(const ur__worker *w, const ur__launch *l)
     const ur_plan *plan = w->plan;
     const ur__ref *part = &plan->argument[l->operand].ref;
     size_t count = plan->line[part->line].rows;
-    char *scratch = w->scratch + (count * ur__element_bytes(plan) + UR__LINE - 1) / UR__LINE * UR__LINE;
+    char *scratch = w->scratch + ur__round_up(count * ur__element_bytes(plan), UR__LINE);
     run_operation(w, l, w->scratch, ur__line_shape(plan, l->line), scratch);
     plan->kernels->add_to(count, part_at(plan, w->block, part->line, part->first + part->stride * (int32_t)w->i),
                           w->scratch);
@@ -235,7 +236,7 @@ static ptrdiff_t step_of(const ur__worker *w, const ur__ref *r)
     return (ur__view_of(&next, r, true).at - ur__view_of(w, r, true).at) / (ptrdiff_t)ur__element_bytes(w->plan);
 }
 
-/* The columns that count in each step of a part: none behind the end. */
+/* The columns that count in each step of a part: none past the end. */
 static void count_columns(const ur__worker *w, const ur__contraction_part *part, uint32_t begin, uint32_t end,
                           uint32_t *columns)
 {
@@ -255,58 +256,84 @@ static bool part_in_segment(const ur__worker *w, const ur__contraction_part *par
     return *begin < *end;
 }
 
+ur__contraction_room ur__room_for_contraction(const ur_plan *plan, const ur__launch *l)
+{
+    const size_t matrices = l->outputs, factors = matrices * l->count;
+    ur__contraction_room r = {.result = ur__round_up((size_t)l->rows * l->m * ur__element_bytes(plan), UR__LINE)};
+    r.out = matrices * r.result;
+    r.b = r.out + matrices * sizeof(void *);
+    r.b_step = r.b + factors * sizeof(void *);
+    r.b_stride = r.b_step + factors * sizeof(ptrdiff_t);
+    r.stretch = r.b_stride + factors * sizeof(size_t);
+    r.columns = r.stretch + l->count * sizeof(ur__stretch);
+    r.own = r.columns + (plan->ends ? plan->program.line[plan->mask].values * sizeof(uint32_t) : 0);
+    r.own = ur__round_up(r.own, UR__LINE);
+    return r;
+}
+
+/* What the stretches to come take. */
+typedef struct factors {
+    const void **b;
+    ptrdiff_t *b_step;
+    size_t *b_stride;
+    uint32_t *columns;
+} factors;
+
+/* A part's steps in the segment at hand; false if there are none. */
+static bool make_stretch(const ur__worker *w, const ur__launch *l, const ur__contraction_part *part, factors *f,
+                         ur__stretch *s)
+{
+    const ur_plan *plan = w->plan;
+    const ur__argument *x = &plan->argument[part->operand];
+    ur__worker at = *w; /* at the first of them */
+    uint32_t end;
+    if (!part_in_segment(w, part, &at.i, &end))
+        return false;
+    *s = (ur__stretch){.steps = end - at.i, .b = f->b, .b_step = f->b_step, .b_stride = f->b_stride};
+    if (plan->ends) {
+        s->columns = f->columns;
+        count_columns(w, part, at.i, end, f->columns);
+        f->columns += s->steps;
+    }
+    if (!l->ones) {
+        ur__view a = ur__view_of(&at, &x->ref, true);
+        s->a = a.at;
+        s->a_step = s->steps > 1 ? step_of(&at, &x->ref) : 0;
+        s->a_stride = a.row;
+        x++;
+    }
+    for (uint32_t k = 0; k < l->outputs; k++, x++) {
+        ur__view v = ur__view_of(&at, &x->ref, true);
+        *f->b++ = v.at;
+        *f->b_step++ = s->steps > 1 ? step_of(&at, &x->ref) : 0;
+        *f->b_stride++ = v.row;
+    }
+    return true;
+}
+
 static void run_contraction(const ur__worker *w, const ur__launch *l)
 {
     const ur_plan *plan = w->plan;
-    size_t e = ur__element_bytes(plan), count = (size_t)l->rows * l->m,
-           lined = (count * e + UR__LINE - 1) / UR__LINE * UR__LINE;
-    char *scratch = w->scratch, *results = scratch;
-    scratch += l->outputs * lined;
-    void **out = (void **)(void *)scratch;
-    const void **b = (const void **)(void *)(out + l->outputs);
-    ptrdiff_t *steps = (ptrdiff_t *)(void *)(b + (size_t)l->outputs * l->count);
-    size_t *rows = (size_t *)(void *)(steps + (size_t)l->outputs * l->count);
-    ur__stretch *stretch = (ur__stretch *)(void *)(rows + (size_t)l->outputs * l->count);
+    const ur__contraction_room room = ur__room_for_contraction(plan, l);
+    char *scratch = w->scratch;
+    factors f = {.b = (const void **)(void *)(scratch + room.b),
+                 .b_step = (ptrdiff_t *)(void *)(scratch + room.b_step),
+                 .b_stride = (size_t *)(void *)(scratch + room.b_stride),
+                 .columns = (uint32_t *)(void *)(scratch + room.columns)};
+    void **out = (void **)(void *)(scratch + room.out);
+    ur__stretch *stretch = (ur__stretch *)(void *)(scratch + room.stretch);
     ur__contraction c = {
         .rows = l->rows, .m = l->m, .n = w->columns, .matrices = l->outputs, .stretch = stretch, .out = out};
     for (uint32_t k = 0; k < l->outputs; k++)
-        out[k] = results + k * lined;
-    uint32_t *columns = (uint32_t *)(void *)(stretch + l->count);
-    for (uint32_t q = 0; q < l->count; q++) {
-        const ur__contraction_part *part = &plan->part[l->first + q];
-        const ur__argument *x = &plan->argument[part->operand];
-        ur__worker at = *w; /* at the part's first step in the segment */
-        uint32_t end;
-        if (!part_in_segment(w, part, &at.i, &end))
-            continue;
-        ur__stretch *s = &stretch[c.stretches++];
-        *s = (ur__stretch){.steps = end - at.i, .b = b, .b_step = steps, .b_stride = rows};
-        if (plan->ends) {
-            s->columns = columns;
-            count_columns(w, part, at.i, end, columns);
-            columns += s->steps;
-        }
-        if (!l->ones) {
-            ur__view a = ur__view_of(&at, &x->ref, true);
-            s->a = a.at;
-            s->a_step = s->steps > 1 ? step_of(&at, &x->ref) : 0;
-            s->a_stride = a.row;
-            x++;
-        }
-        for (uint32_t k = 0; k < l->outputs; k++, x++, b++, steps++, rows++) {
-            ur__view v = ur__view_of(&at, &x->ref, true);
-            *b = v.at;
-            *steps = s->steps > 1 ? step_of(&at, &x->ref) : 0;
-            *rows = v.row;
-        }
-    }
+        out[k] = scratch + k * room.result;
+    for (uint32_t q = 0; q < l->count; q++)
+        c.stretches += make_stretch(w, l, &plan->part[l->first + q], &f, &stretch[c.stretches]);
     if (!c.stretches)
         return;
-    uintptr_t room = (uintptr_t)columns;
-    plan->kernels->contract(&c, (char *)columns + (UR__LINE - room % UR__LINE) % UR__LINE);
+    plan->kernels->contract(&c, scratch + room.own);
     for (uint32_t k = 0; k < l->outputs; k++) {
         const ur__ref *r = &plan->argument[l->operand + k].ref;
-        plan->kernels->add_to(count, part_at(plan, w->block, r->line, 0), out[k]);
+        plan->kernels->add_to((size_t)l->rows * l->m, part_at(plan, w->block, r->line, 0), out[k]);
     }
 }
 

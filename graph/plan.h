@@ -177,7 +177,8 @@ typedef struct ur__launch {
     bool packed;                /* it has them itself, no launch before it */
     bool in_place;              /* it reads matrices and bias where they lie */
     uint32_t buffers, panel;
-    size_t bias; /* its first packed element, UR__NOWHERE: none; in place: the number of an operand */
+    uint32_t bias;      /* of a product in place: the number of an operand, UR_NONE: none */
+    size_t packed_bias; /* of another one: the first packed element, UR__NOWHERE: none */
 } ur__launch;
 
 /* What is left of a step past the end of a block's sequences: the value of a line is 0 or a copy. */

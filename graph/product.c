@@ -64,7 +64,8 @@ static bool stack_product(ur__maker *m, ur__launch *l, uint32_t line, bool biase
     size_t rows = plan->line[line].rows, first = l->rows;
     l->rows += (uint32_t)rows;
     if (l->in_place) {
-        l->bias = biased ? ur__operand_for(m, l, bias, UR__FULL) : UR__NOWHERE;
+        if (biased)
+            l->bias = ur__operand_for(m, l, bias, UR__FULL);
         return true;
     }
     for (uint32_t k = 0; k < m->products; k++)
@@ -77,7 +78,8 @@ static bool stack_product(ur__maker *m, ur__launch *l, uint32_t line, bool biase
             return false;
     if (biased && !pack(plan, (ur__packing){.a = bias, .first = first, .m = rows}))
         return false;
-    l->bias = biased ? 0 : l->bias;
+    if (biased)
+        l->packed_bias = 0; /* its place is found later */
     l->packings = (uint32_t)plan->packings - l->packing;
     return true;
 }
@@ -98,11 +100,10 @@ bool ur__launch_product(ur__maker *m, size_t i, size_t n, uint8_t *taken)
     uint32_t above = s->line;
     bool biased = ur__list_terms(m, s, &bias), in_place = reads_in_place(plan, above);
     bool alone = plan->line[above].carried || in_place;
-    ur__launch *l = ur__begin_launch(
-        m, (ur__launch){.kind = UR__PRODUCT, .line = above, .outputs = 1, .rows = 1, .in_place = in_place});
+    ur__launch *l =
+        ur__begin_launch(m, (ur__launch){.kind = UR__PRODUCT, .line = above, .outputs = 1, .in_place = in_place});
     if (!l)
         return false;
-    l->rows = 0;
     l->packing = (uint32_t)plan->packings;
     ur__operand_for(m, l, ur__this(m, above), UR__FULL);
     if (!begin_product(m, l) || !stack_product(m, l, above, biased, bias))
@@ -161,15 +162,15 @@ static void place_packed(ur_plan *plan, ur__launch *l)
         t->packed = known ? plan->term[known->first + k].packed : at;
         at += known ? 0 : (plan->kernels->packed_elements(l->panel, l->rows, t->k) + align - 1) / align * align;
     }
-    if (l->bias != UR__NOWHERE) {
-        l->bias = known ? known->bias : at;
+    if (l->packed_bias != UR__NOWHERE) {
+        l->packed_bias = known ? known->packed_bias : at;
         at += known ? 0 : (l->rows + align - 1) / align * align;
     }
     for (uint32_t k = 0; k < l->packings && !known; k++) {
         ur__packing *p = &plan->packing[l->packing + k];
         p->panel = l->panel;
         p->fixed = plan->fixed && ur__line_kind(plan, p->a.line)->op == &ur_op_param;
-        p->packed = p->k ? plan->term[l->first + p->term].packed : l->bias;
+        p->packed = p->k ? plan->term[l->first + p->term].packed : l->packed_bias;
     }
     l->packed = known == NULL;
     plan->packed_elements = at;

@@ -148,4 +148,13 @@ bool ur__adds_in_place(const ur__worker *w, const ur__launch *l);
 void ur__run_launch(const ur__worker *w, const ur__launch *l);
 void ur__run_packing(const ur__worker *w, const ur__packing *p);
 
+/* Where the parts of a contraction's scratch begin, in bytes: a result for each matrix and their addresses; for each stretch
+ * and matrix B, its step and its stride; the stretches; the columns of each step, if sequences may end; the kernel's own. */
+typedef struct ur__contraction_room {
+    size_t result; /* bytes of one */
+    size_t out, b, b_step, b_stride, stretch, columns, own;
+} ur__contraction_room;
+
+ur__contraction_room ur__room_for_contraction(const ur_plan *plan, const ur__launch *l);
+
 #endif
