@@ -119,13 +119,13 @@ static bool same(ur__ref a, ur__ref b)
     return a.line == b.line && a.first == b.first && a.stride == b.stride;
 }
 
-/* a * (a form of b), where b is read here only. */
+/* a * (a form of b), where b is read here only; f stays as it is where it is not. */
 static bool match_product(ur__maker *m, const ur__statement *s, ur__ref a, ur__ref b, form *f)
 {
     const ur__statement *product = inner(m, s->line, b, UR__MUL), *rest = inner(m, s->line, b, UR__ONE_MINUS);
-    f->in[0] = a;
     if (product) {
         absorb(m, product);
+        f->in[0] = a;
         f->in[1] = input(m, product, 0);
         f->in[2] = input(m, product, 1);
         const ur__statement *complement = inner(m, product->line, f->in[2], UR__ONE_MINUS);
@@ -139,6 +139,7 @@ static bool match_product(ur__maker *m, const ur__statement *s, ur__ref a, ur__r
     if (!rest)
         return false;
     absorb(m, rest);
+    f->in[0] = a;
     f->in[1] = input(m, rest, 0);
     f->kernel = UR__MUL_ONE_MINUS;
     f->count = 2;
@@ -153,18 +154,19 @@ static bool match_product(ur__maker *m, const ur__statement *s, ur__ref a, ur__r
 
 static form match(ur__maker *m, const ur__statement *s);
 
-/* a b + (1 - a) c, the two products being read here only. */
+/* a b + (1 - a) c, the two products being read here only, their factors in any order. */
 static bool match_blend(ur__maker *m, const ur__statement *first, const ur__statement *second, form *f)
 {
-    for (uint32_t k = 0; k < 4; k++) {
-        ur__ref a = input(m, first, k & 1), rest = input(m, second, k >> 1);
-        const ur__statement *complement = inner(m, second->line, rest, UR__ONE_MINUS);
-        if (!complement || !same(input(m, complement, 0), a))
-            continue;
-        absorb(m, complement);
-        *f = (form){.kernel = UR__BLEND, .count = 3, .in = {a, input(m, first, !(k & 1)), input(m, second, !(k >> 1))}};
-        return true;
-    }
+    for (uint32_t i = 0; i < 2; i++)
+        for (uint32_t k = 0; k < 2; k++) {
+            ur__ref a = input(m, first, i), b = input(m, first, 1 - i), c = input(m, second, 1 - k);
+            const ur__statement *complement = inner(m, second->line, input(m, second, k), UR__ONE_MINUS);
+            if (!complement || !same(input(m, complement, 0), a))
+                continue;
+            absorb(m, complement);
+            *f = (form){.kernel = UR__BLEND, .count = 3, .in = {a, b, c}};
+            return true;
+        }
     return false;
 }
 
@@ -179,7 +181,7 @@ static bool derives_tanh(const ur__maker *m, const ur__statement *product)
     return false;
 }
 
-static bool match_sum(ur__maker *m, const ur__statement *s, form *f)
+static void match_sum(ur__maker *m, const ur__statement *s, form *f)
 {
     const ur__statement *products[2] = {NULL, NULL};
     size_t n = terms_of(m, s);
@@ -195,8 +197,8 @@ static bool match_sum(ur__maker *m, const ur__statement *s, form *f)
     f->sum = true;
     if (n == 1 && products[0])
         *f = match(m, products[0]);
-    return n == 2 && products[0] && products[1] &&
-           (match_blend(m, products[0], products[1], f) || match_blend(m, products[1], products[0], f));
+    if (n == 2 && products[0] && products[1] && !match_blend(m, products[0], products[1], f))
+        match_blend(m, products[1], products[0], f);
 }
 
 static form match(ur__maker *m, const ur__statement *s)
@@ -211,10 +213,6 @@ static form match(ur__maker *m, const ur__statement *s)
         f.in[k] = input(m, s, k);
     if (f.kernel == UR__MUL && !match_product(m, s, f.in[0], f.in[1], &f))
         match_product(m, s, f.in[1], f.in[0], &f);
-    if (f.kernel == UR__MUL) { /* nothing matched */
-        f.in[0] = input(m, s, 0);
-        f.in[1] = input(m, s, 1);
-    }
     return f;
 }
 
@@ -447,12 +445,12 @@ static uint32_t write_form(writer *w, size_t n, const uint32_t *statements, form
     }
     for (size_t i = 0; i < n; i++)
         count_statement_reads(m, &all[statements[i]]);
-    for (size_t i = n; i-- > 0;)
+    for (size_t i = n; i-- > 0;) /* the readers first: what one absorbs needs no form */
         if (!m->absorbed[statements[i]])
             forms[i] = match(m, &all[statements[i]]);
     for (size_t i = 0; i < n; i++)
         m->reads[all[statements[i]].line] = 0;
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; i < n; i++) /* now by the forms: when a buffer is free follows from that */
         if (!m->absorbed[statements[i]])
             for_reads(m, &all[statements[i]], &forms[i], count_read, w);
     drop_unread(w, n, statements, forms);
