@@ -278,10 +278,13 @@ END_TEST
 
 int main(void)
 {
+    int optims = 0;
+    while (ur_optim_at((size_t)optims))
+        optims++;
     TCase *cases = tcase_create("optim");
     tcase_add_test(cases, optimisers_are_found);
-    tcase_add_loop_test(cases, first_steps_on_a_quadratic, 0, 7);
-    tcase_add_loop_test(cases, first_steps_of_a_network, 0, 7);
+    tcase_add_loop_test(cases, first_steps_on_a_quadratic, 0, optims);
+    tcase_add_loop_test(cases, first_steps_of_a_network, 0, optims);
     tcase_add_test(cases, many_parameters);
     tcase_add_test(cases, clipping_by_norm);
     tcase_add_test(cases, clipping_by_value);

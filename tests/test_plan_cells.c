@@ -1,9 +1,8 @@
 /* test_plan_cells.c - plans of every cell against the reference execution: loss, outputs, last states, running averages
  * and the gradients by parameters and inputs, for lengths of every kind, in one block of columns and in several. */
+#include "every_cell.h"
 #include "planned.h"
 
-static const char *const cells[] = {"rnn", "lstm", "gru", "gated", "slstm", "mlstm", "brnn", "mlp"};
-enum { CELLS = sizeof cells / sizeof *cells };
 static const int64_t batches[] = {1, 3, 7, 8, 13, 16, 37, 100, 200};
 enum { BATCHES = sizeof batches / sizeof *batches };
 
@@ -100,25 +99,25 @@ enum { EVERY = (1 << MASKS) - 1, SOME = 1 << FULL | 1 << MIXED };
 START_TEST(steps_and_batches)
 {
     static const int64_t steps[] = {1, 2, 3, 4, 5, 17};
-    ur_net_options o = options_of(cells[_i % CELLS]);
+    ur_net_options o = options_of(cell_number(_i)->name);
     for (size_t t = 0; t < sizeof steps / sizeof *steps; t++)
         for (size_t b = 0; b < BATCHES && steps[t] * batches[b] < 1000; b++)
-            assert_net(&o, _i < CELLS ? UR_F64 : UR_F32, steps[t], batches[b], EVERY);
+            assert_net(&o, _i < count_cells() ? UR_F64 : UR_F32, steps[t], batches[b], EVERY);
 }
 END_TEST
 
 START_TEST(long_sequences)
 {
-    ur_net_options o = options_of(cells[_i % CELLS]);
-    assert_net(&o, _i < CELLS ? UR_F64 : UR_F32, 100, 5, SOME);
+    ur_net_options o = options_of(cell_number(_i)->name);
+    assert_net(&o, _i < count_cells() ? UR_F64 : UR_F32, 100, 5, SOME);
 }
 END_TEST
 
 /* An output of many rows makes few columns a block. */
 START_TEST(several_blocks)
 {
-    ur_net_options o = options_of(cells[_i % CELLS]);
-    bool single = _i >= CELLS;
+    ur_net_options o = options_of(cell_number(_i)->name);
+    bool single = _i >= count_cells();
     o.outputs = single ? 256 : 128;
     ck_assert_uint_gt(assert_net(&o, single ? UR_F32 : UR_F64, 20, 37, EVERY), 1);
     ck_assert_uint_gt(assert_net(&o, single ? UR_F32 : UR_F64, 5, 200, EVERY), 1);
@@ -131,9 +130,9 @@ END_TEST
 /* Hidden units as many as columns: no parameter is taken for a value of the batch. */
 START_TEST(as_many_units_as_columns)
 {
-    ur_net_options o = options_of(cells[_i % CELLS]);
-    o.start = _i < CELLS ? UR_START_LEARNED : UR_START_FIXED;
-    o.layers = 1 + _i / CELLS;
+    ur_net_options o = options_of(cell_number(_i)->name);
+    o.start = _i < count_cells() ? UR_START_LEARNED : UR_START_FIXED;
+    o.layers = 1 + _i / count_cells();
     for (size_t b = 0; b < BATCHES && batches[b] <= 37; b++) {
         o.heads = 1;
         o.hidden = o.inputs = o.outputs = batches[b];
@@ -207,7 +206,7 @@ static ur_net_options setup(const char *cell, int k)
 
 START_TEST(options)
 {
-    ur_net_options o = setup(cells[_i % CELLS], _i / CELLS);
+    ur_net_options o = setup(cell_number(_i)->name, _i / count_cells());
     if (o.layers > 1 && o.cell->back)
         o.layers = 1;
     if (!o.cell->recurrent)
@@ -226,7 +225,7 @@ END_TEST
 /* Everything at once. */
 START_TEST(together)
 {
-    ur_net_options o = options_of(cells[_i]);
+    ur_net_options o = options_of(cell_number(_i)->name);
     bool both = o.cell->back != NULL;
     o.layers = 1 + !both;
     o.bidirectional = !both;
@@ -245,13 +244,14 @@ END_TEST
 
 int main(void)
 {
+    const int cells = count_cells();
     Suite *suite = suite_create("plans of cells");
     TCase *cases = tcase_create("plans of cells");
-    tcase_add_loop_test(cases, steps_and_batches, 0, 2 * CELLS);
-    tcase_add_loop_test(cases, long_sequences, 0, 2 * CELLS);
-    tcase_add_loop_test(cases, several_blocks, 0, 2 * CELLS);
-    tcase_add_loop_test(cases, as_many_units_as_columns, 0, 2 * CELLS);
-    tcase_add_loop_test(cases, options, 0, SETUPS * CELLS);
-    tcase_add_loop_test(cases, together, 0, CELLS);
+    tcase_add_loop_test(cases, steps_and_batches, 0, 2 * cells);
+    tcase_add_loop_test(cases, long_sequences, 0, 2 * cells);
+    tcase_add_loop_test(cases, several_blocks, 0, 2 * cells);
+    tcase_add_loop_test(cases, as_many_units_as_columns, 0, 2 * cells);
+    tcase_add_loop_test(cases, options, 0, SETUPS * cells);
+    tcase_add_loop_test(cases, together, 0, cells);
     return run_cases(suite, cases);
 }
