@@ -73,7 +73,7 @@ size_t ur__terms_of(ur__maker *m, const ur__statement *s);
 /* The number of an operand of the launch at hand, added to it if it is new: a value with a spread has one number, also
  * where several forms of a program read or write it (share.c asks by numbers which of them comes first). */
 uint32_t ur__operand_for(ur__maker *m, ur__launch *l, ur__ref r, uint8_t spread);
-/* The same of the value's rows from number `skip` on. */
+/* The same of the value's rows from number `skip` on. 0, with the tape's error set, when there is no memory. */
 uint32_t ur__rows_for(ur__maker *m, ur__launch *l, ur__ref r, uint8_t spread, uint32_t skip);
 /* Is it some rows of a computed value with the batch, those from number `skip` on? */
 bool ur__takes_rows(const ur__maker *m, const ur__statement *s, uint32_t *skip);

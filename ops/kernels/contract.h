@@ -69,10 +69,11 @@ INLINE void dot_block(size_t others, size_t rows, const chunk *k, size_t g, size
     const size_t a_stride = k->stretch->a_stride, b_stride = k->stretch->b_stride[g];
     vec sum[MOST_ROWS][MOST_VECTORS];
     UNROLL
-    for (size_t r = 0; r < rows; r++)
+    for (size_t r = 0; r < rows; r++) {
         UNROLL
-    for (size_t s = 0; s < others; s++)
-        sum[r][s] = load(sums + (r * sum_stride + s) * LANES);
+        for (size_t s = 0; s < others; s++)
+            sum[r][s] = load(sums + (r * sum_stride + s) * LANES);
+    }
     const ptrdiff_t a_step = k->stretch->a_step, b_step = k->stretch->b_step[g];
     const real *a_start = chunk_at(k, k->stretch->a, a_step, k->first) + i * a_stride;
     const real *b_start = chunk_at(k, k->stretch->b[g], b_step, k->first) + j * b_stride;
@@ -89,10 +90,11 @@ INLINE void dot_block(size_t others, size_t rows, const chunk *k, size_t g, size
         }
     }
     UNROLL
-    for (size_t r = 0; r < rows; r++)
+    for (size_t r = 0; r < rows; r++) {
         UNROLL
-    for (size_t s = 0; s < others; s++)
-        store(sums + (r * sum_stride + s) * LANES, sum[r][s]);
+        for (size_t s = 0; s < others; s++)
+            store(sums + (r * sum_stride + s) * LANES, sum[r][s]);
+    }
 }
 
 typedef void dot_kernel(const chunk *k, size_t g, size_t i, size_t j, real *sums, size_t sum_stride);
@@ -257,10 +259,11 @@ INLINE void outer_block(size_t rows, size_t vectors, bool spread, const chunk *k
     loader *load_a = spread ? load_copies : load_element;
     vec sum[MOST_ROWS][MOST_VECTORS];
     UNROLL
-    for (size_t r = 0; r < rows; r++)
+    for (size_t r = 0; r < rows; r++) {
         UNROLL
-    for (size_t v = 0; v < vectors; v++)
-        sum[r][v] = load(sums + (r * vectors + v) * LANES);
+        for (size_t v = 0; v < vectors; v++)
+            sum[r][v] = load(sums + (r * vectors + v) * LANES);
+    }
     const real *start = chunk_at(k, a->at, a->step, k->first) + i * stride;
     for (size_t s = k->first; s < k->end; s++, start += a->step) {
         const real *row = start;
@@ -272,10 +275,11 @@ INLINE void outer_block(size_t rows, size_t vectors, bool spread, const chunk *k
         }
     }
     UNROLL
-    for (size_t r = 0; r < rows; r++)
+    for (size_t r = 0; r < rows; r++) {
         UNROLL
-    for (size_t v = 0; v < vectors; v++)
-        store(sums + (r * vectors + v) * LANES, sum[r][v]);
+        for (size_t v = 0; v < vectors; v++)
+            store(sums + (r * vectors + v) * LANES, sum[r][v]);
+    }
 }
 
 typedef void outer_kernel(const chunk *k, const side *a, size_t i, const real *panel, real *sums);

@@ -12,8 +12,7 @@ typedef struct operand {
 } operand;
 
 /* C[rows][columns * LANES] = op(A) B; `c` and `b` have rows of n. */
-static inline __attribute__((always_inline)) void block(size_t rows, size_t columns, size_t k, operand a, const real *b,
-                                                        size_t n, real *c)
+INLINE void block(size_t rows, size_t columns, size_t k, operand a, const real *b, size_t n, real *c)
 {
     vec sum[ROWS][COLUMNS] = {{{0}}};
     for (size_t q = 0; q < k; q++) {
@@ -32,8 +31,7 @@ static inline __attribute__((always_inline)) void block(size_t rows, size_t colu
 }
 
 /* `rows` rows of C from column j on: blocks of 4, 2 and 1 vectors, then what is less than a vector. */
-static inline __attribute__((always_inline)) void rows_of(size_t rows, size_t n, size_t k, operand a, const real *b,
-                                                          real *c)
+INLINE void rows_of(size_t rows, size_t n, size_t k, operand a, const real *b, real *c)
 {
     size_t j = 0;
     for (; j + 4 * LANES <= n; j += 4 * LANES)
@@ -66,8 +64,7 @@ static void product(size_t m, size_t n, size_t k, operand a, const real *b, real
 }
 
 /* C[rows][columns] = A B^T, both with rows of k; `c` has rows of n. */
-static inline __attribute__((always_inline)) void dots(size_t rows, size_t columns, size_t k, const real *a,
-                                                       const real *b, size_t n, real *c)
+INLINE void dots(size_t rows, size_t columns, size_t k, const real *a, const real *b, size_t n, real *c)
 {
     vec sum[DOTS][DOTS] = {{{0}}};
     size_t q = 0;

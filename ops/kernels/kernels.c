@@ -7,6 +7,8 @@
 
 typedef UR_REAL real;
 
+/* The headers here are parts of this file, each for what comes after it: vectors, functions of one element; below products,
+ * their blocks, contractions, and operations on whole columns. */
 #include "vector.h"
 
 #include "functions.h"
