@@ -13,16 +13,17 @@ static ur_var gated(ur_tape *tape, ur_var x, ur_var h)
 
 int main(void)
 {
-    enum { D = 2, M = 3, B = 4, T = 50 };
+    enum { D = 2, M = 3, B = 4, T = 50, COUNT = D * B };
     ur_tape *tape = ur_tape_new(&(ur_tape_options){.dtype = UR_F64});
     ur_var h = ur_const(tape, UR_SHAPE(M, B), 0);
+    uint64_t drawn = 0;
     for (int t = 1; t <= T; t++) {
-        double values[D * B];
-        for (int i = 0; i < D * B; i++)
-            values[i] = 2 * ur_random(1, "x", (uint64_t)(t * D * B + i)) - 1;
+        double values[COUNT];
+        for (int i = 0; i < COUNT; i++)
+            values[i] = 2 * ur_random(1, "x", drawn++) - 1;
         ur_step(tape, t);
         ur_var x = ur_input(tape, "x", UR_SHAPE(D, B));
-        ur_write(x, D * B, values);
+        ur_write(x, COUNT, values);
         h = gated(tape, x, h);
     }
     ur_step(tape, 0);
