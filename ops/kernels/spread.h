@@ -21,10 +21,9 @@ INLINE void spread_block(size_t vectors, size_t columns, const pass *p, size_t i
     }
     size_t left = SPREAD_PASS, from = p->from;
     for (const ur__term *t = p->first; t < p->end && left;) {
-        const size_t piece = from / SPREAD_PASS * SPREAD_PASS, length = spread_length(t->k, piece);
-        const real *a =
-            (const real *)t->a + piece * spread_height(p->panel) + i * length + (from - piece) * SPREAD_ROWS;
-        size_t count = piece + length - from < left ? piece + length - from : left;
+        const size_t piece = from / SPREAD_PASS * SPREAD_PASS, q = from - piece, length = spread_length(t->k, piece);
+        const real *a = (const real *)t->a + piece * spread_height(p->panel) + i * length + q * SPREAD_ROWS;
+        size_t count = length - q < left ? length - q : left;
         left -= count;
         from += count;
         if (from == t->k)
