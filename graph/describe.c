@@ -196,12 +196,13 @@ typedef struct formula {
     int binds;
 } formula;
 
+enum { MOST_INPUTS = 3 };
+
 static uint32_t inputs_of(const ur__page *p, const ur__instruction *in)
 {
-    enum { MOST = 3 };
     const fused *f = fused_of(in->kernel);
     uint32_t inputs = f ? f->count : (uint32_t)ur__line_kind(p->plan, in->line)->op->inputs;
-    return inputs < MOST ? inputs : MOST;
+    return inputs < MOST_INPUTS ? inputs : MOST_INPUTS;
 }
 
 static void print_input(const formula *input, int binds, ur__text *out)
@@ -243,7 +244,7 @@ static void print_instruction(const ur__page *p, const ur__instruction *in, cons
     } else {
         result->binds = UR_BINDS_CALL;
         ur__print(&out, "%s(", op->name);
-        for (uint32_t k = 0; k < inputs_of(p, in); k++)
+        for (uint32_t k = 0; k < MOST_INPUTS && k < inputs_of(p, in); k++)
             ur__print(&out, "%s%s", k ? ", " : "", inputs[k]->text);
         ur__print(&out, ")");
     }
@@ -258,7 +259,7 @@ static uint32_t count_reads(const ur__page *p, const ur__launch *l, uint32_t i, 
     *last = true;
     for (uint32_t k = i + 1; k < l->count && *last; k++) {
         const uint32_t of[] = {in[k].a, in[k].b, in[k].c};
-        for (uint32_t q = 0; q < inputs_of(p, &in[k]); q++)
+        for (uint32_t q = 0; q < MOST_INPUTS && q < inputs_of(p, &in[k]); q++)
             reads += of[q] == in[i].y;
         *last = in[k].y != in[i].y;
     }

@@ -105,28 +105,34 @@ static void choose_blocks(ur_plan *plan)
 
 /* ---- what the caller reads */
 
+/* What is sorted: a pointer by itself looks to linters like a mistaken size. */
+typedef struct sorted_export {
+    ur__export *export;
+} sorted_export;
+
 /* Does the line lie where its exports are: are all its values exported, at one distance? */
-static bool place_at_exports(ur_plan *plan, uint32_t l, ur__export *const *of, size_t n)
+static bool place_at_exports(ur_plan *plan, uint32_t l, const sorted_export *of, size_t n)
 {
     ur__line_plan *line = &plan->line[l];
     if (n != plan->program.line[l].values || line->class == UR__REDUCED)
         return false;
-    ptrdiff_t distance = n > 1 ? (ptrdiff_t)of[1]->offset - (ptrdiff_t)of[0]->offset : 0;
+    ptrdiff_t distance = n > 1 ? (ptrdiff_t)of[1].export->offset - (ptrdiff_t)of[0].export->offset : 0;
     for (size_t v = 0; v < n; v++)
-        if (of[v]->value != v || (ptrdiff_t)of[v]->offset != (ptrdiff_t)of[0]->offset + (ptrdiff_t)v * distance)
+        if (of[v].export->value != v ||
+            (ptrdiff_t)of[v].export->offset != (ptrdiff_t)of[0].export->offset + (ptrdiff_t)v * distance)
             return false;
     line->home = UR__IN_PLAN;
-    line->offset = of[0]->offset;
+    line->offset = of[0].export->offset;
     line->slot_bytes = distance;
     line->slots = (uint32_t)n;
     for (size_t v = 0; v < n; v++)
-        of[v]->direct = true;
+        of[v].export->direct = true;
     return true;
 }
 
 static int by_line(const void *a, const void *b)
 {
-    const ur__export *x = *(ur__export *const *)a, *y = *(ur__export *const *)b;
+    const ur__export *x = ((const sorted_export *)a)->export, *y = ((const sorted_export *)b)->export;
     if (x->line != y->line)
         return x->line < y->line ? -1 : 1;
     if (x->value != y->value)
@@ -138,15 +144,15 @@ static int by_line(const void *a, const void *b)
 static bool place_exports(ur_plan *plan)
 {
     ur_tape *tape = plan->tape;
-    size_t n = plan->exports, bytes = n * sizeof(ur__export *);
-    ur__export **sorted = (ur__export **)ur__take(tape, bytes);
+    size_t n = plan->exports, bytes = n * sizeof(sorted_export);
+    sorted_export *sorted = (sorted_export *)ur__take(tape, bytes);
     if (!sorted)
         return false;
     for (size_t i = 0; i < n; i++) {
         ur__export *e = &plan->export[i];
         size_t count = ur__times(ur_shape_count(ur__shape(tape, e->node)), element_bytes(plan));
         e->offset = place(&plan->memory_bytes, i < plan->roots ? count : aligned(count));
-        sorted[i] = e;
+        sorted[i].export = e;
         if (i + 1 == plan->roots) {
             plan->root_bytes = plan->memory_bytes;
             plan->memory_bytes = ur__round_up(plan->memory_bytes, UR__LINE);
@@ -154,8 +160,8 @@ static bool place_exports(ur_plan *plan)
     }
     qsort(sorted, n, sizeof *sorted, by_line);
     for (size_t i = 0, end; i < n; i = end) {
-        uint32_t line = sorted[i]->line;
-        for (end = i + 1; end < n && sorted[end]->line == line; end++)
+        uint32_t line = sorted[i].export->line;
+        for (end = i + 1; end < n && sorted[end].export->line == line; end++)
             ;
         if (line != UR_NONE && plan->program.line[line].loop != UR_NONE)
             place_at_exports(plan, line, &sorted[i], end - i);

@@ -165,7 +165,7 @@ static void gather(const ur__view *v, ptrdiff_t step, size_t e, size_t columns, 
     size_t row = first / columns, column = first % columns;
     if (columns * e == UR__LINE && column == 0 && n % columns == 0) {
         for (const char *from = v->at + row * v->row * e; n; n -= columns, to += UR__LINE, from += v->row * e) {
-            __builtin_prefetch((const void *)((uintptr_t)from + (uintptr_t)step));
+            __builtin_prefetch(from + step);
             memcpy(to, from, UR__LINE);
         }
         return;
