@@ -64,8 +64,7 @@ static bool align(const ur_plan *plan, uint32_t l, uint32_t o, ur__ref *source)
     return first >= 0 && first < p->line[o].values && last >= 0 && last < p->line[o].values;
 }
 
-/* Does statement s of a phase read what makes the n
- * values of `source`? */
+/* Does statement s of a phase of n iterations read what makes the n values of `source`? */
 static bool reads_the_same(const ur_plan *plan, const ur__statement *s, ur__ref source, uint32_t n)
 {
     for (uint32_t k = 0; k < s->refs; k++) {
@@ -114,6 +113,19 @@ static bool is_twin(const ur_plan *plan, uint32_t l, uint32_t o, ur__ref *source
            stands_for(plan, l, *source);
 }
 
+/* Is the line select(alive, a, b) in every phase, where all columns are alive? */
+static bool is_transparent(const ur_plan *plan, uint32_t l)
+{
+    const ur__program *p = &plan->program;
+    const ur__loop *loop = &p->loop[p->line[l].loop];
+    for (const ur__phase *f = &p->phase[loop->phase]; f < &p->phase[loop->phase + loop->phases]; f++) {
+        const ur__statement *s = ur__statement_of(p, f, l);
+        if (s && !ur__is_masked(plan, s))
+            return false;
+    }
+    return plan->assumes_alive;
+}
+
 /* Where all columns are alive, a root select(alive, o, 0) has the values of o, and has them in memory anyway. */
 static void note_root(const twins *t, uint32_t l)
 {
@@ -121,21 +133,21 @@ static void note_root(const twins *t, uint32_t l)
     const ur__program *p = &plan->program;
     const ur__ref all = {.line = l, .stride = 1, .count = 1};
     ur__ref o;
-    if (!plan->assumes_alive || !plan->line[l].root || !ur__is_masked(plan, &p->statement[p->line[l].statement]) ||
-        !ur__follow(p, all, p->line[l].values, 1, &o))
+    if (!plan->line[l].root || !is_transparent(plan, l) || !ur__follow(p, all, p->line[l].values, 1, &o))
         return;
     o = ur__resolve(plan, o);
     if (o.first == 0 && o.stride == 1 && p->line[o.line].values == p->line[l].values && ur__same_shape(plan, o.line, l))
         t->root[o.line] = l;
 }
 
-/* Lines of other loops are read where the caller reads them. */
+/* Values of earlier loops are read where the caller reads them. */
 static void prefer_root(const twins *t, uint32_t l)
 {
     const ur__program *p = &t->plan->program;
     ur__ref *source = &t->plan->line[l].source;
-    if (t->root[source->line] != UR_NONE && p->line[source->line].loop != p->line[l].loop)
-        source->line = t->root[source->line];
+    const uint32_t root = t->root[source->line];
+    if (root != UR_NONE && p->line[root].loop != p->line[l].loop)
+        source->line = root;
 }
 
 static void look_for_twin(const twins *t, uint32_t l)
