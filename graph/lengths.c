@@ -83,19 +83,20 @@ typedef struct reader {
     const ur__statement *s;
 } reader;
 
-static const ur__ref *operand(const reader *a, uint32_t k)
+/* Operand k, under its own name. */
+static ur__ref operand(const reader *a, uint32_t k)
 {
-    return &a->plan->program.ref[a->s->ref + k];
+    return ur__resolve(a->plan, a->plan->program.ref[a->s->ref + k]);
 }
 
 static bool reads_zero(const reader *a, uint32_t k)
 {
-    const ur__ref *r = operand(a, k);
-    const ur__kind *kind = ur__line_kind(a->plan, r->line);
+    ur__ref r = operand(a, k);
+    const ur__kind *kind = ur__line_kind(a->plan, r.line);
     int64_t by;
     if (kind->op == &ur_op_const)
         return ur__attr(a->plan->tape, kind)[0] == 0;
-    return r->count <= 1 && a->plan->line[r->line].zero && later_by(a->plan, a->phase, r, &by) && by >= 0;
+    return r.count <= 1 && a->plan->line[r.line].zero && later_by(a->plan, a->phase, &r, &by) && by >= 0;
 }
 
 /* Are all operands from `first` on 0? */
@@ -165,18 +166,20 @@ static bool take_back_zero(ur_plan *plan, const reader *a)
 static bool need_operands(ur_plan *plan, const reader *a)
 {
     const ur__line_plan *line = &plan->line[a->s->line];
-    bool elsewhere = line->alias || line->inlined; /* the reader reads the operands */
-    bool computes = line->needed && (elsewhere || !line->zero), masked = ur__is_masked(plan, a->s), changed = false;
+    bool computes = line->needed && (line->inlined || !line->zero); /* inlined: its reader reads the operands */
+    bool masked = ur__is_masked(plan, a->s), changed = false;
+    if (line->alias)
+        return false; /* what it stands for is read under its own name */
     if (line->class == UR__REDUCED)
         computes = !line->zero;
     for (uint32_t k = 0; k < a->s->refs; k++) {
-        const ur__ref *r = operand(a, k);
+        ur__ref r = operand(a, k);
         int64_t by = 0;
-        bool same = later_by(plan, a->phase, r, &by) && by <= 0;
-        bool mixes = line->class == UR__ONCE && plan->line[r->line].class == UR__BATCH; /* reads every column */
+        bool same = later_by(plan, a->phase, &r, &by) && by <= 0;
+        bool mixes = line->class == UR__ONCE && plan->line[r.line].class == UR__BATCH; /* reads every column */
         bool needs = (computes && !(masked && k < 2)) || !same || mixes;
-        changed |= needs && !plan->line[r->line].needed;
-        plan->line[r->line].needed |= needs;
+        changed |= needs && !plan->line[r.line].needed;
+        plan->line[r.line].needed |= needs;
     }
     return changed;
 }
@@ -197,7 +200,7 @@ static bool add_remainder(ur_plan *plan, const reader *a)
     if (!line->zero) {
         if (line->class != UR__BATCH || !ur__is_masked(plan, a->s))
             return false;
-        r.from = ur__resolve(plan, *operand(a, 2));
+        r.from = operand(a, 2);
         const ur__line_plan *from = &plan->line[r.from.line];
         const ur__kind *kind = ur__line_kind(plan, r.from.line);
         if (ur__is_zero(plan, r.from.line))

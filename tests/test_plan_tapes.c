@@ -190,26 +190,39 @@ static ur_tape *two_layers(int which, roots *all)
 }
 
 /* Values that are computed twice: by the same step, by the next one, by one that comes first, under another order of the
- * operands, and in a loop of their own that goes the other way. */
+ * operands ... */
+static ur_var again(int which, const ur_var *x, int k, ur_var a)
+{
+    const int last = k > 0 ? k - 1 : 0, next = k < STEPS - 1 ? k + 1 : k;
+    switch (which) {
+    case 1:
+        return ur_exp(x[last]);
+    case 2:
+        return ur_div(ur_exp(a), x[k]);
+    case 3:
+        return ur_exp(x[next]);
+    case 5:
+        return ur_max(x[k], x[k]);
+    default:
+        return ur_exp(x[k]);
+    }
+}
+
+/* ... and in a loop of their own, that goes the other way, or on to steps past the end of a sequence; a root has the value
+ * too, but later. */
 static ur_tape *twice(int which, roots *all)
 {
     enum { M = 3 };
     recording t = begin(BATCH);
-    ur_var x[ROOM], e[STEPS], value[STEPS], W = ur_param(t.tape, "W", UR_SHAPE(M, M)),
-                                            a = ur_param(t.tape, "a", UR_SHAPE(M));
+    ur_var W = ur_param(t.tape, "W", UR_SHAPE(M, M)), a = ur_param(t.tape, "a", UR_SHAPE(M));
+    ur_var x[ROOM], once[STEPS], value[STEPS], h = ur_input(t.tape, "h0", UR_SHAPE(M, BATCH)), b = h;
     ur_inputs(t.tape, "x", UR_SHAPE(M, BATCH), STEPS, x);
-    ur_var h = ur_input(t.tape, "h0", UR_SHAPE(M, BATCH)), b = h;
     for (int k = 0; k < STEPS; k++) {
         ur_step(t.tape, k + 1);
         ur_var last = x[k > 0 ? k - 1 : 0], net = ur_add(ur_matmul(W, h), last);
-        ur_var one = which == 2 ? ur_div(x[k], ur_exp(a)) : which == 5 ? ur_max(x[k], last) : ur_exp(x[k]);
-        ur_var two = which == 1   ? ur_exp(last)
-                     : which == 2 ? ur_div(ur_exp(a), x[k])
-                     : which == 3 ? ur_exp(x[k < STEPS - 1 ? k + 1 : k])
-                     : which == 5 ? ur_max(x[k], x[k])
-                                  : ur_exp(x[k]);
-        e[k] = one;
-        h = ur_select(t.alive[k], ur_mul(ur_tanh(net), ur_add(one, ur_scale(two, 0.1))), h);
+        once[k] = which == 2 ? ur_div(x[k], ur_exp(a)) : which == 5 ? ur_max(x[k], last) : ur_exp(x[k]);
+        ur_var two = again(which, x, k, a);
+        h = ur_select(t.alive[k], ur_mul(ur_tanh(net), ur_add(once[k], ur_scale(two, 0.1))), h);
         value[k] = ur_add(h, ur_tanh(net));
         add_root(all, which == 4 ? two : h);
     }
@@ -218,8 +231,8 @@ static ur_tape *twice(int which, roots *all)
         ur_step(t.tape, k + 1);
         b = ur_select(t.alive[k], ur_tanh(ur_add(ur_exp(x[k]), ur_softplus(b))), b);
         value[k] = ur_add(value[k], ur_mul(b, ur_softplus(b)));
-        if (which == 6) /* the root comes when the value was read under the other name */
-            add_root(all, ur_select(t.alive[k], e[k], t.zero));
+        if (which == 6)
+            add_root(all, ur_select(t.alive[k], once[k], t.zero));
         if (which == 6 && k + 1 < STEPS)
             value[k] = ur_add(value[k], ur_exp(x[k + 1]));
     }
