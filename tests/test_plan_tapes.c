@@ -203,6 +203,8 @@ static ur_var again(int which, const ur_var *x, int k, ur_var a)
         return ur_exp(x[next]);
     case 5:
         return ur_max(x[k], x[k]);
+    case 7:
+        return ur_max(x[k], x[k > 0 ? k : 1]);
     default:
         return ur_exp(x[k]);
     }
@@ -221,6 +223,8 @@ static ur_tape *twice(int which, roots *all)
         ur_step(t.tape, k + 1);
         ur_var last = x[k > 0 ? k - 1 : 0], net = ur_add(ur_matmul(W, h), last);
         once[k] = which == 2 ? ur_div(x[k], ur_exp(a)) : which == 5 ? ur_max(x[k], last) : ur_exp(x[k]);
+        if (which == 7)
+            once[k] = ur_max(x[k], x[1]);
         ur_var two = again(which, x, k, a);
         h = ur_select(t.alive[k], ur_mul(ur_tanh(net), ur_add(once[k], ur_scale(two, 0.1))), h);
         value[k] = ur_add(h, ur_tanh(net));
@@ -251,7 +255,7 @@ static const struct {
              {"row times state", row_times_state, 1},
              {"one program", one_program, 1},
              {"two layers", two_layers, 1},
-             {"twice", twice, 7}};
+             {"twice", twice, 8}};
 
 START_TEST(any_tape)
 {
