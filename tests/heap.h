@@ -18,7 +18,7 @@ typedef struct header {
     _Alignas(max_align_t) size_t bytes;
 } header;
 
-static void *heap_resize(void *user, void *block, size_t old_bytes, size_t new_bytes)
+static inline void *heap_resize(void *user, void *block, size_t old_bytes, size_t new_bytes)
 {
     heap *h = (heap *)user;
     header *old = block ? (header *)block - 1 : NULL;
@@ -40,6 +40,24 @@ static void *heap_resize(void *user, void *block, size_t old_bytes, size_t new_b
     free(old);
     h->bytes += (long long)new_bytes - (long long)old_bytes;
     return moved + 1;
+}
+
+/* So many allocations succeed, no more. */
+typedef struct budget {
+    int left;
+    long long bytes;
+} budget;
+
+static inline void *limited(void *user, void *block, size_t old_bytes, size_t new_bytes)
+{
+    budget *b = (budget *)user;
+    if (new_bytes && b->left-- <= 0)
+        return NULL;
+    b->bytes += (long long)new_bytes - (long long)old_bytes;
+    if (new_bytes)
+        return realloc(block, new_bytes);
+    free(block);
+    return NULL;
 }
 
 #endif

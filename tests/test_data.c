@@ -3,6 +3,7 @@
 #include <math.h>
 
 #include "file_bytes.h"
+#include "heap.h"
 
 /* ---- data sets */
 
@@ -212,23 +213,6 @@ START_TEST(new_data)
 END_TEST
 
 /* ---- memory: every allocation fails once, nothing is lost, and a line says so */
-
-typedef struct budget {
-    int left;
-    long long bytes;
-} budget;
-
-static void *limited(void *user, void *block, size_t old_bytes, size_t new_bytes)
-{
-    budget *b = (budget *)user;
-    if (new_bytes && b->left-- <= 0)
-        return NULL;
-    b->bytes += (long long)new_bytes - (long long)old_bytes;
-    if (new_bytes)
-        return realloc(block, new_bytes);
-    free(block);
-    return NULL;
-}
 
 /* Loads, copies to a data set and back, and saves. */
 static bool load_and_save(const ur_allocator *allocator, ur_error *error)

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "../optim/optim.h"
+#include "heap.h"
 
 enum { SYMBOLS = 7 };
 
@@ -390,23 +391,6 @@ START_TEST(choices_are_fair)
 END_TEST
 
 /* ---- memory */
-
-typedef struct budget {
-    int left;
-    long long bytes;
-} budget;
-
-static void *limited(void *user, void *block, size_t old_bytes, size_t new_bytes)
-{
-    budget *b = (budget *)user;
-    if (new_bytes && b->left-- <= 0)
-        return NULL;
-    b->bytes += (long long)new_bytes - (long long)old_bytes;
-    if (new_bytes)
-        return realloc(block, new_bytes);
-    free(block);
-    return NULL;
-}
 
 START_TEST(no_memory)
 {
