@@ -34,13 +34,9 @@ static size_t count_elements(const ur_plan *plan, const ur__launch *l)
 
 static size_t contraction_bytes(const ur_plan *plan, const ur__launch *l)
 {
-    ur__stretch any = {.steps = 1, .a = l->ones ? NULL : plan};
-    ur__contraction c = {.rows = l->rows,
-                         .m = l->m,
-                         .n = plan->width,
-                         .matrices = l->outputs,
-                         .stretches = l->count > 0,
-                         .stretch = &any};
+    void *sums = NULL;
+    ur__contraction c = {
+        .rows = l->rows, .m = l->m, .n = plan->width, .matrices = l->matrices, .sums = l->sums ? &sums : NULL};
     return ur__room_for_contraction(plan, l).own + plan->kernels->contraction_room(&c);
 }
 

@@ -1,5 +1,6 @@
-/* contraction.c - sums over the batch and over time of A_t B_t^T and of rows: they wait for the end of the block, where
- * those that share their A are one contraction. */
+/* contraction.c - sums over the batch and over time of A_t B_t^T and of rows of B_t: they wait for the end of the block,
+ * where those that share their A are one contraction, with the sums of the rows of all its B: gradients of weights and
+ * of biases read the same deltas. */
 #include <string.h>
 
 #include "group.h"
@@ -93,8 +94,8 @@ static bool add_part(ur_plan *plan, ur__launch *l, const ur__phase *phase, const
     l->count++;
     ur__ref a, b;
     bool good =
-        factors_of(plan, lines[0], phase, &a, &b) && (l->ones || ur__add_operand(plan, l, from_iteration(a, from)));
-    for (size_t k = 0; k < l->outputs && good; k++)
+        factors_of(plan, lines[0], phase, &a, &b) && (!l->rows || ur__add_operand(plan, l, from_iteration(a, from)));
+    for (size_t k = 0; k < l->matrices && good; k++)
         good = factors_of(plan, lines[k], phase, &a, &b) && ur__add_operand(plan, l, from_iteration(b, from));
     return good;
 }
@@ -110,10 +111,9 @@ static bool add_parts(ur_plan *plan, ur__launch *l, const uint32_t *lines)
         if (!factors_of(plan, lines[0], phase, &a, &b) || (a.line != UR_NONE && ur__is_zero(plan, a.line)))
             continue;
         l->m = (uint32_t)plan->line[b.line].rows;
-        l->ones = a.line == UR_NONE;
-        l->rows = l->ones ? 1 : (uint32_t)plan->line[a.line].rows;
+        l->rows = a.line == UR_NONE ? 0 : (uint32_t)plan->line[a.line].rows;
         for (uint32_t i = 0, n; i < phase->end - phase->begin; i += n) {
-            n = even_stretch(plan, phase, l->outputs, lines, i);
+            n = even_stretch(plan, phase, l->matrices, lines, i);
             if (!add_part(plan, l, phase, lines, i, n))
                 return false;
         }
@@ -121,41 +121,111 @@ static bool add_parts(ur_plan *plan, ur__launch *l, const uint32_t *lines)
     return true;
 }
 
-/* One contraction for all lines that share their A with line l. `lines` has room for all lines. */
-static bool launch_contraction(ur__maker *m, uint32_t l, uint8_t *taken, uint32_t *lines)
+/* Is the line a sum of rows? */
+static bool is_row_sum(const ur_plan *plan, uint32_t line)
 {
-    ur_plan *plan = m->plan;
+    ur__ref a, b;
+    const ur__loop *loop = &plan->program.loop[plan->program.line[line].loop];
+    for (uint32_t f = 0; f < loop->phases; f++)
+        if (factors_of(plan, line, &plan->program.phase[loop->phase + f], &a, &b))
+            return a.line == UR_NONE;
+    return false;
+}
+
+/* Is line k the sums of the rows of the B of line l, and does l's contraction read them in every phase? */
+static bool sums_rows_of(const ur_plan *plan, uint32_t l, uint32_t k)
+{
+    const ur__program *p = &plan->program;
+    const ur__loop *loop = &p->loop[p->line[l].loop];
+    if (p->line[k].loop != p->line[l].loop)
+        return false;
+    for (uint32_t f = 0; f < loop->phases; f++) {
+        ur__ref a, b, none, d;
+        const ur__phase *phase = &p->phase[loop->phase + f];
+        const bool one = factors_of(plan, l, phase, &a, &b), other = factors_of(plan, k, phase, &none, &d);
+        if (one != other || (one && (ur__is_zero(plan, a.line) || none.line != UR_NONE || b.line != d.line ||
+                                     b.first != d.first || b.stride != d.stride)))
+            return false;
+    }
+    return true;
+}
+
+/* Puts the lines of the block into contractions. */
+typedef struct collector {
+    ur__maker *m;
+    uint8_t *taken;  /* by line */
+    uint32_t *lines; /* of the contraction at hand: its products, then its sums of rows */
+} collector;
+
+/* A sum of the rows of the B of line l that is in no contraction yet, UR_NONE if there is none. */
+static uint32_t row_sum_of(const collector *c, uint32_t l)
+{
+    const ur_plan *plan = c->m->plan;
+    for (uint32_t k = 0; k < plan->program.lines; k++)
+        if (plan->line[k].contracted && !c->taken[k] && sums_rows_of(plan, l, k))
+            return k;
+    return UR_NONE;
+}
+
+/* Takes the sums of the rows of all n B, if there are all of them. */
+static bool take_row_sums(collector *c, size_t n)
+{
+    uint32_t *sums = c->lines + n;
+    for (size_t k = 0; k < n; k++) {
+        sums[k] = row_sum_of(c, c->lines[k]);
+        if (sums[k] == UR_NONE) {
+            while (k > 0)
+                c->taken[sums[--k]] = 0;
+            return false;
+        }
+        c->taken[sums[k]] = 1;
+    }
+    return true;
+}
+
+/* One contraction for all lines that share their A with line l. */
+static bool launch_contraction(collector *c, uint32_t l)
+{
+    ur_plan *plan = c->m->plan;
     size_t n = 0;
     for (uint32_t k = l; k < plan->program.lines; k++)
-        if (plan->line[k].contracted && !taken[k] && same_factor(plan, l, k)) {
-            taken[k] = 1;
-            lines[n++] = k;
+        if (plan->line[k].contracted && !c->taken[k] && same_factor(plan, l, k)) {
+            c->taken[k] = 1;
+            c->lines[n++] = k;
         }
-    ur__launch *launch = ur__begin_launch(m, (ur__launch){.kind = UR__CONTRACT, .line = l, .outputs = (uint32_t)n});
+    const bool alone = is_row_sum(plan, l), sums = alone || take_row_sums(c, n);
+    ur__launch *launch = ur__begin_launch(c->m, (ur__launch){.kind = UR__CONTRACT,
+                                                             .line = l,
+                                                             .matrices = (uint32_t)n,
+                                                             .outputs = (uint32_t)(sums && !alone ? 2 * n : n),
+                                                             .sums = sums});
     if (!launch)
         return false;
     launch->first = (uint32_t)plan->parts;
-    for (size_t k = 0; k < n; k++)
-        if (!ur__add_operand(plan, launch, part_of(plan, lines[k])))
+    for (size_t k = 0; k < launch->outputs; k++)
+        if (!ur__add_operand(plan, launch, part_of(plan, c->lines[k])))
             return false;
-    return add_parts(plan, launch, lines);
+    return add_parts(plan, launch, c->lines);
 }
 
+/* Sums of rows that go with no product come last. */
 bool ur__launch_contractions(ur__maker *m)
 {
     ur_plan *plan = m->plan;
-    size_t lines = plan->program.lines;
-    uint8_t *taken = (uint8_t *)ur__take(plan->tape, lines);
-    uint32_t *shared = (uint32_t *)ur__take(plan->tape, lines * sizeof *shared);
-    bool good = taken && shared;
+    const size_t lines = plan->program.lines;
+    collector c = {.m = m,
+                   .taken = (uint8_t *)ur__take(plan->tape, lines),
+                   .lines = (uint32_t *)ur__take(plan->tape, lines * sizeof *c.lines)};
+    bool good = c.taken && c.lines;
     plan->finish.first = (uint32_t)plan->launches;
     if (good)
-        memset(taken, 0, lines);
-    for (uint32_t l = 0; l < lines && good; l++)
-        if (plan->line[l].contracted && !taken[l])
-            good = launch_contraction(m, l, taken, shared);
+        memset(c.taken, 0, lines);
+    for (int alone = 0; alone < 2; alone++)
+        for (uint32_t l = 0; l < lines && good; l++)
+            if (plan->line[l].contracted && !c.taken[l] && (alone || !is_row_sum(plan, l)))
+                good = launch_contraction(&c, l);
     plan->finish.count = (uint32_t)plan->launches - plan->finish.first;
-    ur__give(plan->tape, taken, lines);
-    ur__give(plan->tape, shared, lines * sizeof *shared);
+    ur__give(plan->tape, c.taken, lines);
+    ur__give(plan->tape, c.lines, lines * sizeof *c.lines);
     return good;
 }

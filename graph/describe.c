@@ -367,43 +367,55 @@ static void describe_single(ur__page *p, const ur__launch *l)
     ur__end_line(p);
 }
 
-/* [rows,m] of the longest stretch: dW, dU = h[t-1] (delta, delta)'. */
+/* n operands of a launch, or of a part of it, from number `first` on. */
+static void say_operands(ur__page *p, const ur__argument *first, uint32_t n)
+{
+    for (uint32_t k = 0; k < n; k++) {
+        ur__say(p, k ? ", " : "");
+        say_ref(p, first[k].ref);
+    }
+}
+
+/* [rows,m] of the longest stretch: dW, dU += h[t-1] (delta, delta)'; db, dc += sums of the rows of delta, delta. */
 static void describe_contraction(ur__page *p, const ur__launch *l)
 {
     const ur_plan *plan = p->shown;
+    const ur__argument *out = &plan->argument[l->operand];
     uint32_t longest = l->first, steps = 0;
     for (uint32_t k = l->first; k < l->first + l->count; k++) {
         steps += plan->part[k].n;
         longest = plan->part[k].n > plan->part[longest].n ? k : longest;
     }
     ur__begin_line(p, 4);
-    if (l->count)
-        ur__say(p, "contraction [%u,%u], %u steps: ", (unsigned)l->rows, (unsigned)(l->m * l->outputs),
-                (unsigned)steps);
-    for (uint32_t k = 0; k < l->outputs; k++) {
-        ur__say(p, k ? ", " : "");
-        say_ref(p, *operand_of(p, l, k));
-    }
     if (!l->count) {
+        say_operands(p, out, l->outputs);
         ur__say(p, " = 0");
         ur__end_line(p);
         return;
     }
-    const ur__argument *x = &plan->argument[plan->part[longest].operand];
-    const ur__line *line = &plan->program.line[x[!l->ones].ref.line];
+    ur__say(p, "contraction [%u,%u], %u steps: ", (unsigned)(l->rows ? l->rows : 1), (unsigned)(l->m * l->matrices),
+            (unsigned)steps);
+    const ur__argument *x = &plan->argument[plan->part[longest].operand], *b = x + (l->rows > 0);
+    const ur__line *line = &plan->program.line[b->ref.line];
     p->at = (ur__moment){.length = plan->part[longest].n};
     if (line->loop != UR_NONE) {
         p->at.loop = &plan->program.loop[line->loop];
-        p->at.begin = line->begin + (uint32_t)x[!l->ones].ref.first;
+        p->at.begin = line->begin + (uint32_t)b->ref.first;
     }
-    ur__say(p, l->ones ? " += sums of the rows of" : " += ");
-    if (!l->ones)
-        say_ref(p, (x++)->ref);
-    for (uint32_t k = 0; k < l->outputs; k++) {
-        ur__say(p, k ? ", " : l->ones ? " " : " (");
-        say_ref(p, x[k].ref);
+    if (l->rows) {
+        say_operands(p, out, l->matrices);
+        ur__say(p, " += ");
+        say_ref(p, x->ref);
+        ur__say(p, " (");
+        say_operands(p, b, l->matrices);
+        ur__say(p, ")'%s", l->sums ? "; " : "");
+        out += l->matrices;
     }
-    ur__say(p, l->ones ? "" : ")'");
+    if (l->sums) {
+        say_operands(p, out, l->matrices);
+        ur__say(p, " += sums of the rows of ");
+        say_operands(p, b, l->matrices);
+    }
     ur__end_line(p);
     p->at = (ur__moment){.length = 1};
 }

@@ -124,12 +124,13 @@ typedef struct ur__stretch {
 } ur__stretch;
 
 /* out[g][i,j] = sum over all steps and columns of A[i] B_g[j], for A [rows,n] and each of `matrices` matrices B_g [m,n]:
- * gradients of weights. Where `a` is NULL A is one row of ones: sums of the rows of B. */
+ * gradients of weights. sums[g][j] = sum over all steps and columns of B_g[j]: gradients of biases. */
 typedef struct ur__contraction {
-    size_t rows, m, n;
+    size_t rows, m, n; /* rows = 0: there is no A */
     size_t matrices, stretches;
     const ur__stretch *stretch;
-    void *const *out; /* of each matrix: [rows,m], dense, overwritten */
+    void *const *out;  /* of each matrix: [rows,m], dense, overwritten */
+    void *const *sums; /* of each matrix: [m], overwritten; NULL: not wanted */
 } ur__contraction;
 
 /* Fewer columns than this: lanes go along the features. */

@@ -258,10 +258,10 @@ static bool part_in_segment(const ur__worker *w, const ur__contraction_part *par
 
 ur__contraction_room ur__room_for_contraction(const ur_plan *plan, const ur__launch *l)
 {
-    const size_t matrices = l->outputs, factors = matrices * l->count;
-    ur__contraction_room r = {.result = ur__round_up((size_t)l->rows * l->m * ur__element_bytes(plan), UR__LINE)};
-    r.out = matrices * r.result;
-    r.b = r.out + matrices * sizeof(void *);
+    const size_t factors = (size_t)l->matrices * l->count, rows = l->rows ? l->rows : 1;
+    ur__contraction_room r = {.result = ur__round_up(rows * l->m * ur__element_bytes(plan), UR__LINE)};
+    r.out = l->outputs * r.result;
+    r.b = r.out + l->outputs * sizeof(void *);
     r.b_step = r.b + factors * sizeof(void *);
     r.b_stride = r.b_step + factors * sizeof(ptrdiff_t);
     r.stretch = r.b_stride + factors * sizeof(size_t);
@@ -295,14 +295,14 @@ static bool make_stretch(const ur__worker *w, const ur__launch *l, const ur__con
         count_columns(w, part, at.i, end, f->columns);
         f->columns += s->steps;
     }
-    if (!l->ones) {
+    if (l->rows) {
         ur__view a = ur__view_of(&at, &x->ref, true);
         s->a = a.at;
         s->a_step = s->steps > 1 ? step_of(&at, &x->ref) : 0;
         s->a_stride = a.row;
         x++;
     }
-    for (uint32_t k = 0; k < l->outputs; k++, x++) {
+    for (uint32_t k = 0; k < l->matrices; k++, x++) {
         ur__view v = ur__view_of(&at, &x->ref, true);
         *f->b++ = v.at;
         *f->b_step++ = s->steps > 1 ? step_of(&at, &x->ref) : 0;
@@ -322,8 +322,14 @@ static void run_contraction(const ur__worker *w, const ur__launch *l)
                  .columns = (uint32_t *)(void *)(scratch + room.columns)};
     void **out = (void **)(void *)(scratch + room.out);
     ur__stretch *stretch = (ur__stretch *)(void *)(scratch + room.stretch);
-    ur__contraction c = {
-        .rows = l->rows, .m = l->m, .n = w->columns, .matrices = l->outputs, .stretch = stretch, .out = out};
+    const uint32_t products = l->rows ? l->matrices : 0;
+    ur__contraction c = {.rows = l->rows,
+                         .m = l->m,
+                         .n = w->columns,
+                         .matrices = l->matrices,
+                         .stretch = stretch,
+                         .out = out,
+                         .sums = l->sums ? out + products : NULL};
     for (uint32_t k = 0; k < l->outputs; k++)
         out[k] = scratch + k * room.result;
     for (uint32_t q = 0; q < l->count; q++)
@@ -333,7 +339,7 @@ static void run_contraction(const ur__worker *w, const ur__launch *l)
     plan->kernels->contract(&c, scratch + room.own);
     for (uint32_t k = 0; k < l->outputs; k++) {
         const ur__ref *r = &plan->argument[l->operand + k].ref;
-        plan->kernels->add_to((size_t)l->rows * l->m, part_at(plan, w->block, r->line, 0), out[k]);
+        plan->kernels->add_to((size_t)(k < products ? l->rows : 1) * l->m, part_at(plan, w->block, r->line, 0), out[k]);
     }
 }
 

@@ -161,16 +161,17 @@ typedef enum ur__launch_kind {
     UR__PRODUCT,   /* rows of operand 0 = bias + sum of the terms; several lines, one below the other */
     UR__STATEMENT, /* operand 0 = op(the other operands), as the tape has it */
     UR__ADD_UP,    /* operand 0, the block's part, += op(the other operands) */
-    UR__CONTRACT,  /* operands 0 .. matrices-1, the block's parts, += contractions over time and batch */
+    UR__CONTRACT,  /* operands 0 .. outputs-1, the block's parts, += contractions over time and batch, then row sums */
     UR__COLLECT    /* operand 0 = the sum of the blocks' parts, and of the other operands */
 } ur__launch_kind;
 
 typedef struct ur__launch {
     uint8_t kind;
-    bool batch, ones; /* on the columns of the block; a contraction of one matrix with ones */
+    bool batch, sums; /* on the columns of the block; of a contraction: sums of the rows of B as well */
     uint32_t line;    /* what is computed */
-    uint32_t rows, m; /* of the result; contractions: of A and of each B */
+    uint32_t rows, m; /* of the result; contractions: of A, 0 if there is none, and of each B */
     uint32_t operand, operands, outputs;
+    uint32_t matrices;          /* of a contraction: how many B */
     uint32_t first, count;      /* instructions, terms or parts */
     uint32_t alive;             /* instructions after those, to be run instead where all columns are alive; 0: none */
     uint32_t packing, packings; /* of a product */

@@ -49,7 +49,7 @@ static bool each_factor(ur_plan *plan, const ur__launch *l, visitor *visit)
     for (uint32_t q = l->first; q < l->first + l->count; q++) {
         const ur__contraction_part *part = &plan->part[q];
         const ur__phase stretch = {.loop = part->loop, .begin = part->begin, .end = part->begin + part->n};
-        for (uint32_t k = 0; k < l->outputs + !l->ones; k++) {
+        for (uint32_t k = 0; k < l->matrices + (l->rows > 0); k++) {
             reading r = {
                 .loop = part->loop, .phase = &stretch, .ref = &plan->argument[part->operand + k].ref, .at_end = true};
             if (!visit(plan, &r))

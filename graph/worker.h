@@ -148,7 +148,7 @@ bool ur__adds_in_place(const ur__worker *w, const ur__launch *l);
 void ur__run_launch(const ur__worker *w, const ur__launch *l);
 void ur__run_packing(const ur__worker *w, const ur__packing *p);
 
-/* Where the parts of a contraction's scratch begin, in bytes: a result for each matrix and their addresses; for each stretch
+/* Where the parts of a contraction's scratch begin, in bytes: the results and their addresses; for each stretch
  * and matrix B, its step and its stride; the stretches; the columns of each step, if sequences may end; the kernel's own. */
 typedef struct ur__contraction_room {
     size_t result; /* bytes of one */

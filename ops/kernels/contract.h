@@ -7,7 +7,7 @@
  * A chunk is columns of several steps, or of a part of one: so many that the sums, loaded and stored once a chunk, cost
  * little, and so few that rows read again and again, and a transposed panel (256 x 24 floats are 24 KiB), stay in L1. */
 
-enum { DOT_CHUNK = 512, OUTER_CHUNK = 256 };
+enum { DOT_CHUNK = 512, OUTER_CHUNK = 256, DOT_ROWS = 24 };
 
 /* A chunk of a stretch: steps first..end-1, of each the columns from..to-1 as far as they are active. */
 typedef struct chunk {
@@ -56,8 +56,80 @@ static bool chunk_next(const ur__contraction *c, size_t most, chunk *k)
 
 static void contract_nothing(const ur__contraction *c)
 {
-    for (size_t g = 0; g < c->matrices; g++)
-        memset(c->out[g], 0, c->rows * c->m * sizeof(real));
+    for (size_t g = 0; g < c->matrices; g++) {
+        if (c->rows)
+            memset(c->out[g], 0, c->rows * c->m * sizeof(real));
+        if (c->sums)
+            memset(c->sums[g], 0, c->m * sizeof(real));
+    }
+}
+
+/* out[i] = the sum of the lanes of sum i. */
+static void lanes_out(size_t elements, const real *sums, real *out)
+{
+    for (size_t i = 0; i < elements; i += LANES) {
+        const size_t count = elements - i < LANES ? elements - i : LANES;
+        vec sum[LANES];
+        for (size_t l = 0; l < LANES; l++)
+            sum[l] = load(sums + (i + l < elements ? i + l : i) * LANES);
+        const vec total = sums_of_lanes(LANES, sum);
+        if (count == LANES)
+            store(out + i, total);
+        else
+            store_part(out + i, total, count);
+    }
+}
+
+/* ---- sums of the rows of B */
+
+enum { SUM_ROWS = 8 }; /* at once: chains enough to keep the adders busy */
+
+/* sums[j+r] += row j+r of B_g over a chunk, for the lanes of vectors; `rows` of them, a constant. */
+INLINE void row_sums(size_t rows, const chunk *k, size_t g, size_t j, real *sums)
+{
+    const size_t stride = k->stretch->b_stride[g];
+    const real *from = chunk_at(k, k->stretch->b[g], k->stretch->b_step[g], k->first) + j * stride;
+    vec sum[SUM_ROWS];
+    UNROLL
+    for (size_t r = 0; r < rows; r++)
+        sum[r] = load(sums + (j + r) * LANES);
+    for (size_t s = k->first; s < k->end; s++, from += k->stretch->b_step[g]) {
+        const real *b = from;
+        size_t count = chunk_columns(k, s);
+        for (; count >= LANES; count -= LANES, b += LANES) {
+            UNROLL
+            for (size_t r = 0; r < rows; r++)
+                sum[r] += load(b + r * stride);
+        }
+        if (count) {
+            UNROLL
+            for (size_t r = 0; r < rows; r++)
+                sum[r] += load_part(b + r * stride, count);
+        }
+    }
+    UNROLL
+    for (size_t r = 0; r < rows; r++)
+        store(sums + (j + r) * LANES, sum[r]);
+}
+
+/* Of all matrices, if they are wanted. */
+static void add_row_sums(const ur__contraction *c, const chunk *k, real *sums)
+{
+    for (size_t g = 0; g < c->matrices && c->sums; g++, sums += c->m * LANES) {
+        size_t j = 0;
+        for (; j + SUM_ROWS <= c->m; j += SUM_ROWS)
+            row_sums(SUM_ROWS, k, g, j, sums);
+        for (; j + SUM_ROWS / 2 <= c->m; j += SUM_ROWS / 2)
+            row_sums(SUM_ROWS / 2, k, g, j, sums);
+        for (; j < c->m; j++)
+            row_sums(1, k, g, j, sums);
+    }
+}
+
+static void contract_rows(const ur__contraction *c, real *sums)
+{
+    for (const ur__stretch *t = c->stretch; t < c->stretch + c->stretches; t++)
+        add_row_sums(c, &(chunk){.stretch = t, .end = t->steps, .to = c->n}, sums);
 }
 
 /* ---- small results: dot products */
@@ -110,81 +182,32 @@ EACH_BLOCK(DOT)
 /* By rows of B and of A. */
 static dot_kernel *const dot_kernels[MOST_VECTORS + 1][MOST_ROWS + 1] = {EACH_BLOCK(DOT_ENTRY)};
 
-/* out[i] = the sum of the lanes of sum i. */
-static void dot_out(size_t elements, const real *sums, real *out)
+/* Rows first..end-1 of A, which stay in L1, by all rows of B_g, a few of which at a time are read again and again. */
+static void dot_rows(const ur__contraction *c, const chunk *k, size_t g, size_t first, size_t end, real *sums)
 {
-    for (size_t i = 0; i < elements; i += LANES) {
-        const size_t count = elements - i < LANES ? elements - i : LANES;
-        vec sum[LANES];
-        for (size_t l = 0; l < LANES; l++)
-            sum[l] = load(sums + (i + l < elements ? i + l : i) * LANES);
-        const vec total = sums_of_lanes(LANES, sum);
-        if (count == LANES)
-            store(out + i, total);
-        else
-            store_part(out + i, total, count);
-    }
-}
-
-static void contract_by_dots(const ur__contraction *c, real *room)
-{
-    size_t elements = c->rows * c->m;
-    memset(room, 0, c->matrices * elements * LANES * sizeof(real));
-    for (chunk k = {0}; chunk_next(c, DOT_CHUNK, &k);)
-        for (size_t g = 0; g < c->matrices; g++)
-            for (size_t i = 0, rows; i < c->rows; i += rows) {
-                rows = part_of(c->rows - i, most_rows[c->m < MOST_VECTORS ? c->m : MOST_VECTORS]);
-                for (size_t j = 0, others; j < c->m; j += others) {
-                    others = part_of(c->m - j, MOST_VECTORS);
-                    dot_kernels[others][rows](&k, g, i, j, room + (g * elements + i * c->m + j) * LANES, c->m);
-                }
-            }
-    for (size_t g = 0; g < c->matrices; g++)
-        dot_out(elements, room + g * elements * LANES, (real *)c->out[g]);
-}
-
-/* ---- row sums: A is a row of ones */
-
-enum { SUM_ROWS = 8 }; /* at once: chains enough to keep the adders busy */
-
-/* Rows j.. of B_g, `rows` of them, a constant. */
-INLINE void row_sums(size_t rows, const ur__contraction *c, size_t g, size_t j)
-{
-    vec sum[SUM_ROWS] = {{0}};
-    for (size_t q = 0; q < c->stretches; q++) {
-        const chunk all = {.stretch = &c->stretch[q], .to = c->n};
-        const size_t stride = all.stretch->b_stride[g];
-        for (size_t s = 0; s < all.stretch->steps; s++) {
-            const real *b = chunk_at(&all, all.stretch->b[g], all.stretch->b_step[g], s) + j * stride;
-            size_t count = chunk_columns(&all, s);
-            for (; count >= LANES; count -= LANES, b += LANES) {
-                UNROLL
-                for (size_t r = 0; r < rows; r++)
-                    sum[r] += load(b + r * stride);
-            }
-            if (count) {
-                UNROLL
-                for (size_t r = 0; r < rows; r++)
-                    sum[r] += load_part(b + r * stride, count);
-            }
+    for (size_t j = 0, others; j < c->m; j += others) {
+        others = part_of(c->m - j, MOST_VECTORS);
+        for (size_t i = first, rows; i < end; i += rows) {
+            rows = part_of(end - i, most_rows[others]);
+            dot_kernels[others][rows](k, g, i, j, sums + (i * c->m + j) * LANES, c->m);
         }
     }
-    UNROLL
-    for (size_t r = 0; r < rows; r++)
-        ((real *)c->out[g])[j + r] = sum_lanes(sum[r]);
 }
 
-static void contract_rows(const ur__contraction *c)
+static void contract_by_dots(const ur__contraction *c, real *row_sums, real *room)
 {
-    for (size_t g = 0; g < c->matrices; g++) {
-        size_t j = 0;
-        for (; j + SUM_ROWS <= c->m; j += SUM_ROWS)
-            row_sums(SUM_ROWS, c, g, j);
-        for (; j + SUM_ROWS / 2 <= c->m; j += SUM_ROWS / 2)
-            row_sums(SUM_ROWS / 2, c, g, j);
-        for (; j < c->m; j++)
-            row_sums(1, c, g, j);
+    const size_t elements = c->rows * c->m;
+    memset(room, 0, c->matrices * elements * LANES * sizeof(real));
+    for (chunk k = {0}; chunk_next(c, DOT_CHUNK, &k);) {
+        add_row_sums(c, &k, row_sums);
+        for (size_t first = 0, end; first < c->rows; first = end) {
+            end = first + part_of(c->rows - first, DOT_ROWS);
+            for (size_t g = 0; g < c->matrices; g++)
+                dot_rows(c, &k, g, first, end, room + g * elements * LANES);
+        }
     }
+    for (size_t g = 0; g < c->matrices; g++)
+        lanes_out(elements, room + g * elements * LANES, (real *)c->out[g]);
 }
 
 /* ---- large results: outer products with a transposed operand */
@@ -384,13 +407,14 @@ static size_t copied_elements(const ur__contraction *c)
     return spreads(transposes_a(c) ? c->rows : c->m) ? (size_t)MOST_ROWS * COPIES * (OUTER_CHUNK + LANES) : 0;
 }
 
-static void contract_by_outer(const ur__contraction *c, real *room)
+static void contract_by_outer(const ur__contraction *c, real *row_sums, real *room)
 {
     const bool swapped = transposes_a(c);
     const size_t each = outer_sums(c);
     real *transposed = room + c->matrices * each, *copies = transposed + transposed_elements(c);
     memset(room, 0, c->matrices * each * sizeof(real));
     for (chunk k = {0}; chunk_next(c, OUTER_CHUNK, &k);) {
+        add_row_sums(c, &k, row_sums);
         size_t columns = 0;
         for (size_t s = k.first; s < k.end; s++)
             columns += chunk_columns(&k, s);
@@ -414,17 +438,23 @@ static void contract_by_outer(const ur__contraction *c, real *room)
 /* Steps in a chunk: what a panel reads stays in L1. */
 enum { ONE_CHUNK = 192 };
 
-/* Rows i.. and columns j.. of result g over a chunk, added to what it holds where `add` is set; the last of the vectors
- * has `last` lanes where `part` is set. The first three are constants of each copy. */
-INLINE void one_block(size_t vectors, size_t rows, bool part, const ur__contraction *c, const chunk *k, size_t g,
-                      size_t i, size_t j, size_t last, bool add)
+/* Some rows of A, in step 0, with what they and B_g make. */
+typedef struct one_result {
+    const real *a;
+    ptrdiff_t step;
+    size_t g;
+    real *out;
+} one_result;
+
+/* Columns j.. of the result over a chunk, added to what it holds where `add` is set; the last of the vectors has `last`
+ * lanes where `part` is set. The first three are constants of each copy. */
+INLINE void one_block(size_t vectors, size_t rows, bool part, const ur__contraction *c, const chunk *k,
+                      const one_result *q, size_t j, size_t last, bool add)
 {
-    static const real one = 1;
     const ur__stretch *t = k->stretch;
-    const ptrdiff_t a_step = t->a ? t->a_step : 0, b_step = t->b_step[g];
-    const real *a = t->a ? chunk_at(k, t->a, a_step, k->first) + i : &one;
-    const real *b = chunk_at(k, t->b[g], b_step, k->first) + j;
-    real *out = (real *)c->out[g] + i * c->m + j;
+    const ptrdiff_t a_step = q->step, b_step = t->b_step[q->g];
+    const real *a = chunk_at(k, q->a, a_step, k->first), *b = chunk_at(k, t->b[q->g], b_step, k->first) + j;
+    real *out = q->out + j;
     const vec zero = {0};
     vec sum[MOST_ROWS][MOST_VECTORS];
     UNROLL
@@ -453,13 +483,13 @@ INLINE void one_block(size_t vectors, size_t rows, bool part, const ur__contract
     }
 }
 
-typedef void one_kernel(const ur__contraction *c, const chunk *k, size_t g, size_t i, size_t j, size_t last, bool add);
+typedef void one_kernel(const ur__contraction *c, const chunk *k, const one_result *q, size_t j, size_t last, bool add);
 
 #define ONE(vectors, rows, part)                                                                                       \
-    static void one_##vectors##x##rows##_##part(const ur__contraction *c, const chunk *k, size_t g, size_t i,          \
+    static void one_##vectors##x##rows##_##part(const ur__contraction *c, const chunk *k, const one_result *q,        \
                                                 size_t j, size_t last, bool add)                                       \
     {                                                                                                                  \
-        one_block(vectors, rows, part, c, k, g, i, j, last, add);                                                      \
+        one_block(vectors, rows, part, c, k, q, j, last, add);                                                      \
     }
 #define ONES(vectors, rows) ONE(vectors, rows, 0) ONE(vectors, rows, 1)
 #define ONE_ENTRY(vectors, rows) [vectors][rows] = {one_##vectors##x##rows##_0, one_##vectors##x##rows##_1},
@@ -468,14 +498,18 @@ EACH_BLOCK(ONES)
 /* By vectors, rows, and whether the last vector is a part. */
 static one_kernel *const one_kernels[MOST_VECTORS + 1][MOST_ROWS + 1][2] = {EACH_BLOCK(ONE_ENTRY)};
 
-/* All rows for the columns j.. of a panel. */
+/* All rows for the columns j.. of a panel, and its sums over the steps. */
 static void one_panel(const ur__contraction *c, const chunk *k, size_t g, size_t j, size_t vectors, bool add)
 {
+    static const real one = 1;
     const size_t left = c->m - j - (vectors - 1) * LANES, last = left < LANES ? left : LANES;
     for (size_t i = 0, rows; i < c->rows; i += rows) {
+        const one_result result = {(const real *)k->stretch->a + i, k->stretch->a_step, g, (real *)c->out[g] + i * c->m};
         rows = part_of(c->rows - i, most_rows[vectors]);
-        one_kernels[vectors][rows][last < LANES](c, k, g, i, j, last, add);
+        one_kernels[vectors][rows][last < LANES](c, k, &result, j, last, add);
     }
+    if (c->sums)
+        one_kernels[vectors][1][last < LANES](c, k, &(one_result){&one, 0, g, (real *)c->sums[g]}, j, last, add);
 }
 
 static void contract_one(const ur__contraction *c)
@@ -497,7 +531,7 @@ static bool has_one_column(const ur__contraction *c)
 {
     bool dense = c->n == 1;
     for (const ur__stretch *t = c->stretch; dense && t < c->stretch + c->stretches; t++) {
-        dense = !t->a || t->a_stride == 1;
+        dense = !c->rows || t->a_stride == 1;
         for (size_t g = 0; g < c->matrices; g++)
             dense = dense && t->b_stride[g] == 1;
     }
@@ -524,26 +558,37 @@ static bool by_dots(const ur__contraction *c)
     return dots_are_faster(c, (least_share * (double)whole_vectors(c->n) + (double)LANES) / (double)c->n);
 }
 
+/* Elements that the sums of rows take in the room: first come those, then what a way of contracting needs. */
+static size_t row_sum_elements(const ur__contraction *c)
+{
+    return c->sums ? c->matrices * c->m * LANES : 0;
+}
+
 /* For either way, if fewer columns than c->n or more could be by dots: the last block of a batch has the room of others. */
 static size_t contraction_room(const ur__contraction *c)
 {
-    if (!c->stretches || !c->stretch->a)
-        return 0;
+    size_t sums = row_sum_elements(c);
+    if (!c->rows)
+        return sums * sizeof(real);
     size_t dots = dots_are_faster(c, least_share) ? c->matrices * c->rows * c->m * LANES : 0;
     size_t outer = c->matrices * outer_sums(c) + transposed_elements(c) + copied_elements(c);
-    return (dots > outer ? dots : outer) * sizeof(real);
+    return (sums + (dots > outer ? dots : outer)) * sizeof(real);
 }
 
-static void contract(const ur__contraction *c, void *room)
+static void contract(const ur__contraction *c, void *room_)
 {
-    if (!c->stretches)
-        contract_nothing(c);
-    else if (has_one_column(c))
+    real *row_sums = (real *)room_, *room = row_sums + row_sum_elements(c);
+    if (!c->stretches || has_one_column(c)) {
         contract_one(c);
-    else if (!c->stretch->a)
-        contract_rows(c);
+        return;
+    }
+    memset(row_sums, 0, row_sum_elements(c) * sizeof(real));
+    if (!c->rows)
+        contract_rows(c, row_sums);
     else if (by_dots(c))
-        contract_by_dots(c, (real *)room);
+        contract_by_dots(c, row_sums, room);
     else
-        contract_by_outer(c, (real *)room);
+        contract_by_outer(c, row_sums, room);
+    for (size_t g = 0; g < c->matrices && c->sums; g++)
+        lanes_out(c->m, row_sums + g * c->m * LANES, (real *)c->sums[g]);
 }
