@@ -206,17 +206,18 @@ END_TEST
 
 enum { MATRICES = 2, STRETCHES = 3 };
 
+/* rows = 0: sums of rows alone. */
 typedef struct contraction_case {
     size_t rows, m, n, matrices, steps[STRETCHES];
-    bool unequal, ones;
+    bool unequal, sums;
 } contraction_case;
 
 /* A case with its operands: those of step s begin at element s a_size and s b_size, and have columns[s] columns; turned[s]
  * is the same in the order in which the stretches go. */
 typedef struct contraction_run {
     const contraction_case *q;
-    size_t rows, stride, steps, a_size, b_size;
-    array a, b[MATRICES], out[MATRICES];
+    size_t stride, steps, a_size, b_size;
+    array a, b[MATRICES], out[MATRICES], sums[MATRICES];
     uint32_t *columns, *turned;
     ur__stretch stretch[STRETCHES];
     const void *bs[STRETCHES][MATRICES];
@@ -251,7 +252,7 @@ static void set_stretch(contraction_run *r, size_t s, size_t first, bool back)
     }
     r->stretch[s] = (ur__stretch){.steps = q->steps[s],
                                   .columns = q->unequal ? r->turned + first : NULL,
-                                  .a = q->ones ? NULL : at(r->a, start * r->a_size),
+                                  .a = at(r->a, start * r->a_size),
                                   .a_step = back ? -(ptrdiff_t)r->a_size : (ptrdiff_t)r->a_size,
                                   .a_stride = r->stride,
                                   .b = r->bs[s],
@@ -261,16 +262,19 @@ static void set_stretch(contraction_run *r, size_t s, size_t first, bool back)
 
 static void contract_guarded(table t, contraction_run *r)
 {
-    void *outs[MATRICES];
-    for (size_t g = 0; g < r->q->matrices; g++)
+    void *outs[MATRICES], *sums[MATRICES];
+    for (size_t g = 0; g < r->q->matrices; g++) {
         outs[g] = r->out[g].data;
-    ur__contraction c = {.rows = r->rows,
+        sums[g] = r->sums[g].data;
+    }
+    ur__contraction c = {.rows = r->q->rows,
                          .m = r->q->m,
                          .n = r->q->n,
                          .matrices = r->q->matrices,
                          .stretches = STRETCHES,
                          .stretch = r->stretch,
-                         .out = outs};
+                         .out = outs,
+                         .sums = r->q->sums ? sums : NULL};
     ur__contraction wide = c; /* the room is that of the widest block of a batch */
     wide.n += 100;
     const size_t needed = t.kernels->contraction_room(&wide), room_bytes = (needed + 63) / 64 * 64 + 4096;
@@ -283,36 +287,45 @@ static void contract_guarded(table t, contraction_run *r)
     free(room);
 }
 
-/* Element (i, j) of result g. */
+/* Element (i, j) of result g; i = rows: the sum of row j. */
 static void assert_contracted(table t, const contraction_run *r, size_t g, size_t i, size_t j)
 {
+    const bool is_sum = i == r->q->rows;
     double sum = 0, size = 0;
     size_t terms = 0;
     for (size_t s = 0; s < r->steps; s++)
         for (size_t l = 0; l < r->columns[s]; l++, terms++) {
-            double v = (r->q->ones ? 1 : get(r->a, s * r->a_size + i * r->stride + l)) *
+            double v = (is_sum ? 1 : get(r->a, s * r->a_size + i * r->stride + l)) *
                        get(r->b[g], s * r->b_size + j * r->stride + l);
             sum += v;
             size += fabs(v);
         }
-    assert_sum(t, get(r->out[g], i * r->q->m + j), sum, size, terms, r->what);
+    assert_sum(t, is_sum ? get(r->sums[g], j) : get(r->out[g], i * r->q->m + j), sum, size, terms, r->what);
+}
+
+static void assert_end(table t, const contraction_run *r, array a, size_t end)
+{
+    for (size_t i = end; i < a.n; i++)
+        EXPECT(get(a, i) == guard, "%s, %s: wrote past its end", t.name, r->what);
 }
 
 static void assert_contraction(table t, const contraction_run *r, size_t g)
 {
-    for (size_t i = 0; i < r->rows; i++)
-        for (size_t j = 0; j < r->q->m; j++)
+    const contraction_case *q = r->q;
+    for (size_t i = 0; i < q->rows + q->sums; i++)
+        for (size_t j = 0; j < q->m; j++)
             assert_contracted(t, r, g, i, j);
-    for (size_t i = r->rows * r->q->m; i < r->out[g].n; i++)
-        EXPECT(get(r->out[g], i) == guard, "%s, %s: wrote past its end", t.name, r->what);
+    assert_end(t, r, r->out[g], q->rows * q->m);
+    assert_end(t, r, r->sums[g], q->sums ? q->m : 0);
 }
 
 static void one_contraction(table t, const contraction_case *q)
 {
-    contraction_run r = {.q = q, .rows = q->ones ? 1 : q->rows, .stride = q->n == 1 ? 1 : q->n + 3};
+    contraction_run r = {.q = q, .stride = q->n == 1 ? 1 : q->n + 3};
     const size_t matrices = q->matrices;
     ck_assert_uint_le(matrices, MATRICES);
-    snprintf(r.what, sizeof r.what, "contraction [%zu,%zu] over %zu columns", r.rows, q->m, q->n);
+    snprintf(r.what, sizeof r.what, "contraction [%zu,%zu]%s over %zu columns", q->rows, q->m,
+             q->sums ? " and row sums" : "", q->n);
     for (size_t s = 0; s < STRETCHES; s++)
         r.steps += q->steps[s];
     r.a_size = q->rows * r.stride + 5;
@@ -320,7 +333,8 @@ static void one_contraction(table t, const contraction_case *q)
     r.a = matrix_of(t.dtype, 1, 0, r.steps * r.a_size);
     for (size_t g = 0; g < matrices; g++) {
         r.b[g] = matrix_of(t.dtype, 1, 0, r.steps * r.b_size);
-        r.out[g] = array_of(t.dtype, r.rows * q->m + 8, guard);
+        r.out[g] = array_of(t.dtype, q->rows * q->m + 8, guard);
+        r.sums[g] = array_of(t.dtype, q->m + 8, guard);
     }
     r.columns = (uint32_t *)calloc(r.steps + 1, sizeof *r.columns);
     r.turned = (uint32_t *)calloc(r.steps + 1, sizeof *r.turned);
@@ -336,6 +350,7 @@ static void one_contraction(table t, const contraction_case *q)
         assert_contraction(t, &r, g);
         free(r.b[g].data);
         free(r.out[g].data);
+        free(r.sums[g].data);
     }
     free(r.a.data);
     free(r.columns);
@@ -350,25 +365,25 @@ START_TEST(contractions)
     size_t v = 0;
     for (size_t i = 0; i < SIZES; i += 2)
         for (size_t j = 0; j < SIZES; j++, v++)
-            one_contraction(t, &(contraction_case){.rows = sizes[i],
+            one_contraction(t, &(contraction_case){.rows = v % 7 ? sizes[i] : 0,
                                                    .m = sizes[j],
                                                    .n = sizes[v * 5 % SIZES],
                                                    .matrices = 1 + v % MATRICES,
                                                    .steps = {v % 4, v % 3, v % 5},
                                                    .unequal = v % 2,
-                                                   .ones = v % 7 == 0});
-    one_contraction(t, &(contraction_case){130, 65, 33, 2, {12, 7, 9}, true, false}); /* outer products */
+                                                   .sums = v % 3 != 1 || v % 7 == 0});
+    one_contraction(t, &(contraction_case){130, 65, 33, 2, {12, 7, 9}, true, true}); /* outer products */
     one_contraction(t, &(contraction_case){65, 130, 20, 1, {30, 0, 19}, true, false});
     one_contraction(t, &(contraction_case){7, 41, 9, 1, {40, 3, 0}, true, false}); /* one vector by many rows */
     one_contraction(t, &(contraction_case){200, 7, 9, 1, {40, 3, 0}, false, false});
-    one_contraction(t, &(contraction_case){16, 88, 32, 2, {20, 0, 3}, false, false});
-    one_contraction(t, &(contraction_case){20, 20, 32, 2, {20, 2, 3}, true, false});
-    one_contraction(t, &(contraction_case){15, 61, 1, 2, {200, 3, 190}, false, false}); /* one column, in chunks */
+    one_contraction(t, &(contraction_case){16, 88, 32, 2, {20, 0, 3}, false, true});
+    one_contraction(t, &(contraction_case){20, 20, 32, 2, {20, 2, 3}, true, true});
+    one_contraction(t, &(contraction_case){15, 61, 1, 2, {200, 3, 190}, false, true}); /* one column, in chunks */
     one_contraction(t, &(contraction_case){7, 8, 1, 1, {0, 0, 0}, false, false});
-    one_contraction(t, &(contraction_case){1, 21, 1, 2, {2, 250, 0}, true, true});
-    one_contraction(t, &(contraction_case){70, 100, 900, 2, {1, 0, 1}, false, false}); /* steps in parts */
-    one_contraction(t, &(contraction_case){3, 5, 9000, 1, {1, 1, 0}, true, false});
-    one_contraction(t, &(contraction_case){1, 40, 5000, 2, {2, 1, 0}, true, true});
+    one_contraction(t, &(contraction_case){0, 21, 1, 2, {2, 250, 0}, true, true});
+    one_contraction(t, &(contraction_case){70, 100, 900, 2, {1, 0, 1}, false, true}); /* steps in parts */
+    one_contraction(t, &(contraction_case){3, 5, 9000, 1, {1, 1, 0}, true, true});
+    one_contraction(t, &(contraction_case){0, 40, 5000, 2, {2, 1, 0}, true, true});
 }
 END_TEST
 

@@ -7,7 +7,7 @@
  * A chunk is columns of several steps, or of a part of one: so many that the sums, loaded and stored once a chunk, cost
  * little, and so few that rows read again and again, and a transposed panel (256 x 24 floats are 24 KiB), stay in L1. */
 
-enum { DOT_CHUNK = 512, OUTER_CHUNK = 256, DOT_ROWS = 24 };
+enum { DOT_CHUNK = 512, DOT_ROWS = 24, OUTER_CHUNK = 256 };
 
 /* A chunk of a stretch: steps first..end-1, of each the columns from..to-1 as far as they are active. */
 typedef struct chunk {
@@ -112,18 +112,28 @@ INLINE void row_sums(size_t rows, const chunk *k, size_t g, size_t j, real *sums
         store(sums + (j + r) * LANES, sum[r]);
 }
 
+typedef void row_kernel(const chunk *k, size_t g, size_t j, real *sums);
+
+#define ROW_SUMS(rows)                                                                                                 \
+    static void row_sums_##rows(const chunk *k, size_t g, size_t j, real *sums)                                        \
+    {                                                                                                                  \
+        row_sums(rows, k, g, j, sums);                                                                                 \
+    }
+#define ROW_SUMS_ENTRY(rows) row_sums_##rows,
+#define EACH_ROWS(of) of(1) of(2) of(3) of(4) of(5) of(6) of(7) of(8)
+EACH_ROWS(ROW_SUMS)
+
+/* By rows. */
+static row_kernel *const row_kernels[SUM_ROWS + 1] = {NULL, EACH_ROWS(ROW_SUMS_ENTRY)};
+
 /* Of all matrices, if they are wanted. */
 static void add_row_sums(const ur__contraction *c, const chunk *k, real *sums)
 {
-    for (size_t g = 0; g < c->matrices && c->sums; g++, sums += c->m * LANES) {
-        size_t j = 0;
-        for (; j + SUM_ROWS <= c->m; j += SUM_ROWS)
-            row_sums(SUM_ROWS, k, g, j, sums);
-        for (; j + SUM_ROWS / 2 <= c->m; j += SUM_ROWS / 2)
-            row_sums(SUM_ROWS / 2, k, g, j, sums);
-        for (; j < c->m; j++)
-            row_sums(1, k, g, j, sums);
-    }
+    for (size_t g = 0; g < c->matrices && c->sums; g++, sums += c->m * LANES)
+        for (size_t j = 0, rows; j < c->m; j += rows) {
+            rows = part_of(c->m - j, SUM_ROWS);
+            row_kernels[rows](k, g, j, sums);
+        }
 }
 
 static void contract_rows(const ur__contraction *c, real *sums)
