@@ -64,10 +64,8 @@ static const char *copy_name(ur_tape *tape, const char *name)
 static const char *add(ur_tape *tape, const char *prefix, const char *name, int64_t step, uint32_t node)
 {
     char full[UR__PATH];
-    ur__text text = {.text = full, .bytes = sizeof full};
-    ur__print(&text, "%s%s", prefix, name);
-    if (text.length >= sizeof full) {
-        ur__fail(&tape->error, "a name is longer than %d characters: %s", UR__PATH - 1, full);
+    if (!ur__join(full, sizeof full, prefix, name)) {
+        ur__fail(&tape->error, "a name is longer than %d characters: %s%s", UR__PATH - 1, prefix, name);
         return NULL;
     }
     if (!index_room(tape) || !ur__room(tape, &tape->symbol, &tape->symbol_room, tape->symbols, sizeof *tape->symbol))

@@ -148,6 +148,16 @@ void ur__print(ur__text *out, const char *format, ...)
     out->length += n > 0 ? (size_t)n : 0;
 }
 
+bool ur__join(char *out, size_t room, const char *a, const char *b)
+{
+    const size_t front = strlen(a), bytes = front + strlen(b) + 1;
+    if (bytes > room)
+        return false;
+    memcpy(out, a, front);
+    memcpy(out + front, b, bytes - front);
+    return true;
+}
+
 static size_t least(size_t a, size_t b)
 {
     return a < b ? a : b;

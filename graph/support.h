@@ -62,6 +62,10 @@ typedef struct ur__text {
 
 void ur__print(ur__text *out, const char *format, ...) UR_PRINTF(2, 3);
 
+/* out = a, then b; false, and nothing is written, if they and their end take more than `room` bytes. Recording makes names
+ * for every step: printing them was a twentieth of its time. */
+bool ur__join(char *out, size_t room, const char *a, const char *b);
+
 /* Characters to insert, delete or replace until the one text is the other (Levenshtein 1966). The first has a_length of
  * them; of each the first UR__EDITED count. */
 enum { UR__EDITED = 128 };

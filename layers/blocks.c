@@ -1,4 +1,5 @@
 /* blocks.c - what cells are built from: W^T x, a bias, a gate's net value, activations. */
+#include "../graph/support.h"
 #include "layers.h"
 
 static int64_t rows(ur_var v)
@@ -20,9 +21,8 @@ ur_var ur_bias(ur_tape *tape, const char *b, ur_var a)
 ur_var ur_affine(ur_tape *tape, const char *name, ur_var x, ur_var h)
 {
     enum { LONGEST = 64 };
-    char W[LONGEST], Wh[LONGEST], b[LONGEST];
-    if (snprintf(W, sizeof W, "W%s", name) >= LONGEST || snprintf(Wh, sizeof Wh, "Wh%s", name) >= LONGEST ||
-        snprintf(b, sizeof b, "b%s", name) >= LONGEST)
+    char W[LONGEST] = "", Wh[LONGEST] = "", b[LONGEST] = "";
+    if (!ur__join(W, LONGEST, "W", name) || !ur__join(Wh, LONGEST, "Wh", name) || !ur__join(b, LONGEST, "b", name))
         ur_tape_fail(tape, "ur_affine: the name %s is longer than %d characters", name, LONGEST - 3);
     ur_scope_open(tape, name);
     ur_var input = ur_linear(tape, W, rows(h), x), recurrent = ur_linear(tape, Wh, rows(h), h);
