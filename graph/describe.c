@@ -289,6 +289,8 @@ static void describe_formulas(ur__page *p, const ur__launch *l, formula *value)
     print_operands(p, l, value);
     for (uint32_t i = 0; i < l->count; i++) {
         const ur__instruction *in = &p->shown->instruction[l->first + i];
+        if (in->kernel == UR__EXP_OF_SIZE) /* a part of those that come after it */
+            continue;
         bool last;
         uint32_t reads = count_reads(p, l, i, &last);
         formula *result = &value[in->y];

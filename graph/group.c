@@ -437,6 +437,7 @@ static bool take_tables(ur__maker *m, size_t statements, size_t lines, size_t ph
                   {&m->statement, lines},
                   {&m->stamp, lines},
                   {&m->place, lines},
+                  {&m->begun, lines},
                   {&m->member, lines},
                   {&m->reads, lines}};
     size_t total = 0, n = sizeof tables / sizeof *tables;

@@ -53,7 +53,13 @@ typedef enum ur__kernel {
     UR__DERIVE_TANH,    /* a (1 - b^2) */
     UR__DERIVE_SIGMOID, /* a (b (1 - b)) */
     UR__BLEND,          /* a b + (1 - a) c */
-    UR__MAPS,           /* number of elementwise kernels */
+    /* an operation in two, where others go on from the same first part: e^-|a|, then the operation of a and of that */
+    UR__EXP_OF_SIZE,      /* e^-|a| */
+    UR__SIGMOID_FROM,     /* sigmoid(a), b = e^-|a| */
+    UR__SOFTPLUS_FROM,    /* softplus(a), b = e^-|a| */
+    UR__LOG_SIGMOID_FROM, /* log_sigmoid(a), b = e^-|a| */
+    UR__BCE_NET_FROM,     /* bce_net(a, b), c = e^-|a| */
+    UR__MAPS,             /* number of elementwise kernels */
 
     UR__MATMUL = UR__MAPS,
     UR__ALIAS, /* the result is the input's memory */

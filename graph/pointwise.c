@@ -2,7 +2,8 @@
  *
  * A value that only this program reads lives in a tile buffer; if it is some rows of another value, they are read where
  * they lie. What has one reader and fits into one of the kernels of several operations is absorbed by it: g (1 - y^2) is
- * one instruction, as is a b + c. */
+ * one instruction, as is a b + c. Operations of one value that all begin with e^-|a|, as its sigmoid and the cross-entropy
+ * of that do, share this part. */
 #include "group.h"
 
 /* One instruction before its operands have numbers; `sum`: of all the statement's operands. */
@@ -10,6 +11,8 @@ typedef struct form {
     bool sum;
     uint32_t kernel, count;
     ur__ref in[3];
+    uint32_t exp;      /* the buffer that has e^-|in[0]|, 0: none */
+    struct form *next; /* the form that reads it after this one */
 } form;
 
 /* select(alive, a, b) where every column is alive is a: in the second form of a program such statements vanish. */
@@ -216,6 +219,39 @@ static form match(ur__maker *m, const ur__statement *s)
     return f;
 }
 
+/* What is left of a kernel that begins with e^-|a| where that is known; UR__SPECIFICATION: it does not begin so. */
+static uint32_t rest_of(uint32_t kernel)
+{
+    switch (kernel) {
+    case UR__SIGMOID:
+        return UR__SIGMOID_FROM;
+    case UR__SOFTPLUS:
+        return UR__SOFTPLUS_FROM;
+    case UR__LOG_SIGMOID:
+        return UR__LOG_SIGMOID_FROM;
+    case UR__BCE_NET:
+        return UR__BCE_NET_FROM;
+    default:
+        return UR__SPECIFICATION;
+    }
+}
+
+/* Makes chains of the forms that begin with e^-|a| of the same a. */
+static void share_exps(ur__maker *m, size_t n, const uint32_t *statements, form *forms)
+{
+    for (size_t i = 0; i < n; i++)
+        if (!m->absorbed[statements[i]] && rest_of(forms[i].kernel))
+            m->begun[forms[i].in[0].line] = UR_NONE;
+    for (size_t i = 0; i < n; i++) {
+        if (m->absorbed[statements[i]] || !rest_of(forms[i].kernel))
+            continue;
+        uint32_t *last = &m->begun[forms[i].in[0].line];
+        if (*last != UR_NONE && same(forms[*last].in[0], forms[i].in[0]))
+            forms[*last].next = &forms[i];
+        *last = (uint32_t)i;
+    }
+}
+
 /* The product behind a term of a sum, if it is added as it is made. */
 static const ur__statement *inner_product(const ur__maker *m, const ur__statement *s, ur__ref term)
 {
@@ -263,6 +299,11 @@ static void done(writer *w, ur__ref r)
         w->free[w->frees++] = m->place[r.line];
 }
 
+static uint32_t take_buffer(writer *w)
+{
+    return w->frees ? w->free[--w->frees] : (w->l->buffers++ | BUFFER);
+}
+
 static uint32_t result(writer *w, const ur__statement *s)
 {
     ur__maker *m = w->m;
@@ -273,9 +314,7 @@ static uint32_t result(writer *w, const ur__statement *s)
             m->plan->argument[w->l->operand + k].written = true;
         return k;
     }
-    uint32_t buffer = w->frees ? w->free[--w->frees] : (w->l->buffers++ | BUFFER);
-    m->place[s->line] = buffer;
-    return buffer;
+    return m->place[s->line] = take_buffer(w);
 }
 
 /* The first constants are of operations that have none. */
@@ -343,6 +382,20 @@ static void write_sum(writer *w, const ur__statement *s)
         instruct(w, (ur__instruction){UR__COPY, y, sum, 0, 0, 0, 0});
 }
 
+/* The buffer with e^-|a| for a form that is in a chain: the first one makes it, after the last one it is free. */
+static uint32_t exp_for(writer *w, form *f, uint32_t a)
+{
+    if (!f->exp) {
+        f->exp = take_buffer(w);
+        instruct(w, (ur__instruction){UR__EXP_OF_SIZE, f->exp, a, 0, 0, 0, 0});
+    }
+    if (f->next)
+        f->next->exp = f->exp;
+    else
+        w->free[w->frees++] = f->exp;
+    return f->exp;
+}
+
 /* Visits what the instructions of a form read. */
 static void for_reads(ur__maker *m, const ur__statement *s, const form *f, void (*visit)(writer *w, ur__ref r),
                       writer *w)
@@ -366,8 +419,9 @@ static bool is_view(const ur__maker *m, const ur__statement *s)
     return ur__takes_rows(m, s, &skip) && !m->plan->line[s->line].stored;
 }
 
-static void write(writer *w, const ur__statement *s, const form *f)
+static void write(writer *w, const ur__statement *s, form *f)
 {
+    uint32_t kernel = f->kernel;
     w->line = s->line;
     if (f->sum) {
         write_sum(w, s);
@@ -377,13 +431,17 @@ static void write(writer *w, const ur__statement *s, const form *f)
     uint32_t in[3] = {0};
     for (uint32_t k = 0; k < f->count; k++)
         in[k] = operand(w, s, f->in[k]);
+    if (f->exp || f->next) {
+        in[f->count] = exp_for(w, f, in[0]);
+        kernel = rest_of(kernel);
+    }
     for_reads(w->m, s, f, done, w);
     if (is_view(w->m, s)) {
         w->m->place[s->line] = in[0];
         return;
     }
     uint32_t y = result(w, s);
-    instruct(w, (ur__instruction){f->kernel, y, in[0], in[1], in[2], constants(w, s), 0});
+    instruct(w, (ur__instruction){kernel, y, in[0], in[1], in[2], constants(w, s), 0});
 }
 
 /* ---- a program */
@@ -454,6 +512,7 @@ static uint32_t write_form(writer *w, size_t n, const uint32_t *statements, form
         if (!m->absorbed[statements[i]])
             for_reads(m, &all[statements[i]], &forms[i], count_read, w);
     drop_unread(w, n, statements, forms);
+    share_exps(m, n, statements, forms);
     for (size_t i = 0; i < n && w->good; i++)
         if (!m->absorbed[statements[i]])
             write(w, &all[statements[i]], &forms[i]);
@@ -485,7 +544,8 @@ bool ur__pointwise(ur__maker *m, ur__launch *l, size_t n, const uint32_t *statem
 {
     ur_plan *plan = m->plan;
     form *forms = (form *)ur__take(plan->tape, n * sizeof *forms);
-    uint32_t *free = (uint32_t *)ur__take(plan->tape, n * sizeof *free);
+    const size_t room = 2 * n * sizeof(uint32_t); /* a buffer for each result, and for each that begins with e^-|a| */
+    uint32_t *free = (uint32_t *)ur__take(plan->tape, room);
     writer w = {.m = m, .l = l, .free = free, .good = forms && free};
     l->first = (uint32_t)plan->instructions;
     for (size_t i = 0; i < n; i++)
@@ -502,6 +562,6 @@ bool ur__pointwise(ur__maker *m, ur__launch *l, size_t n, const uint32_t *statem
         l->count = count;
     }
     ur__give(plan->tape, forms, n * sizeof *forms);
-    ur__give(plan->tape, free, n * sizeof *free);
+    ur__give(plan->tape, free, room);
     return w.good && !plan->tape->error.text[0];
 }

@@ -146,6 +146,26 @@ START_TEST(test_step_twice)
 }
 END_TEST
 
+/* Operations that share a part stand as they are on the tape, also where a name fills a line. */
+START_TEST(test_shared_part)
+{
+    char name[200] = "";
+    memset(name, 'z', sizeof name - 1);
+    ur_tape *tape = new_tape(UR_F32);
+    ur_var z = ur_input(tape, name, UR_SHAPE(M, BATCH)), y = ur_input(tape, "y", UR_SHAPE(M, BATCH));
+    ur_keep(ur_name(ur_bce_net(z, y), "e"));
+    ur_keep(ur_name(ur_sigmoid(z), "o"));
+    ur_plan *plan = ur_plan_new(tape, NULL);
+    assert_good(tape, "plan");
+    char *text = explain(plan);
+    ck_assert_int_eq(count(text, "bce_net("), 1);
+    ck_assert_int_eq(count(text, "sigmoid("), 1);
+    free(text);
+    ur_plan_free(plan);
+    ur_tape_free(tape);
+}
+END_TEST
+
 /* The bytes of the parts are those of the whole. */
 START_TEST(test_bytes)
 {
@@ -304,6 +324,7 @@ int main(void)
     tcase_add_test(all, test_lstm);
     tcase_add_test(all, test_output_twice);
     tcase_add_test(all, test_step_twice);
+    tcase_add_test(all, test_shared_part);
     tcase_add_test(all, test_bytes);
     tcase_add_test(all, test_composed);
     tcase_add_test(all, test_networks);

@@ -1,5 +1,5 @@
 /* test_kernels_ops.c - functions of one element against libm, and every operation's kernel against its specification, of
- * every instruction set, in both types. */
+ * every instruction set, in both types; operations in two kernels against those in one. */
 #include "../ops/ops.h"
 #include "kernel_tables.h"
 
@@ -205,6 +205,56 @@ START_TEST(operations)
 }
 END_TEST
 
+/* ---- an operation that goes on from e^-|a| */
+
+typedef struct continuation {
+    int whole, rest;
+    bool pair; /* it has two operands */
+} continuation;
+
+static const continuation continuations[] = {{UR__SIGMOID, UR__SIGMOID_FROM, false},
+                                             {UR__SOFTPLUS, UR__SOFTPLUS_FROM, false},
+                                             {UR__LOG_SIGMOID, UR__LOG_SIGMOID_FROM, false},
+                                             {UR__BCE_NET, UR__BCE_NET_FROM, true}};
+
+/* The result of n elements, the same bits as in one kernel, lies apart, where e^-|a| lay, or where a lay. */
+static void assert_equal_in_two(table t, const continuation *op, size_t n)
+{
+    const size_t bytes = n * ur_dtype_bytes(t.dtype);
+    array in[2] = {array_of(t.dtype, n, 0), array_of(t.dtype, n, 0)}, whole = array_of(t.dtype, n, 0);
+    for (int k = 0; k < 2; k++)
+        for (size_t i = 0; i < n; i++)
+            put(in[k], i, i % 3 ? 50 * random_value() : grid[(i / 3 + n) % GRID]);
+    t.kernels->map[op->whole](n, whole.data, in[0].data, in[1].data, NULL, NULL);
+    for (int place = 0; place < 3; place++) {
+        array a = array_of(t.dtype, n, 0), exp = array_of(t.dtype, n + 1, guard),
+              apart = array_of(t.dtype, n + 1, guard);
+        array *y = place == 0 ? &apart : place == 1 ? &exp : &a;
+        memcpy(a.data, in[0].data, bytes);
+        t.kernels->map[UR__EXP_OF_SIZE](n, exp.data, a.data, NULL, NULL, NULL);
+        t.kernels->map[op->rest](n, y->data, a.data, op->pair ? in[1].data : exp.data, op->pair ? exp.data : NULL,
+                                 NULL);
+        EXPECT(memcmp(y->data, whole.data, bytes) == 0, "%s, kernel %d: other bits among %zu elements, place %d",
+               t.name, op->rest, n, place);
+        EXPECT(get(exp, n) == guard && get(apart, n) == guard, "%s, kernel %d: wrote past its end", t.name, op->rest);
+        free(a.data);
+        free(exp.data);
+        free(apart.data);
+    }
+    free(in[0].data);
+    free(in[1].data);
+    free(whole.data);
+}
+
+START_TEST(operations_in_two)
+{
+    table t = table_of(_i);
+    for (size_t i = 0; t.kernels && i < sizeof continuations / sizeof continuations[0]; i++)
+        for (size_t n = 1; n <= UR__TILE; n++)
+            assert_equal_in_two(t, &continuations[i], n);
+}
+END_TEST
+
 /* ---- operations on whole arrays against their specification */
 
 static bool shape_of(const ur_op *op, int inputs, const ur_shape *in, const double *attr, ur_shape *out)
@@ -299,6 +349,7 @@ int main(void)
     TCase *cases = tcase_create("kernels of operations");
     tcase_add_loop_test(cases, accuracy, 0, TABLES);
     tcase_add_loop_test(cases, operations, 0, TABLES);
+    tcase_add_loop_test(cases, operations_in_two, 0, TABLES);
     tcase_add_loop_test(cases, dense_operations, 0, TABLES);
     return run_cases(suite_create("kernels of operations"), cases);
 }

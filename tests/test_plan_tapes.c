@@ -243,6 +243,33 @@ static ur_tape *twice(int which, roots *all)
     return end(&t, value, 2, (ur_var[]){W, a}, all);
 }
 
+/* Operations that begin with e^-|a|, of two values in turn; the second value may be the first one where all columns are
+ * alive. Or one operation of each, which are values of one line. */
+static ur_tape *begun_alike(int which, roots *all)
+{
+    enum { M = 3 };
+    recording t = begin(BATCH);
+    ur_var h = ur_input(t.tape, "h0", UR_SHAPE(M, BATCH)), W = ur_param(t.tape, "W", UR_SHAPE(M, M)), x[ROOM];
+    ur_inputs(t.tape, "x", UR_SHAPE(M, BATCH), STEPS, x);
+    for (int k = 0; k < STEPS; k++) {
+        ur_step(t.tape, k + 1);
+        ur_var a = ur_matmul(W, h), b = ur_add(a, x[k]);
+        if (which == 1)
+            b = ur_select(t.alive[k], a, x[k]);
+        if (which == 2)
+            a = x[k], b = x[k > 0 ? k - 1 : 1];
+        ur_var once = ur_mul(ur_sigmoid(a), ur_log_sigmoid(b)), net = once;
+        if (which < 2) {
+            ur_var twice = ur_mul(ur_bce_net(a, x[k]), ur_softplus(b));
+            net = ur_add(once, ur_sub(twice, ur_mul(ur_softplus(a), ur_bce_net(b, h))));
+        }
+        h = ur_select(t.alive[k], ur_tanh(net), h);
+        add_root(all, h);
+    }
+    ur_step(t.tape, 0);
+    return t.tape;
+}
+
 static const struct {
     const char *name;
     recorder *record;
@@ -255,7 +282,8 @@ static const struct {
              {"row times state", row_times_state, 1},
              {"one program", one_program, 1},
              {"two layers", two_layers, 1},
-             {"twice", twice, 8}};
+             {"twice", twice, 8},
+             {"begun alike", begun_alike, 3}};
 
 START_TEST(any_tape)
 {
@@ -271,10 +299,44 @@ START_TEST(any_tape)
 }
 END_TEST
 
+/* How many instructions of a form of a program, `count` from `first` on, have one of the kernels from..to. */
+static int count_kernels(const ur_plan *plan, uint32_t first, uint32_t count, uint32_t from, uint32_t to)
+{
+    int n = 0;
+    for (uint32_t i = first; i < first + count; i++)
+        n += plan->instruction[i].kernel >= from && plan->instruction[i].kernel <= to;
+    return n;
+}
+
+/* e^-|a| is made once for each value in either form of the program, and only where several operations need it. */
+START_TEST(one_exp)
+{
+    static const int exps[][2] = {{2, 2}, {2, 1}, {0, 0}}, rests[] = {6, 6, 0}; /* with masks, without */
+    roots all = {0};
+    ur_tape *tape = begun_alike(_i, &all);
+    ur_plan *plan = plan_of("begun alike", tape, &all, false);
+    int programs = 0;
+    for (const ur__launch *l = plan->launch; l < plan->launch + plan->launches; l++) {
+        if (l->kind != UR__POINTWISE || !l->alive)
+            continue;
+        programs++;
+        for (int form = 0; form < 2; form++) {
+            uint32_t first = l->first + (form ? l->count : 0), count = form ? l->alive : l->count;
+            ck_assert_int_eq(count_kernels(plan, first, count, UR__EXP_OF_SIZE, UR__EXP_OF_SIZE), exps[_i][form]);
+            ck_assert_int_eq(count_kernels(plan, first, count, UR__SIGMOID_FROM, UR__BCE_NET_FROM), rests[_i]);
+        }
+    }
+    ck_assert_int_gt(programs, 0);
+    ur_plan_free(plan);
+    ur_tape_free(tape);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("tapes");
     TCase *cases = tcase_create("tapes");
     tcase_add_loop_test(cases, any_tape, 0, sizeof tapes / sizeof *tapes);
+    tcase_add_loop_test(cases, one_exp, 0, 3);
     return run_cases(suite, cases);
 }

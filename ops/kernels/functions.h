@@ -118,7 +118,7 @@ static inline real expm1_of_negative(real x)
     return e * scale + (scale - 1);
 }
 
-/* e^-|x|, from which the sigmoid, softplus and log_sigmoid of x are made */
+/* e^-|x|, from which the sigmoid, softplus, log_sigmoid and bce_net of x are made */
 static inline real exp_of_size(real x)
 {
     return exp_of_negative(-real_abs(x), NOTHING);
@@ -188,6 +188,12 @@ static inline real softplus_from(real x, real u)
 static inline real log_sigmoid_from(real x, real u)
 {
     return (x < 0 ? x : 0) - log1p_of_part(u);
+}
+
+/* Cross-entropy of sigmoid(x) and y: log(1 + e^x) - x y, u = e^-|x| */
+static inline real bce_net_from(real x, real y, real u)
+{
+    return softplus_from(x, u) - x * y;
 }
 
 /* log m = f - f^2/2 + f^3 p(f), f = m - 1. The exponent is a number by putting its bits below those of 2^MANTISSA. */

@@ -48,24 +48,24 @@ INLINE void store_rest(real *p, vec v, size_t count)
     static void map_##name(size_t n, void *y_, const void *a_, const void *b_, const void *c_, const double *attr)     \
     {                                                                                                                  \
         real *y = (real *)y_;                                                                                          \
-        const real *a = (const real *)a_, *b = (const real *)b_;                                                       \
+        const real *a = (const real *)a_, *b = (const real *)b_, *c = (const real *)c_;                                \
         const real k = attr ? (real)attr[0] : 0;                                                                       \
         const size_t rest = n % LANES, whole = n - rest;                                                               \
-        (void)c_;                                                                                                      \
-        loop_##name(whole, y, a, b, k);                                                                                \
+        loop_##name(whole, y, a, b, c, k);                                                                             \
         if (rest) {                                                                                                    \
-            real last_a[LANES], last_b[LANES], last_y[LANES];                                                          \
+            real last_a[LANES], last_b[LANES], last_c[LANES], last_y[LANES];                                           \
             store(last_a, load_rest(a + whole, rest));                                                                 \
             store(last_b, b ? load_rest(b + whole, rest) : load(last_a));                                              \
-            loop_##name(LANES, last_y, last_a, last_b, k);                                                             \
+            store(last_c, c ? load_rest(c + whole, rest) : load(last_a));                                              \
+            loop_##name(LANES, last_y, last_a, last_b, last_c, k);                                                     \
             store_rest(y + whole, load(last_y), rest);                                                                 \
         }                                                                                                              \
     }
 
 #define COSTLY(name, expression)                                                                                       \
-    INLINE void loop_##name(size_t n, real *y, const real *a, const real *b, real k)                                   \
+    INLINE void loop_##name(size_t n, real *y, const real *a, const real *b, const real *c, real k)                    \
     {                                                                                                                  \
-        (void)b, (void)k;                                                                                              \
+        (void)b, (void)c, (void)k;                                                                                     \
         INDEPENDENT                                                                                                    \
         for (size_t i = 0; i < n; i++)                                                                                 \
             y[i] = (expression);                                                                                       \
@@ -75,10 +75,10 @@ INLINE void store_rest(real *p, vec v, size_t count)
 /* A costly function of a part u of it, in two loops. A core looks ahead by so many operations, and those of an element are
  * a long chain: where the chain is cut, more elements are under way at once. One vector takes one loop. */
 #define IN_HALVES(name, part, expression)                                                                              \
-    INLINE void loop_##name(size_t n, real *y, const real *a, const real *b, real k)                                   \
+    INLINE void loop_##name(size_t n, real *y, const real *a, const real *b, const real *c, real k)                    \
     {                                                                                                                  \
         real parts[UR__TILE];                                                                                          \
-        (void)b, (void)k;                                                                                              \
+        (void)b, (void)c, (void)k;                                                                                     \
         if (n <= LANES) {                                                                                              \
             INDEPENDENT                                                                                                \
             for (size_t i = 0; i < n; i++) {                                                                           \
@@ -114,7 +114,7 @@ IN_HALVES(tanh, -expm1_of_negative(-2 * real_abs(a[i])), tanh_from(a[i], u))
 MAP(relu, a[i] > 0 || a[i] != a[i] ? a[i] : 0)
 MAP(step, a[i] > 0 ? 1 : 0)
 IN_HALVES(softplus, exp_of_size(a[i]), softplus_from(a[i], u))
-IN_HALVES(bce_net, exp_of_size(a[i]), softplus_from(a[i], u) - a[i] * b[i])
+IN_HALVES(bce_net, exp_of_size(a[i]), bce_net_from(a[i], b[i], u))
 MAP(squared_error, (real)0.5 * (a[i] - b[i]) * (a[i] - b[i]))
 MAP(min, a[i] < b[i] ? a[i] : a[i] != a[i] ? a[i] : b[i])
 MAP(max, a[i] > b[i] ? a[i] : a[i] != a[i] ? a[i] : b[i])
@@ -143,6 +143,11 @@ MAP(mul_one_minus, a[i] * (1 - b[i]))
 MAP(derive_tanh, a[i] * (1 - b[i] * b[i]))
 MAP(derive_sigmoid, a[i] * (b[i] * (1 - b[i])))
 MAP(blend, a[i] * b[i] + (1 - a[i]) * c[i])
+COSTLY(exp_of_size, exp_of_size(a[i]))
+COSTLY(sigmoid_from, sigmoid_from(a[i], b[i]))
+COSTLY(softplus_from, softplus_from(a[i], b[i]))
+COSTLY(log_sigmoid_from, log_sigmoid_from(a[i], b[i]))
+COSTLY(bce_net_from, bce_net_from(a[i], b[i], c[i]))
 
 /* ---- matrix product */
 
@@ -293,6 +298,11 @@ const ur__kernels UR_TABLE = {
             [UR__DERIVE_TANH] = map_derive_tanh,
             [UR__DERIVE_SIGMOID] = map_derive_sigmoid,
             [UR__BLEND] = map_blend,
+            [UR__EXP_OF_SIZE] = map_exp_of_size,
+            [UR__SIGMOID_FROM] = map_sigmoid_from,
+            [UR__SOFTPLUS_FROM] = map_softplus_from,
+            [UR__LOG_SIGMOID_FROM] = map_log_sigmoid_from,
+            [UR__BCE_NET_FROM] = map_bce_net_from,
         },
     .dense =
         {

@@ -18,10 +18,10 @@ typedef real vec __attribute__((vector_size(UR_VECTOR), aligned(sizeof(real)), m
 #define INLINE static inline __attribute__((always_inline))
 
 /* Before a loop of constant length over an array that is to be registers; before one whose rounds do not use what other
- * rounds wrote. */
+ * rounds wrote: vectors, also where there is one only, so that an element has the same bits in a loop of any length. */
 #if defined(__clang__)
 #define UNROLL _Pragma("clang loop unroll(full)")
-#define INDEPENDENT _Pragma("clang loop vectorize(assume_safety)")
+#define INDEPENDENT _Pragma("clang loop vectorize(assume_safety) unroll(disable)")
 #pragma clang diagnostic ignored "-Wpass-failed" /* those that call libm stay as they are */
 #else
 #define UNROLL _Pragma("GCC unroll 16")
