@@ -87,6 +87,10 @@ static inline size_t ur__offset(const size_t at[UR_RANK], const size_t stride[UR
     return offset;
 }
 
+/* op(a): the one that stands on the tape not far behind a and before y, or a new one. What a derivative needs may have
+ * been recorded beside its y, as o = sigmoid(net) is for an output and its loss. */
+ur_var ur__once(const ur_op *op, ur_var a, ur_var y);
+
 /* Element i of a vector in a tape's type. */
 static inline double ur__get(ur_dtype dtype, const void *vector, size_t i)
 {

@@ -1,9 +1,9 @@
 /* twin.c - values that are computed twice: the later one becomes another name of the earlier.
  *
- * The adjoint of a cross-entropy of o = sigmoid(net) is sigmoid(net) - y, and its rule knows of net only; what a user
- * writes twice is there twice. Where a loop computes what an earlier one, or itself, computes at the same steps by the
- * same operation from the same values, it reads that. Cheap values are left alone: remake.c rather makes them again than
- * has them saved. */
+ * What a user writes twice is there twice, and so is what the rule of an adjoint makes of its operand where the forward
+ * pass has it too. Where a loop computes what an earlier one, or itself, computes at the same steps by the same operation
+ * from the same values, it reads that. Cheap values are left alone: remake.c rather makes them again than has them
+ * saved. */
 #include <string.h>
 
 #include "plan.h"
@@ -140,16 +140,6 @@ static void note_root(const twins *t, uint32_t l)
         t->root[o.line] = l;
 }
 
-/* Values of earlier loops are read where the caller reads them. */
-static void prefer_root(const twins *t, uint32_t l)
-{
-    const ur__program *p = &t->plan->program;
-    ur__ref *source = &t->plan->line[l].source;
-    const uint32_t root = t->root[source->line];
-    if (root != UR_NONE && p->line[root].loop != p->line[l].loop)
-        source->line = root;
-}
-
 static void look_for_twin(const twins *t, uint32_t l)
 {
     ur_plan *plan = t->plan;
@@ -157,12 +147,24 @@ static void look_for_twin(const twins *t, uint32_t l)
     const uint32_t first = operand_of(plan, ur__statement_of(p, main_phase(p, l), l), 0).line;
     for (uint32_t o = t->last[first]; o != UR_NONE && !plan->line[l].root && !plan->line[l].alias; o = t->next[o])
         plan->line[l].alias = is_twin(plan, l, o, &plan->line[l].source);
-    if (plan->line[l].alias) {
-        prefer_root(t, l);
+    if (plan->line[l].alias)
         return;
-    }
     t->next[l] = t->last[first];
     t->last[first] = l;
+}
+
+/* Values of earlier loops are read where the caller reads them. */
+static void read_roots(const twins *t, const ur__statement *s)
+{
+    ur__program *p = &t->plan->program;
+    for (uint32_t k = 0; k < s->refs; k++) {
+        ur__ref r = operand_of(t->plan, s, k);
+        const uint32_t root = t->root[r.line];
+        if (root == UR_NONE || p->line[root].loop == p->line[s->line].loop)
+            continue;
+        r.line = root;
+        p->ref[s->ref + k] = r;
+    }
 }
 
 bool ur__twins(ur_plan *plan)
@@ -176,6 +178,7 @@ bool ur__twins(ur_plan *plan)
     memset(block, 0xff, bytes); /* UR_NONE */
     for (size_t i = 0; i < p->statements; i++) {
         uint32_t l = p->statement[i].line;
+        read_roots(&t, &p->statement[i]);
         if (p->line[l].statement != i || !ur__is_rolled(p, p->line[l].loop))
             continue;
         note_root(&t, l);

@@ -15,7 +15,7 @@ static double map(const double *in, const double *attr)
 static ur_var derive(const ur_adjoint *a, int k)
 {
     if (k == 0)
-        return ur_mul(a->g, ur_sub(ur_sigmoid(a->in[0]), a->in[1]));
+        return ur_mul(a->g, ur_sub(ur__once(&ur_op_sigmoid, a->in[0], a->y), a->in[1]));
     return ur_neg(ur_mul(a->g, a->in[0]));
 }
 

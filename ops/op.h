@@ -8,6 +8,9 @@
 #include "../graph/support.h"
 #include "ops.h"
 
+/* What derivatives of others look for: see ur__once. */
+extern const ur_op ur_op_sigmoid, ur_op_softmax;
+
 /* Records an operation of one or two inputs. */
 static inline ur_var ur__unary(const ur_op *op, ur_var a, const double *attr)
 {

@@ -38,7 +38,7 @@ static ur_var derive(const ur_adjoint *a, int k)
 {
     ur_var net = a->in[0], y = a->in[1];
     if (k == 0)
-        return ur_mul(a->g, ur_sub(ur_mul(ur_softmax(net), ur_sum_over(y, 0)), y));
+        return ur_mul(a->g, ur_sub(ur_mul(ur__once(&ur_op_softmax, net, a->y), ur_sum_over(y, 0)), y));
     return ur_neg(ur_mul(a->g, ur_log_softmax(net)));
 }
 

@@ -68,6 +68,44 @@ START_TEST(gradients_of_any_node)
 }
 END_TEST
 
+static size_t count_ops(ur_tape *tape, const char *name)
+{
+    size_t n = 0;
+    ur_node node;
+    for (size_t v = 0; v < ur_tape_nodes(tape); v++)
+        n += ur_look(ur_node_at(tape, v), &node) && strcmp(node.op->name, name) == 0;
+    return n;
+}
+
+/* dE/dnet = o - y and dE2/dnet = o: where o = sigmoid(net) is on the tape, beside the losses, it is read, else recorded;
+ * far away, or of another value, it is not found. The second derivative is o (1 - o) for both. */
+START_TEST(derivatives_read_what_is_there)
+{
+    enum { NOWHERE, BESIDE, OF_ANOTHER, FAR, PLACES };
+    static const size_t sigmoids[PLACES] = {2, 1, 3, 3}; /* both losses' own, that of o */
+    ur_tape *tape = new_tape(UR_F64);
+    ur_var net = scalar(tape, "net", 0.7), y = scalar(tape, "y", 0.2), far = net;
+    const double o = 1 / (1 + exp(-0.7));
+    if (_i == BESIDE || _i == OF_ANOTHER)
+        ur_sigmoid(_i == BESIDE ? net : y);
+    for (int k = 0; k < 100 && _i == FAR; k++)
+        far = ur_neg(far);
+    if (_i == FAR)
+        ur_sigmoid(net);
+    ur_var loss[2] = {ur_bce_net(net, y), ur_softplus(net)}, g[2], second[2];
+    for (int k = 0; k < 2; k++)
+        ck_assert(ur_grad(loss[k], 1, &net, &g[k]));
+    ck_assert_uint_eq(count_ops(tape, "sigmoid"), sigmoids[_i]);
+    for (int k = 0; k < 2; k++)
+        ck_assert(ur_grad(g[k], 1, &net, &second[k]));
+    assert_close(value_of(g[0]), o - 0.2, 1e-15);
+    assert_close(value_of(g[1]), o, 1e-15);
+    assert_close(value_of(second[0]), o * (1 - o), 1e-15);
+    assert_close(value_of(second[1]), o * (1 - o), 1e-15);
+    ur_tape_free(tape);
+}
+END_TEST
+
 /* Three steps of h = tanh(W h + x); the leaves by which to differentiate. */
 enum { CHAIN = 3, CHAIN_LEAVES = 2 + CHAIN };
 
@@ -276,6 +314,7 @@ int main(void)
     TCase *cases = tcase_create("grad");
     tcase_add_test(cases, detach_has_the_value_and_no_gradient);
     tcase_add_test(cases, gradients_of_any_node);
+    tcase_add_loop_test(cases, derivatives_read_what_is_there, 0, 4);
     tcase_add_test(cases, a_later_call_continues_the_sweep);
     tcase_add_test(cases, the_gradient_is_one_sum);
     tcase_add_test(cases, orders_up_to_the_fifth);
