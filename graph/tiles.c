@@ -272,22 +272,20 @@ static char *address_of(const run *r, uint32_t number, size_t tile)
     return c->at + (ptrdiff_t)r->w->i * c->step + (ptrdiff_t)tile * c->hop;
 }
 
-/* An instruction in the first tile of this iteration, as a call that goes on by itself. */
-static ur__call call_of(const run *r, const ur__instruction *in)
+/* Makes a call of an instruction, in the first tile of this iteration, which goes on by itself. */
+static void make_call(const run *r, const ur__instruction *in, ur__call *call)
 {
     const ur_plan *plan = r->w->plan;
     const uint32_t number[] = {in->y, in->a, in->b, in->c};
-    ur__call call = {.map = in->kernel == UR__REDUCE ? NULL : plan->kernels->map[in->kernel],
-                     .attr = plan->attr + in->attr};
+    call->map = in->kernel == UR__REDUCE ? NULL : plan->kernels->map[in->kernel];
+    call->attr = plan->attr + in->attr;
     for (int k = 0; k < 4; k++) {
-        call.at[k] = address_of(r, number[k], 0);
-        if (number[k] >= r->l->operands)
-            continue;
-        const ur__cursor *c = &r->cursor[number[k]];
-        call.hop[0][k] = c->hop;
-        call.hop[1][k] = c->step - (ptrdiff_t)(r->walk->tiles - 1) * c->hop;
+        const bool moves = number[k] < r->l->operands;
+        const ur__cursor *c = &r->cursor[moves ? number[k] : 0];
+        call->at[k] = address_of(r, number[k], 0);
+        call->hop[0][k] = moves ? c->hop : 0;
+        call->hop[1][k] = moves ? c->step - (ptrdiff_t)(r->walk->tiles - 1) * c->hop : 0;
     }
-    return call;
 }
 
 /* In a phase of one iteration. */
@@ -337,7 +335,7 @@ static void run_calls(const run *r, uint32_t iterations)
     const ur__instruction *in = program_of(r, &count);
     if (walk->next != r->w->i || walk->alive != r->alive)
         for (uint32_t k = 0; k < count; k++)
-            call[k] = call_of(r, &in[k]);
+            make_call(r, &in[k], &call[k]);
     for (uint32_t i = 0; i < iterations; i++)
         run_iteration(r, call, call + count);
     walk->next = r->w->i + iterations;
