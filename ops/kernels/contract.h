@@ -126,7 +126,7 @@ EACH_ROWS(ROW_SUMS)
 /* By rows. */
 static row_kernel *const row_kernels[SUM_ROWS + 1] = {NULL, EACH_ROWS(ROW_SUMS_ENTRY)};
 
-/* Of all matrices, if they are wanted. */
+/* Of all matrices, if they are wanted: last of all in a chunk, since it waits for memory more than what has more to do. */
 static void add_row_sums(const ur__contraction *c, const chunk *k, real *sums)
 {
     for (size_t g = 0; g < c->matrices && c->sums; g++, sums += c->m * LANES)
@@ -209,12 +209,12 @@ static void contract_by_dots(const ur__contraction *c, real *row_sums, real *roo
     const size_t elements = c->rows * c->m;
     memset(room, 0, c->matrices * elements * LANES * sizeof(real));
     for (chunk k = {0}; chunk_next(c, DOT_CHUNK, &k);) {
-        add_row_sums(c, &k, row_sums);
         for (size_t first = 0, end; first < c->rows; first = end) {
             end = first + part_of(c->rows - first, DOT_ROWS);
             for (size_t g = 0; g < c->matrices; g++)
                 dot_rows(c, &k, g, first, end, room + g * elements * LANES);
         }
+        add_row_sums(c, &k, row_sums);
     }
     for (size_t g = 0; g < c->matrices; g++)
         lanes_out(elements, room + g * elements * LANES, (real *)c->out[g]);
@@ -424,7 +424,6 @@ static void contract_by_outer(const ur__contraction *c, real *row_sums, real *ro
     real *transposed = room + c->matrices * each, *copies = transposed + transposed_elements(c);
     memset(room, 0, c->matrices * each * sizeof(real));
     for (chunk k = {0}; chunk_next(c, OUTER_CHUNK, &k);) {
-        add_row_sums(c, &k, row_sums);
         size_t columns = 0;
         for (size_t s = k.first; s < k.end; s++)
             columns += chunk_columns(&k, s);
@@ -438,6 +437,7 @@ static void contract_by_outer(const ur__contraction *c, real *row_sums, real *ro
                 outer_transpose(&k, &b, columns, transposed);
             outer_chunk(&k, swapped ? &b : &a, swapped ? a.rows : b.rows, columns, transposed, copies, room + g * each);
         }
+        add_row_sums(c, &k, row_sums);
     }
     for (size_t g = 0; g < c->matrices; g++)
         outer_out(room + g * each, swapped ? c->m : c->rows, swapped ? c->rows : c->m, swapped, (real *)c->out[g]);
