@@ -143,6 +143,7 @@ typedef struct ur__contraction {
 enum { UR__NARROW = 8 };
 
 typedef struct ur__kernels {
+    size_t lanes; /* elements of a vector: so many columns take no longer than one */
     ur__map_kernel *map[UR__MAPS];
     ur__dense_kernel *dense[UR__KERNELS - UR__DENSE];
     /* Products of packed matrices with many columns. A matrix of m rows is packed in panels of `panel` rows, the number

@@ -374,7 +374,7 @@ static bool find_active(const ur__worker *w)
 {
     const ur_plan *plan = w->plan;
     uint32_t *active = active_of(w), most = 0;
-    size_t e = ur__element_bytes(plan), unit = UR__LINE / e;
+    const size_t e = ur__element_bytes(plan), unit = plan->kernels->lanes;
     const ur__cursor c = cursor_of(w, &plan->masks, true);
     bool all = true;
     for (uint32_t v = plan->program.line[plan->mask].values; v-- > 0;) {

@@ -252,6 +252,7 @@ static bool has_other(size_t n, const void *a_)
 #include "columns.h"
 
 const ur__kernels UR_TABLE = {
+    .lanes = LANES,
     .map =
         {
             [UR__SELECT] = map_select,
