@@ -34,7 +34,7 @@ static size_t count_elements(const ur_plan *plan, const ur__launch *l)
 
 static size_t contraction_bytes(const ur_plan *plan, const ur__launch *l)
 {
-    void *sums = NULL;
+    void *sums = NULL; /* its address says only that they are wanted */
     ur__contraction c = {
         .rows = l->rows, .m = l->m, .n = plan->width, .matrices = l->matrices, .sums = l->sums ? &sums : NULL};
     return ur__room_for_contraction(plan, l).own + plan->kernels->contraction_room(&c);

@@ -121,15 +121,11 @@ static bool add_parts(ur_plan *plan, ur__launch *l, const uint32_t *lines)
     return true;
 }
 
-/* Is the line a sum of rows? */
-static bool is_row_sum(const ur_plan *plan, uint32_t line)
+/* Is it A B^T, or a sum of rows? */
+static bool has_factor(const ur_plan *plan, uint32_t line)
 {
-    ur__ref a, b;
-    const ur__loop *loop = &plan->program.loop[plan->program.line[line].loop];
-    for (uint32_t f = 0; f < loop->phases; f++)
-        if (factors_of(plan, line, &plan->program.phase[loop->phase + f], &a, &b))
-            return a.line == UR_NONE;
-    return false;
+    const ur__program *p = &plan->program;
+    return p->statement[p->line[line].statement].refs == 2;
 }
 
 /* Is line k the sums of the rows of the B of line l, and does l's contraction read them in every phase? */
@@ -167,18 +163,19 @@ static uint32_t row_sum_of(const collector *c, uint32_t l)
     return UR_NONE;
 }
 
-/* Takes the sums of the rows of all n B, if there are all of them. */
+/* Takes the sums of the rows of all n B. Where one is missing none is taken: they are a contraction by themselves. */
 static bool take_row_sums(collector *c, size_t n)
 {
     uint32_t *sums = c->lines + n;
     for (size_t k = 0; k < n; k++) {
-        sums[k] = row_sum_of(c, c->lines[k]);
-        if (sums[k] == UR_NONE) {
+        const uint32_t sum = row_sum_of(c, c->lines[k]);
+        if (sum == UR_NONE) {
             while (k > 0)
                 c->taken[sums[--k]] = 0;
             return false;
         }
-        c->taken[sums[k]] = 1;
+        c->taken[sum] = 1;
+        sums[k] = sum;
     }
     return true;
 }
@@ -193,11 +190,11 @@ static bool launch_contraction(collector *c, uint32_t l)
             c->taken[k] = 1;
             c->lines[n++] = k;
         }
-    const bool alone = is_row_sum(plan, l), sums = alone || take_row_sums(c, n);
+    const bool products = has_factor(plan, l), sums = !products || take_row_sums(c, n);
     ur__launch *launch = ur__begin_launch(c->m, (ur__launch){.kind = UR__CONTRACT,
                                                              .line = l,
                                                              .matrices = (uint32_t)n,
-                                                             .outputs = (uint32_t)(sums && !alone ? 2 * n : n),
+                                                             .outputs = (uint32_t)(products && sums ? 2 * n : n),
                                                              .sums = sums});
     if (!launch)
         return false;
@@ -220,9 +217,9 @@ bool ur__launch_contractions(ur__maker *m)
     plan->finish.first = (uint32_t)plan->launches;
     if (good)
         memset(c.taken, 0, lines);
-    for (int alone = 0; alone < 2; alone++)
+    for (int pass = 0; pass < 2; pass++)
         for (uint32_t l = 0; l < lines && good; l++)
-            if (plan->line[l].contracted && !c.taken[l] && (alone || !is_row_sum(plan, l)))
+            if (plan->line[l].contracted && !c.taken[l] && (pass == 1 || has_factor(plan, l)))
                 good = launch_contraction(&c, l);
     plan->finish.count = (uint32_t)plan->launches - plan->finish.first;
     ur__give(plan->tape, c.taken, lines);

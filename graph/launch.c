@@ -258,9 +258,10 @@ static bool part_in_segment(const ur__worker *w, const ur__contraction_part *par
 
 ur__contraction_room ur__room_for_contraction(const ur_plan *plan, const ur__launch *l)
 {
-    const size_t factors = (size_t)l->matrices * l->count, rows = l->rows ? l->rows : 1;
-    ur__contraction_room r = {.result = ur__round_up(rows * l->m * ur__element_bytes(plan), UR__LINE)};
-    r.out = l->outputs * r.result;
+    const size_t factors = (size_t)l->matrices * l->count, e = ur__element_bytes(plan);
+    ur__contraction_room r = {.product = ur__round_up((size_t)l->rows * l->m * e, UR__LINE),
+                              .sum = l->sums ? ur__round_up(l->m * e, UR__LINE) : 0};
+    r.out = l->matrices * (r.product + r.sum);
     r.b = r.out + l->outputs * sizeof(void *);
     r.b_step = r.b + factors * sizeof(void *);
     r.b_stride = r.b_step + factors * sizeof(ptrdiff_t);
@@ -330,8 +331,10 @@ static void run_contraction(const ur__worker *w, const ur__launch *l)
                          .stretch = stretch,
                          .out = out,
                          .sums = l->sums ? out + products : NULL};
-    for (uint32_t k = 0; k < l->outputs; k++)
-        out[k] = scratch + k * room.result;
+    for (uint32_t k = 0; k < products; k++)
+        out[k] = scratch + k * room.product;
+    for (uint32_t k = products; k < l->outputs; k++)
+        out[k] = scratch + l->matrices * room.product + (k - products) * room.sum;
     for (uint32_t q = 0; q < l->count; q++)
         c.stretches += make_stretch(w, l, &plan->part[l->first + q], &f, &stretch[c.stretches]);
     if (!c.stretches)

@@ -64,7 +64,7 @@ static const char *copy_name(ur_tape *tape, const char *name)
 static const char *add(ur_tape *tape, const char *prefix, const char *name, int64_t step, uint32_t node)
 {
     char full[UR__PATH];
-    if (!ur__join(full, sizeof full, prefix, name)) {
+    if (!ur__concatenate(full, sizeof full, prefix, name)) {
         snprintf(full, sizeof full, "%s%s", prefix, name);
         ur__fail(&tape->error, "a name is longer than %d characters: %s", UR__PATH - 1, full);
         return NULL;

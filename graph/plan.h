@@ -6,7 +6,7 @@
  *     remake.c    values that are computed again in place of being saved
  *     columns.c   which lines have the batch, and what is done before, within and after its blocks
  *     fold.c      lines that need no computation of their own: other names of values, products inside sums
- *     twin.c      values that are computed twice
+ *     twin.c      values that are computed twice, or that the caller reads
  *     group.c     statements -> launches, with terms.c, product.c, pointwise.c and contraction.c
  *     lengths.c   what is left of a step when all sequences of a block have ended
  *     share.c     which values may lie where others lay
@@ -167,11 +167,12 @@ typedef enum ur__launch_kind {
 
 typedef struct ur__launch {
     uint8_t kind;
-    bool batch, sums; /* on the columns of the block; of a contraction: sums of the rows of B as well */
-    uint32_t line;    /* what is computed */
-    uint32_t rows, m; /* of the result; contractions: of A, 0 if there is none, and of each B */
+    bool batch;        /* on the columns of the block */
+    bool sums;         /* of a contraction: sums of the rows of B as well */
+    uint32_t line;     /* what is computed */
+    uint32_t rows, m;  /* of the result; contractions: of A, 0 if there is none, and of each B ... */
+    uint32_t matrices; /* ... of which there are so many */
     uint32_t operand, operands, outputs;
-    uint32_t matrices;          /* of a contraction: how many B */
     uint32_t first, count;      /* instructions, terms or parts */
     uint32_t alive;             /* instructions after those, to be run instead where all columns are alive; 0: none */
     uint32_t packing, packings; /* of a product */

@@ -236,7 +236,7 @@ static uint32_t rest_of(uint32_t kernel)
     }
 }
 
-/* Makes chains of the forms that begin with e^-|a| of the same a. */
+/* Makes chains of the forms that begin with e^-|a| of the same a, where no other value of a's line comes between. */
 static void share_exps(ur__maker *m, size_t n, const uint32_t *statements, form *forms)
 {
     for (size_t i = 0; i < n; i++)
@@ -382,7 +382,8 @@ static void write_sum(writer *w, const ur__statement *s)
         instruct(w, (ur__instruction){UR__COPY, y, sum, 0, 0, 0, 0});
 }
 
-/* The buffer with e^-|a| for a form that is in a chain: the first one makes it, after the last one it is free. */
+/* The buffer with e^-|a| for a form that is in a chain: the first one makes it, the last one gives it free, and its result
+ * may lie there. */
 static uint32_t exp_for(writer *w, form *f, uint32_t a)
 {
     if (!f->exp) {

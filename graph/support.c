@@ -148,7 +148,7 @@ void ur__print(ur__text *out, const char *format, ...)
     out->length += n > 0 ? (size_t)n : 0;
 }
 
-bool ur__join(char *out, size_t room, const char *a, const char *b)
+bool ur__concatenate(char *out, size_t room, const char *a, const char *b)
 {
     const size_t front = strlen(a), bytes = front + strlen(b) + 1;
     if (bytes > room)

@@ -62,9 +62,9 @@ typedef struct ur__text {
 
 void ur__print(ur__text *out, const char *format, ...) UR_PRINTF(2, 3);
 
-/* out = a, then b; false, and nothing is written, if they and their end take more than `room` bytes. Recording makes names
- * for every step: printing them was a twentieth of its time. */
-bool ur__join(char *out, size_t room, const char *a, const char *b);
+/* out = a, then b; false, and nothing is written, if they and their end take more than `room` bytes. Names are made for
+ * every step: this is faster than to print them. */
+bool ur__concatenate(char *out, size_t room, const char *a, const char *b);
 
 /* Characters to insert, delete or replace until the one text is the other (Levenshtein 1966). The first has a_length of
  * them; of each the first UR__EDITED count. */
@@ -86,10 +86,6 @@ static inline size_t ur__offset(const size_t at[UR_RANK], const size_t stride[UR
         offset += at[i] * stride[i];
     return offset;
 }
-
-/* op(a): the one that stands on the tape not far behind a and before y, or a new one. What a derivative needs may have
- * been recorded beside its y, as o = sigmoid(net) is for an output and its loss. */
-ur_var ur__once(const ur_op *op, ur_var a, ur_var y);
 
 /* Element i of a vector in a tape's type. */
 static inline double ur__get(ur_dtype dtype, const void *vector, size_t i)

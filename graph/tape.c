@@ -570,14 +570,3 @@ ur_var ur_record(const ur_op *op, size_t inputs, const ur_var *in, const double 
     uint32_t known = op && in ? known_kind(op, inputs, in, attr) : UR_NONE;
     return known != UR_NONE ? append(in[0].tape, known, in) : record_new(op, inputs, in, attr);
 }
-
-ur_var ur__once(const ur_op *op, ur_var a, ur_var y)
-{
-    enum { NEAR = 32 };
-    ur_tape *tape = a.tape;
-    const uint32_t end = y.index - a.index <= NEAR ? y.index : a.index + NEAR;
-    for (uint32_t v = a.index + 1; v < end && !tape->error.text[0]; v++)
-        if (ur__op(tape, v) == op && ur__in(tape, v, 0) == a.index)
-            return ur__var(tape, v);
-    return ur_record(op, 1, &a, NULL);
-}

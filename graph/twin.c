@@ -3,7 +3,10 @@
  * What a user writes twice is there twice, and so is what the rule of an adjoint makes of its operand where the forward
  * pass has it too. Where a loop computes what an earlier one, or itself, computes at the same steps by the same operation
  * from the same values, it reads that. Cheap values are left alone: remake.c rather makes them again than has them
- * saved. */
+ * saved.
+ *
+ * Where all columns are alive, a root select(alive, o, 0) has the values of o: later loops read those of the root, and o
+ * is not saved. */
 #include <string.h>
 
 #include "plan.h"
@@ -153,23 +156,26 @@ static void look_for_twin(const twins *t, uint32_t l)
     t->last[first] = l;
 }
 
-/* Values of earlier loops are read where the caller reads them. */
-static void read_roots(const twins *t, const ur__statement *s)
+/* Statement i reads values of earlier loops where the caller reads them. The refs are those of the plan with masks too,
+ * which has been made from them by then. */
+static void read_roots(const twins *t, size_t i)
 {
     ur__program *p = &t->plan->program;
+    const ur__statement *s = &p->statement[i];
     for (uint32_t k = 0; k < s->refs; k++) {
-        ur__ref r = operand_of(t->plan, s, k);
+        ur__ref *own = &p->ref[s->ref + k], r = ur__resolve(t->plan, *own);
         const uint32_t root = t->root[r.line];
-        if (root == UR_NONE || p->line[root].loop == p->line[s->line].loop)
+        if (root == UR_NONE || p->line[root].statement > i || p->line[root].loop == p->line[s->line].loop ||
+            !ur__same_shape(t->plan, own->line, root)) /* an alias of another shape is needed as it is */
             continue;
         r.line = root;
-        p->ref[s->ref + k] = r;
+        *own = r;
     }
 }
 
 bool ur__twins(ur_plan *plan)
 {
-    const ur__program *p = &plan->program;
+    ur__program *p = &plan->program;
     size_t bytes = 3 * p->lines * sizeof(uint32_t);
     uint32_t *block = (uint32_t *)ur__take(plan->tape, bytes);
     if (!block)
@@ -178,13 +184,14 @@ bool ur__twins(ur_plan *plan)
     memset(block, 0xff, bytes); /* UR_NONE */
     for (size_t i = 0; i < p->statements; i++) {
         uint32_t l = p->statement[i].line;
-        read_roots(&t, &p->statement[i]);
         if (p->line[l].statement != i || !ur__is_rolled(p, p->line[l].loop))
             continue;
         note_root(&t, l);
         if (is_candidate(plan, l))
             look_for_twin(&t, l);
     }
+    for (size_t i = 0; i < p->statements; i++)
+        read_roots(&t, i);
     ur__give(plan->tape, block, bytes);
     return true;
 }

@@ -22,7 +22,8 @@ ur_var ur_affine(ur_tape *tape, const char *name, ur_var x, ur_var h)
 {
     enum { LONGEST = 64 };
     char W[LONGEST] = "", Wh[LONGEST] = "", b[LONGEST] = "";
-    if (!ur__join(W, LONGEST, "W", name) || !ur__join(Wh, LONGEST, "Wh", name) || !ur__join(b, LONGEST, "b", name))
+    if (name && !(ur__concatenate(W, LONGEST, "W", name) && ur__concatenate(Wh, LONGEST, "Wh", name) &&
+                  ur__concatenate(b, LONGEST, "b", name)))
         ur_tape_fail(tape, "ur_affine: the name %s is longer than %d characters", name, LONGEST - 3);
     ur_scope_open(tape, name);
     ur_var input = ur_linear(tape, W, rows(h), x), recurrent = ur_linear(tape, Wh, rows(h), h);

@@ -8,9 +8,6 @@
 #include "../graph/support.h"
 #include "ops.h"
 
-/* What derivatives of others look for: see ur__once. */
-extern const ur_op ur_op_sigmoid, ur_op_softmax;
-
 /* Records an operation of one or two inputs. */
 static inline ur_var ur__unary(const ur_op *op, ur_var a, const double *attr)
 {
@@ -20,6 +17,24 @@ static inline ur_var ur__unary(const ur_op *op, ur_var a, const double *attr)
 static inline ur_var ur__binary(const ur_op *op, ur_var a, ur_var b, const double *attr)
 {
     return ur_record(op, 2, (ur_var[]){a, b}, attr);
+}
+
+/* Operations that derivatives of others look for. */
+extern const ur_op ur_op_sigmoid, ur_op_softmax;
+
+/* op(a), an operation of one input without constants: the one that was recorded soon after a and before y, or a new one.
+ * What a derivative needs may stand beside its y, as o = sigmoid(net) does beside the loss. */
+static inline ur_var ur__once(const ur_op *op, ur_var a, ur_var y)
+{
+    enum { NEAR = 32 };
+    const size_t end = y.index - a.index < NEAR ? y.index : (size_t)a.index + NEAR;
+    for (size_t k = (size_t)a.index + 1; k < end; k++) {
+        ur_var v = ur_node_at(a.tape, k);
+        ur_node node;
+        if (ur_look(v, &node) && node.op == op && ur_node_input(v, 0).index == a.index)
+            return v;
+    }
+    return ur__unary(op, a, NULL);
 }
 
 /* What to divide by in place of b where `factor` decides whether the quotient counts: 1 where both are 0, so that

@@ -77,31 +77,67 @@ static size_t count_ops(ur_tape *tape, const char *name)
     return n;
 }
 
-/* dE/dnet = o - y and dE2/dnet = o: where o = sigmoid(net) is on the tape, beside the losses, it is read, else recorded;
- * far away, or of another value, it is not found. The second derivative is o (1 - o) for both. */
+/* Losses whose derivative is made of o = sigmoid(net) or softmax(net), and dE/dnet, d2E/dnet2 as functions of o and y. */
+static ur_var softmax_loss(ur_var net, ur_var y)
+{
+    return ur_sum(ur_softmax_ce(net, y));
+}
+
+static ur_var softplus_loss(ur_var net, ur_var y)
+{
+    (void)y;
+    return ur_sum(ur_softplus(net));
+}
+
+static ur_var bce_loss(ur_var net, ur_var y)
+{
+    return ur_sum(ur_bce_net(net, y));
+}
+
+static const struct {
+    const char *op;
+    ur_var (*output)(ur_var net);
+    ur_var (*loss)(ur_var net, ur_var y);
+    bool minus_y;
+} losses[] = {{"sigmoid", ur_sigmoid, bce_loss, true},
+              {"sigmoid", ur_sigmoid, softplus_loss, false},
+              {"softmax", ur_softmax, softmax_loss, true}};
+
+/* Where o stands on the tape: not at all, beside the loss, as far away as is looked, farther, behind the loss, of y. */
+enum { NOWHERE, BESIDE, FAR, TOO_FAR, BEHIND, OF_ANOTHER, PLACES };
+
+static ur_var put_output(int which, int place, ur_var net, ur_var y)
+{
+    for (int k = 0; k < (place == FAR ? 29 : place == TOO_FAR ? 30 : 0); k++) /* y is one more */
+        ur_neg(y);
+    if (place == BESIDE || place == FAR || place == TOO_FAR || place == OF_ANOTHER)
+        losses[which].output(place == OF_ANOTHER ? y : net);
+    ur_var loss = losses[which].loss(net, y);
+    if (place == BEHIND)
+        losses[which].output(net);
+    return loss;
+}
+
+/* o is read where it is found, else recorded; the first two derivatives are the same. The sum of o over net's two elements
+ * has the derivative o (1 - o) by each where o is a sigmoid, 0 where it is a softmax. */
 START_TEST(derivatives_read_what_is_there)
 {
-    enum { NOWHERE, BESIDE, OF_ANOTHER, FAR, PLACES };
-    static const size_t sigmoids[PLACES] = {2, 1, 3, 3}; /* both losses' own, that of o */
+    static const double nets[] = {0.7, -0.3}, ys[] = {0.2, 0.8};
+    static const size_t ops[PLACES] = {1, 1, 1, 2, 2, 2};
+    const int which = _i / PLACES, place = _i % PLACES;
     ur_tape *tape = new_tape(UR_F64);
-    ur_var net = scalar(tape, "net", 0.7), y = scalar(tape, "y", 0.2), far = net;
-    const double o = 1 / (1 + exp(-0.7));
-    if (_i == BESIDE || _i == OF_ANOTHER)
-        ur_sigmoid(_i == BESIDE ? net : y);
-    for (int k = 0; k < 100 && _i == FAR; k++)
-        far = ur_neg(far);
-    if (_i == FAR)
-        ur_sigmoid(net);
-    ur_var loss[2] = {ur_bce_net(net, y), ur_softplus(net)}, g[2], second[2];
-    for (int k = 0; k < 2; k++)
-        ck_assert(ur_grad(loss[k], 1, &net, &g[k]));
-    ck_assert_uint_eq(count_ops(tape, "sigmoid"), sigmoids[_i]);
-    for (int k = 0; k < 2; k++)
-        ck_assert(ur_grad(g[k], 1, &net, &second[k]));
-    assert_close(value_of(g[0]), o - 0.2, 1e-15);
-    assert_close(value_of(g[1]), o, 1e-15);
-    assert_close(value_of(second[0]), o * (1 - o), 1e-15);
-    assert_close(value_of(second[1]), o * (1 - o), 1e-15);
+    ur_var net = input(tape, "net", UR_SHAPE(2, 1), nets), y = input(tape, "y", UR_SHAPE(2, 1), ys), g, second;
+    ck_assert(ur_grad(put_output(which, place, net, y), 1, &net, &g));
+    ck_assert_uint_eq(count_ops(tape, losses[which].op), ops[place]);
+    ck_assert(ur_grad(ur_sum(g), 1, &net, &second));
+    double out[4];
+    evaluate(tape, 2, (ur_var[]){g, second}, 4, out);
+    for (int k = 0; k < 2; k++) {
+        const bool softmax = losses[which].output == ur_softmax;
+        double o = softmax ? exp(nets[k]) / (exp(nets[0]) + exp(nets[1])) : 1 / (1 + exp(-nets[k]));
+        assert_close(out[k], o - (losses[which].minus_y ? ys[k] : 0), 1e-15);
+        assert_close(out[2 + k], softmax ? 0 : o * (1 - o), 1e-15);
+    }
     ur_tape_free(tape);
 }
 END_TEST
@@ -314,7 +350,7 @@ int main(void)
     TCase *cases = tcase_create("grad");
     tcase_add_test(cases, detach_has_the_value_and_no_gradient);
     tcase_add_test(cases, gradients_of_any_node);
-    tcase_add_loop_test(cases, derivatives_read_what_is_there, 0, 4);
+    tcase_add_loop_test(cases, derivatives_read_what_is_there, 0, (int)(sizeof losses / sizeof *losses) * PLACES);
     tcase_add_test(cases, a_later_call_continues_the_sweep);
     tcase_add_test(cases, the_gradient_is_one_sum);
     tcase_add_test(cases, orders_up_to_the_fifth);

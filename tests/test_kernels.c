@@ -271,7 +271,7 @@ static void contract_guarded(table t, contraction_run *r)
                          .m = r->q->m,
                          .n = r->q->n,
                          .matrices = r->q->matrices,
-                         .stretches = STRETCHES,
+                         .stretches = r->steps ? STRETCHES : 0,
                          .stretch = r->stretch,
                          .out = outs,
                          .sums = r->q->sums ? sums : NULL};
@@ -384,6 +384,7 @@ START_TEST(contractions)
     one_contraction(t, &(contraction_case){70, 100, 900, 2, {1, 0, 1}, false, true}); /* steps in parts */
     one_contraction(t, &(contraction_case){3, 5, 9000, 1, {1, 1, 0}, true, true});
     one_contraction(t, &(contraction_case){0, 40, 5000, 2, {2, 1, 0}, true, true});
+    one_contraction(t, &(contraction_case){3, 5, 20, 2, {0, 0, 0}, false, true}); /* nothing */
 }
 END_TEST
 

@@ -243,6 +243,50 @@ static ur_tape *twice(int which, roots *all)
     return end(&t, value, 2, (ur_var[]){W, a}, all);
 }
 
+/* A later loop reads the values of a root in another shape: features in two groups, or one row for all of them. */
+static ur_tape *rooted(int which, roots *all)
+{
+    enum { M = 4 };
+    const int rows = which < 2 ? M : 1;
+    recording t = begin(BATCH);
+    ur_var W = ur_param(t.tape, "W", UR_SHAPE(M, M)), x[ROOM], o[STEPS];
+    ur_var h = ur_input(t.tape, "h0", UR_SHAPE(rows, BATCH)), b = ur_input(t.tape, "b0", UR_SHAPE(M, BATCH));
+    ur_inputs(t.tape, "x", UR_SHAPE(rows, BATCH), STEPS, x);
+    for (int k = 0; k < STEPS; k++) {
+        ur_step(t.tape, k + 1);
+        o[k] = ur_tanh(ur_add(h, x[k]));
+        h = ur_select(t.alive[k], o[k], h);
+        add_root(all, ur_select(t.alive[k], o[k], t.zero));
+    }
+    for (int k = STEPS - 1; k >= 0; k--) {
+        ur_step(t.tape, k + 1);
+        ur_var r = which < 2 ? ur_reshape(o[k], UR_SHAPE(2, 2, BATCH)) : ur_broadcast(o[k], UR_SHAPE(M, BATCH));
+        ur_var s = which == 0 ? ur_softmax(r) : which == 1 ? ur_cumsum(r, 1, false) : r;
+        s = which < 2 ? ur_reshape(s, UR_SHAPE(M, BATCH)) : which == 2 ? ur_matmul(W, s) : ur_cumsum(s, 0, false);
+        b = ur_select(t.alive[k], ur_tanh(ur_add(b, s)), b);
+    }
+    ur_step(t.tape, 0);
+    add_root(all, b);
+    return t.tape;
+}
+
+/* Two gates over one input: both with a bias, one without, or one with a bias that is all it has. */
+static ur_tape *biased(int which, roots *all)
+{
+    enum { M = 3 };
+    recording t = begin(BATCH);
+    ur_var W = ur_param(t.tape, "W", UR_SHAPE(M, M)), U = ur_param(t.tape, "U", UR_SHAPE(M, M));
+    ur_var a = ur_param(t.tape, "a", UR_SHAPE(M)), b = ur_param(t.tape, "b", UR_SHAPE(M)), x[ROOM], value[STEPS];
+    ur_inputs(t.tape, "x", UR_SHAPE(M, BATCH), STEPS, x);
+    for (int k = 0; k < STEPS; k++) {
+        ur_step(t.tape, k + 1);
+        ur_var in = which == 2 ? x[k] : ur_gemm(W, true, x[k], false), other = ur_gemm(U, true, x[k], false);
+        other = which == 1 ? other : ur_add(other, b);
+        value[k] = ur_mul(ur_tanh(ur_add(in, a)), ur_sigmoid(other));
+    }
+    return end(&t, value, 4, (ur_var[]){W, U, a, b}, all);
+}
+
 /* Operations that begin with e^-|a|, of two values in turn; the second value may be the first one where all columns are
  * alive. Or one operation of each, which are values of one line. */
 static ur_tape *begun_alike(int which, roots *all)
@@ -270,6 +314,8 @@ static ur_tape *begun_alike(int which, roots *all)
     return t.tape;
 }
 
+enum { ALIKE = 3, BIASED = 3 }; /* variants of these */
+
 static const struct {
     const char *name;
     recorder *record;
@@ -283,7 +329,9 @@ static const struct {
              {"one program", one_program, 1},
              {"two layers", two_layers, 1},
              {"twice", twice, 8},
-             {"begun alike", begun_alike, 3}};
+             {"rooted", rooted, 4},
+             {"biased", biased, BIASED},
+             {"begun alike", begun_alike, ALIKE}};
 
 START_TEST(any_tape)
 {
@@ -311,7 +359,7 @@ static int count_kernels(const ur_plan *plan, uint32_t first, uint32_t count, ui
 /* e^-|a| is made once for each value in either form of the program, and only where several operations need it. */
 START_TEST(one_exp)
 {
-    static const int exps[][2] = {{2, 2}, {2, 1}, {0, 0}}, rests[] = {6, 6, 0}; /* with masks, without */
+    static const int exps[ALIKE][2] = {{2, 2}, {2, 1}, {0, 0}}, rests[ALIKE] = {6, 6, 0}; /* with masks, without */
     roots all = {0};
     ur_tape *tape = begun_alike(_i, &all);
     ur_plan *plan = plan_of("begun alike", tape, &all, false);
@@ -332,11 +380,30 @@ START_TEST(one_exp)
 }
 END_TEST
 
+/* Sums of rows go with the products that read the same deltas if all of those have some. */
+START_TEST(joined_sums)
+{
+    static const int expected[BIASED][3] = {{1, 0, 0}, {0, 1, 1}, {1, 0, 1}};
+    int found[3] = {0}; /* products with sums, products, sums */
+    roots all = {0};
+    ur_tape *tape = biased(_i, &all);
+    ur_plan *plan = plan_of("biased", tape, &all, false);
+    for (const ur__launch *l = plan->launch; l < plan->launch + plan->launches; l++)
+        if (l->kind == UR__CONTRACT && l->m > 1)
+            found[l->rows == 0 ? 2 : l->sums ? 0 : 1]++;
+    for (int k = 0; k < 3; k++)
+        ck_assert_int_eq(found[k], expected[_i][k]);
+    ur_plan_free(plan);
+    ur_tape_free(tape);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("tapes");
     TCase *cases = tcase_create("tapes");
     tcase_add_loop_test(cases, any_tape, 0, sizeof tapes / sizeof *tapes);
-    tcase_add_loop_test(cases, one_exp, 0, 3);
+    tcase_add_loop_test(cases, one_exp, 0, ALIKE);
+    tcase_add_loop_test(cases, joined_sums, 0, BIASED);
     return run_cases(suite, cases);
 }

@@ -1,9 +1,10 @@
-/* contract.h - gradients of weights: out[i,j] = sum over steps and columns of A[i] B[j], rows of A and B along the columns.
+/* contract.h - gradients of weights, out[i,j] = sum over steps and columns of A[i] B[j], rows of A and B along the columns,
+ * and of biases, sums of the rows of B.
  *
- * Two ways. Dot products: the sums of a block of rows of A by rows of B are vectors that stay lanes until the very end;
- * between chunks they lie in the room. Outer products: the transpose of one operand is written to panels, chunk by
- * chunk, and its rows are scaled by single elements of the other, which is read as it lies. Dots are for small results
- * and for sides that would leave a panel half empty.
+ * Two ways, and a third for a single column, whose rows are vectors as they lie. Dot products: the sums of a block of
+ * rows of A by rows of B are vectors that stay lanes until the very end; between chunks they lie in the room. Outer
+ * products: the transpose of one operand is written to panels, chunk by chunk, and its rows are scaled by single elements
+ * of the other, which is read as it lies. Dots are for small results and for sides that would leave a panel half empty.
  * A chunk is columns of several steps, or of a part of one: so many that the sums, loaded and stored once a chunk, cost
  * little, and so few that rows read again and again, and a transposed panel (256 x 24 floats are 24 KiB), stay in L1. */
 
@@ -85,7 +86,7 @@ static void lanes_out(size_t elements, const real *sums, real *out)
 enum { SUM_ROWS = 8 }; /* at once: chains enough to keep the adders busy */
 
 /* sums[j+r] += row j+r of B_g over a chunk, for the lanes of vectors; `rows` of them, a constant. */
-INLINE void row_sums(size_t rows, const chunk *k, size_t g, size_t j, real *sums)
+INLINE void sum_rows_of(size_t rows, const chunk *k, size_t g, size_t j, real *sums)
 {
     const size_t stride = k->stretch->b_stride[g];
     const real *from = chunk_at(k, k->stretch->b[g], k->stretch->b_step[g], k->first) + j * stride;
@@ -114,17 +115,17 @@ INLINE void row_sums(size_t rows, const chunk *k, size_t g, size_t j, real *sums
 
 typedef void row_kernel(const chunk *k, size_t g, size_t j, real *sums);
 
-#define ROW_SUMS(rows)                                                                                                 \
-    static void row_sums_##rows(const chunk *k, size_t g, size_t j, real *sums)                                        \
+#define SUM_ROWS_OF(rows)                                                                                              \
+    static void sum_rows_of_##rows(const chunk *k, size_t g, size_t j, real *sums)                                     \
     {                                                                                                                  \
-        row_sums(rows, k, g, j, sums);                                                                                 \
+        sum_rows_of(rows, k, g, j, sums);                                                                              \
     }
-#define ROW_SUMS_ENTRY(rows) row_sums_##rows,
+#define SUM_ROWS_ENTRY(rows) sum_rows_of_##rows,
 #define EACH_ROWS(of) of(1) of(2) of(3) of(4) of(5) of(6) of(7) of(8)
-EACH_ROWS(ROW_SUMS)
+EACH_ROWS(SUM_ROWS_OF)
 
 /* By rows. */
-static row_kernel *const row_kernels[SUM_ROWS + 1] = {NULL, EACH_ROWS(ROW_SUMS_ENTRY)};
+static row_kernel *const row_kernels[SUM_ROWS + 1] = {NULL, EACH_ROWS(SUM_ROWS_ENTRY)};
 
 /* Of all matrices, if they are wanted: last of all in a chunk, since it waits for memory more than what has more to do. */
 static void add_row_sums(const ur__contraction *c, const chunk *k, real *sums)
@@ -204,7 +205,7 @@ static void dot_rows(const ur__contraction *c, const chunk *k, size_t g, size_t 
     }
 }
 
-static void contract_by_dots(const ur__contraction *c, real *row_sums, real *room)
+static void contract_by_dots(const ur__contraction *c, real *sums, real *room)
 {
     const size_t elements = c->rows * c->m;
     memset(room, 0, c->matrices * elements * LANES * sizeof(real));
@@ -214,7 +215,7 @@ static void contract_by_dots(const ur__contraction *c, real *row_sums, real *roo
             for (size_t g = 0; g < c->matrices; g++)
                 dot_rows(c, &k, g, first, end, room + g * elements * LANES);
         }
-        add_row_sums(c, &k, row_sums);
+        add_row_sums(c, &k, sums);
     }
     for (size_t g = 0; g < c->matrices; g++)
         lanes_out(elements, room + g * elements * LANES, (real *)c->out[g]);
@@ -224,7 +225,7 @@ static void contract_by_dots(const ur__contraction *c, real *row_sums, real *roo
 
 /* One operand: rows of `stride` elements, those of step s at `at` + s `step`. */
 typedef struct side {
-    size_t rows, stride, step_count;
+    size_t rows, stride;
     const void *at;
     ptrdiff_t step;
 } side;
@@ -417,27 +418,35 @@ static size_t copied_elements(const ur__contraction *c)
     return spreads(transposes_a(c) ? c->rows : c->m) ? (size_t)MOST_ROWS * COPIES * (OUTER_CHUNK + LANES) : 0;
 }
 
-static void contract_by_outer(const ur__contraction *c, real *row_sums, real *room)
+/* Adds a chunk to the results of all matrices. */
+static void outer_matrices(const ur__contraction *c, const chunk *k, real *results, real *transposed)
 {
     const bool swapped = transposes_a(c);
     const size_t each = outer_sums(c);
-    real *transposed = room + c->matrices * each, *copies = transposed + transposed_elements(c);
+    const ur__stretch *t = k->stretch;
+    const side a = {.rows = c->rows, .stride = t->a_stride, .at = t->a, .step = t->a_step};
+    real *copies = transposed + transposed_elements(c);
+    size_t columns = 0;
+    for (size_t s = k->first; s < k->end; s++)
+        columns += chunk_columns(k, s);
+    if (swapped)
+        outer_transpose(k, &a, columns, transposed);
+    for (size_t g = 0; g < c->matrices; g++, results += each) {
+        const side b = {.rows = c->m, .stride = t->b_stride[g], .at = t->b[g], .step = t->b_step[g]};
+        if (!swapped)
+            outer_transpose(k, &b, columns, transposed);
+        outer_chunk(k, swapped ? &b : &a, swapped ? a.rows : b.rows, columns, transposed, copies, results);
+    }
+}
+
+static void contract_by_outer(const ur__contraction *c, real *sums, real *room)
+{
+    const bool swapped = transposes_a(c);
+    const size_t each = outer_sums(c);
     memset(room, 0, c->matrices * each * sizeof(real));
     for (chunk k = {0}; chunk_next(c, OUTER_CHUNK, &k);) {
-        size_t columns = 0;
-        for (size_t s = k.first; s < k.end; s++)
-            columns += chunk_columns(&k, s);
-        side a = {.rows = c->rows, .stride = k.stretch->a_stride, .at = k.stretch->a, .step = k.stretch->a_step};
-        if (swapped)
-            outer_transpose(&k, &a, columns, transposed);
-        for (size_t g = 0; g < c->matrices; g++) {
-            side b = {
-                .rows = c->m, .stride = k.stretch->b_stride[g], .at = k.stretch->b[g], .step = k.stretch->b_step[g]};
-            if (!swapped)
-                outer_transpose(&k, &b, columns, transposed);
-            outer_chunk(&k, swapped ? &b : &a, swapped ? a.rows : b.rows, columns, transposed, copies, room + g * each);
-        }
-        add_row_sums(c, &k, row_sums);
+        outer_matrices(c, &k, room, room + c->matrices * each);
+        add_row_sums(c, &k, sums);
     }
     for (size_t g = 0; g < c->matrices; g++)
         outer_out(room + g * each, swapped ? c->m : c->rows, swapped ? c->rows : c->m, swapped, (real *)c->out[g]);
@@ -496,10 +505,10 @@ INLINE void one_block(size_t vectors, size_t rows, bool part, const ur__contract
 typedef void one_kernel(const ur__contraction *c, const chunk *k, const one_result *q, size_t j, size_t last, bool add);
 
 #define ONE(vectors, rows, part)                                                                                       \
-    static void one_##vectors##x##rows##_##part(const ur__contraction *c, const chunk *k, const one_result *q,        \
+    static void one_##vectors##x##rows##_##part(const ur__contraction *c, const chunk *k, const one_result *q,         \
                                                 size_t j, size_t last, bool add)                                       \
     {                                                                                                                  \
-        one_block(vectors, rows, part, c, k, q, j, last, add);                                                      \
+        one_block(vectors, rows, part, c, k, q, j, last, add);                                                         \
     }
 #define ONES(vectors, rows) ONE(vectors, rows, 0) ONE(vectors, rows, 1)
 #define ONE_ENTRY(vectors, rows) [vectors][rows] = {one_##vectors##x##rows##_0, one_##vectors##x##rows##_1},
@@ -514,7 +523,8 @@ static void one_panel(const ur__contraction *c, const chunk *k, size_t g, size_t
     static const real one = 1;
     const size_t left = c->m - j - (vectors - 1) * LANES, last = left < LANES ? left : LANES;
     for (size_t i = 0, rows; i < c->rows; i += rows) {
-        const one_result result = {(const real *)k->stretch->a + i, k->stretch->a_step, g, (real *)c->out[g] + i * c->m};
+        const one_result result = {(const real *)k->stretch->a + i, k->stretch->a_step, g,
+                                   (real *)c->out[g] + i * c->m};
         rows = part_of(c->rows - i, most_rows[vectors]);
         one_kernels[vectors][rows][last < LANES](c, k, &result, j, last, add);
     }
@@ -585,20 +595,25 @@ static size_t contraction_room(const ur__contraction *c)
     return (sums + (dots > outer ? dots : outer)) * sizeof(real);
 }
 
-static void contract(const ur__contraction *c, void *room_)
+static void contract(const ur__contraction *c, void *memory)
 {
-    real *row_sums = (real *)room_, *room = row_sums + row_sum_elements(c);
-    if (!c->stretches || has_one_column(c)) {
+    const size_t elements = row_sum_elements(c);
+    real *sums = (real *)memory, *room = sums + elements;
+    if (!c->stretches) {
+        contract_nothing(c);
+        return;
+    }
+    if (has_one_column(c)) {
         contract_one(c);
         return;
     }
-    memset(row_sums, 0, row_sum_elements(c) * sizeof(real));
+    memset(sums, 0, elements * sizeof(real));
     if (!c->rows)
-        contract_rows(c, row_sums);
+        contract_rows(c, sums);
     else if (by_dots(c))
-        contract_by_dots(c, row_sums, room);
+        contract_by_dots(c, sums, room);
     else
-        contract_by_outer(c, row_sums, room);
+        contract_by_outer(c, sums, room);
     for (size_t g = 0; g < c->matrices && c->sums; g++)
-        lanes_out(c->m, row_sums + g * c->m * LANES, (real *)c->sums[g]);
+        lanes_out(c->m, sums + g * c->m * LANES, (real *)c->sums[g]);
 }
