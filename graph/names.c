@@ -65,7 +65,6 @@ static const char *add(ur_tape *tape, const char *prefix, const char *name, int6
 {
     char full[UR__PATH];
     if (!ur__concatenate(full, sizeof full, prefix, name)) {
-        snprintf(full, sizeof full, "%s%s", prefix, name);
         ur__fail(&tape->error, "a name is longer than %d characters: %s", UR__PATH - 1, full);
         return NULL;
     }

@@ -150,12 +150,13 @@ void ur__print(ur__text *out, const char *format, ...)
 
 bool ur__concatenate(char *out, size_t room, const char *a, const char *b)
 {
-    const size_t front = strlen(a), bytes = front + strlen(b) + 1;
-    if (bytes > room)
-        return false;
-    memcpy(out, a, front);
-    memcpy(out + front, b, bytes - front);
-    return true;
+    size_t n = 0;
+    for (; *a && n + 1 < room; a++)
+        out[n++] = *a;
+    for (; *b && n + 1 < room; b++)
+        out[n++] = *b;
+    out[n] = '\0';
+    return !*a && !*b;
 }
 
 static size_t least(size_t a, size_t b)

@@ -62,8 +62,8 @@ typedef struct ur__text {
 
 void ur__print(ur__text *out, const char *format, ...) UR_PRINTF(2, 3);
 
-/* out = a, then b; false, and nothing is written, if they and their end take more than `room` bytes. Names are made for
- * every step: this is faster than to print them. */
+/* out = a, then b, cut off where they and their end take more than `room` bytes: false then. Names are made for every step:
+ * this is faster than to print them. */
 bool ur__concatenate(char *out, size_t room, const char *a, const char *b);
 
 /* Characters to insert, delete or replace until the one text is the other (Levenshtein 1966). The first has a_length of
