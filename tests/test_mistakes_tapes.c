@@ -131,6 +131,17 @@ static void gate_in_two_sizes(ur_tape *tape)
     ur_affine(tape, "phi", matrix(tape, "y"), ur_input(tape, "c", UR_SHAPE(5, 4)));
 }
 
+static void gate_without_a_name(ur_tape *tape)
+{
+    ur_affine(tape, NULL, matrix(tape, "x"), ur_input(tape, "h", UR_SHAPE(2, 4)));
+}
+
+static void gate_with_a_long_name(ur_tape *tape)
+{
+    ur_affine(tape, "a_gate_whose_name_goes_on_and_on_and_does_not_end_before_this_point", matrix(tape, "x"),
+              ur_input(tape, "h", UR_SHAPE(2, 4)));
+}
+
 static void name_too_long(ur_tape *tape)
 {
     char name[301];
@@ -414,6 +425,8 @@ static const program programs[] = {
     {PROGRAM(leaf_taken)},
     {PROGRAM(param_in_two_shapes)},
     {PROGRAM(gate_in_two_sizes)},
+    {PROGRAM(gate_without_a_name)},
+    {PROGRAM(gate_with_a_long_name)},
     {PROGRAM(name_too_long)},
     {PROGRAM(scope_closed_twice)},
     {PROGRAM(write_to_a_result)},
