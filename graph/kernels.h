@@ -183,6 +183,11 @@ typedef struct ur__kernels {
     bool (*has_other)(size_t n, const void *a); /* is any element not 0? */
 } ur__kernels;
 
+/* Those of every instruction set, and the best that the processor has. */
+extern const ur__kernels ur__kernels_f32_portable, ur__kernels_f64_portable;
+#if defined(__x86_64__)
+extern const ur__kernels ur__kernels_f32_avx2, ur__kernels_f64_avx2, ur__kernels_f32_avx512, ur__kernels_f64_avx512;
+#endif
 const ur__kernels *ur__kernels_of(ur_dtype dtype);
 
 #endif

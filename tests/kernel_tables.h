@@ -8,11 +8,6 @@
 #include "../graph/kernels.h"
 #include "support.h"
 
-extern const ur__kernels ur__kernels_f32_portable, ur__kernels_f64_portable;
-#if defined(__x86_64__)
-extern const ur__kernels ur__kernels_f32_avx2, ur__kernels_f64_avx2, ur__kernels_f32_avx512, ur__kernels_f64_avx512;
-#endif
-
 typedef struct table {
     const ur__kernels *kernels;
     const char *name;

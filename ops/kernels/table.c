@@ -4,11 +4,6 @@
 
 #include "../../graph/kernels.h"
 
-extern const ur__kernels ur__kernels_f32_portable, ur__kernels_f64_portable;
-#if defined(__x86_64__)
-extern const ur__kernels ur__kernels_f32_avx2, ur__kernels_f64_avx2, ur__kernels_f32_avx512, ur__kernels_f64_avx512;
-#endif
-
 /* The instruction sets, the best first. */
 typedef struct isa {
     const char *name;
