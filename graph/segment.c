@@ -154,6 +154,18 @@ static bool is_near_end(ur_plan *plan, const reading *r)
     return true;
 }
 
+/* Loops back take turns, segment by segment: what one of them reads of a later step may not lie where another one has
+ * written in the segment before. */
+static void uncover(ur_plan *plan, const reading *r)
+{
+    const ur__program *p = &plan->program;
+    for (uint32_t l = 0; l < p->lines; l++)
+        if (plan->line[l].over.line == r->ref->line && p->line[l].loop != r->loop) {
+            plan->line[l].over.line = UR_NONE;
+            plan->line[r->ref->line].covered = false;
+        }
+}
+
 /* A loop forward may read nothing of later steps. Lines that are read far away are saved whole; what is read of the step
  * before goes from one segment into the next. */
 static bool look_at(ur_plan *plan, const reading *r)
@@ -171,6 +183,8 @@ static bool look_at(ur_plan *plan, const reading *r)
     int64_t low = a < b ? a : b, high = a < b ? b : a;
     if (!reader_back && high > 0)
         return false;
+    if (!back && high > 0)
+        uncover(plan, r);
     if (back ? low < 0 || high > FARTHEST : high > 0 || low < -FARTHEST) {
         line->windowed = false;
         return true;

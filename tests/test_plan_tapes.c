@@ -314,7 +314,59 @@ static ur_tape *begun_alike(int which, roots *all)
     return t.tape;
 }
 
-enum { ALIKE = 3, BIASED = 3 }; /* variants of these */
+/* The adjoint of the upper layer reads sigmoid(h) of a step, which is the lower layer's u of the next one; that of the
+ * lower one writes over u. Where steps run in segments, it has been at the next step before. */
+static ur_tape *over_next(int which, roots *all)
+{
+    enum { M = 3 };
+    (void)which;
+    recording t = begin(BATCH);
+    ur_var W = ur_param(t.tape, "W", UR_SHAPE(M, M)), start = ur_input(t.tape, "h0", UR_SHAPE(M, BATCH)), h = start;
+    ur_var x[ROOM], g = ur_input(t.tape, "g0", UR_SHAPE(M, BATCH));
+    ur_inputs(t.tape, "x", UR_SHAPE(M, BATCH), STEPS, x);
+    for (int k = 0; k < STEPS; k++) {
+        ur_step(t.tape, k + 1);
+        ur_var u = ur_detach(ur_sigmoid(h)), net = ur_gemm(W, true, x[k], false);
+        x[k] = h = ur_tanh(ur_add(ur_mul(net, u), ur_scale(h, 0.5)));
+    }
+    for (int k = 0; k < STEPS; k++) {
+        ur_step(t.tape, k + 1);
+        x[k] = g = ur_tanh(ur_add(ur_bce_net(x[k], start), ur_scale(g, 0.5)));
+    }
+    return end(&t, x, 2, (ur_var[]){W, start}, all);
+}
+
+/* Sums of all elements: of what a program makes, of an input, of a product or of three dimensions; two in one program,
+ * in one sum over time or each by itself. */
+static ur_tape *totals(int which, roots *all)
+{
+    enum { M = 3 };
+    recording t = begin(BATCH);
+    ur_var W = ur_param(t.tape, "W", UR_SHAPE(M, M)), x[ROOM], sum[2 * STEPS], gradient;
+    ur_var h = ur_input(t.tape, "h0", UR_SHAPE(M, BATCH));
+    ur_inputs(t.tape, "x", UR_SHAPE(M, BATCH), STEPS, x);
+    for (int k = 0; k < STEPS; k++) {
+        ur_step(t.tape, k + 1);
+        ur_var net = ur_matmul(W, h), z = ur_select(t.alive[k], which == 1 ? x[k] : net, t.zero);
+        h = ur_select(t.alive[k], ur_tanh(ur_add(net, x[k])), h);
+        if (which == 2)
+            z = ur_mul(ur_reshape(z, UR_SHAPE(1, M, BATCH)), ur_outer(h, x[k]));
+        sum[k] = ur_sum(which == 0 ? ur_square(z) : z);
+        sum[STEPS + k] = which == 3 ? ur_sum(ur_mul(h, x[k])) : which == 4 ? ur_sum(h) : t.zero;
+        if (which == 4)
+            add_root(all, sum[k]);
+    }
+    ur_step(t.tape, 0);
+    ur_var loss = ur_total(which == 3 ? 2 * STEPS : STEPS, sum);
+    if (which == 4)
+        loss = ur_add(loss, ur_square(ur_total(STEPS, sum + STEPS)));
+    ck_assert(ur_grad(loss, 1, &W, &gradient));
+    add_root(all, gradient);
+    add_root(all, loss);
+    return t.tape;
+}
+
+enum { ALIKE = 3, BIASED = 3, TOTALS = 5 }; /* variants of these */
 
 static const struct {
     const char *name;
@@ -331,7 +383,9 @@ static const struct {
              {"twice", twice, 8},
              {"rooted", rooted, 4},
              {"biased", biased, BIASED},
-             {"begun alike", begun_alike, ALIKE}};
+             {"begun alike", begun_alike, ALIKE},
+             {"over the next", over_next, 1},
+             {"totals", totals, TOTALS}};
 
 START_TEST(any_tape)
 {
