@@ -31,10 +31,24 @@ static void address_leaf(const ur_plan *plan, ur__argument *a, uint32_t n)
     a->leaf = (char *)ur__leaf_data(plan->tape, first);
 }
 
+/* An element of a block's sums. */
+static void address_part(const ur_plan *plan, ur__argument *a)
+{
+    const ptrdiff_t bytes = (ptrdiff_t)ur_dtype_bytes(plan->tape->dtype);
+    a->home = UR__IN_SUMS;
+    a->known = true;
+    a->offset = (ptrdiff_t)plan->line[a->ref.line].part + a->ref.first * bytes;
+    a->step = a->ref.stride * bytes;
+}
+
 /* The argument in n iterations. */
 static void address(const ur_plan *plan, ur__argument *a, uint32_t n)
 {
     const ur__line_plan *line = &plan->line[a->ref.line];
+    if (a->spread == UR__PART) {
+        address_part(plan, a);
+        return;
+    }
     a->home = line->home;
     a->row = line->row;
     a->higher = line->higher;

@@ -234,21 +234,20 @@ static void print_instruction(const ur__page *p, const ur__instruction *in, cons
     const fused *f = fused_of(in->kernel);
     const ur_op *op = ur__line_kind(p->plan, in->line)->op;
     const formula *const inputs[] = {&value[in->a], &value[in->b], &value[in->c]};
-    char text[TEXT] = "";
-    ur__text out = {.text = text, .bytes = sizeof text};
+    formula made = {.text = "", .binds = UR_BINDS_CALL}; /* the result may be in the place of an input */
+    ur__text out = {.text = made.text, .bytes = sizeof made.text};
     if (f || op->print) {
-        result->binds = f ? f->binds : op->binds;
+        made.binds = f ? f->binds : op->binds;
         if (in->kernel == UR__COPY)
-            result->binds = inputs[0]->binds;
-        print_pattern(f ? f->pattern : op->print, result->binds, p->shown->attr[in->attr], inputs, &out);
+            made.binds = inputs[0]->binds;
+        print_pattern(f ? f->pattern : op->print, made.binds, p->shown->attr[in->attr], inputs, &out);
     } else {
-        result->binds = UR_BINDS_CALL;
         ur__print(&out, "%s(", op->name);
         for (uint32_t k = 0; k < MOST_INPUTS && k < inputs_of(p, in); k++)
             ur__print(&out, "%s%s", k ? ", " : "", inputs[k]->text);
         ur__print(&out, ")");
     }
-    memcpy(result->text, text, sizeof text);
+    *result = made;
 }
 
 /* How often the value that instruction i makes is read, and is it the last one of its place? */
@@ -282,6 +281,15 @@ static void print_operands(ur__page *p, const ur__launch *l, formula *value)
     }
 }
 
+/* A sum over the batch that grows. */
+static void say_total(ur__page *p, const ur__ref *part, const char *sum)
+{
+    ur__begin_line(p, 6);
+    say_ref(p, *part);
+    ur__say(p, " += %s", sum);
+    ur__end_line(p);
+}
+
 /* A formula for each value that is stored or read several times. */
 static void describe_formulas(ur__page *p, const ur__launch *l, formula *value)
 {
@@ -295,6 +303,10 @@ static void describe_formulas(ur__page *p, const ur__launch *l, formula *value)
         uint32_t reads = count_reads(p, l, i, &last);
         formula *result = &value[in->y];
         print_instruction(p, in, value, result);
+        if (in->kernel == UR__SUM_TO) {
+            say_total(p, operand_of(p, l, in->y), result->text);
+            continue;
+        }
         if (!(last && in->y < l->operands) && reads < 2 && strlen(result->text) < LONG)
             continue;
         ur__text out = {.text = result->text, .bytes = TEXT};

@@ -35,6 +35,16 @@ static bool is_row_sum(const ur__maker *m, const ur__statement *s)
     return r.count == 1 && m->plan->line[r.line].class == UR__BATCH;
 }
 
+/* Is it the sum of all elements of a value with the batch? One row waits for a contraction. */
+static bool is_total(const ur__maker *m, const ur__statement *s)
+{
+    const ur__line_plan *line = &m->plan->line[s->line];
+    if (ur__line_kind(m->plan, s->line)->op->kernel != UR__REDUCE || line->rows != 1 || line->contracted)
+        return false;
+    ur__ref r = ur__input_of(m, s, 0);
+    return r.count == 1 && m->plan->line[r.line].class == UR__BATCH;
+}
+
 static ur__sort sort_of(ur__maker *m, const ur__statement *s)
 {
     const ur__line_plan *line = &m->plan->line[s->line];
@@ -42,7 +52,7 @@ static ur__sort sort_of(ur__maker *m, const ur__statement *s)
     if (line->alias || line->inlined)
         return UR__NOTHING;
     if (line->class == UR__REDUCED)
-        return UR__REDUCTION;
+        return is_total(m, s) ? UR__TOTAL : UR__REDUCTION;
     if (line->class == UR__BATCH) {
         ur__list_terms(m, s, &bias);
         if (m->products)
@@ -54,22 +64,21 @@ static ur__sort sort_of(ur__maker *m, const ur__statement *s)
 
 static bool is_elementwise(uint8_t sort)
 {
-    return sort == UR__MAP || sort == UR__MIXED || sort == UR__ROW_SUM;
+    return sort == UR__MAP || sort == UR__MIXED || sort == UR__ROW_SUM || sort == UR__TOTAL;
 }
 
-/* The rows that an elementwise statement walks over. */
-static size_t rows_of(const ur__maker *m, uint32_t at)
+/* The value that an elementwise statement walks over: its result, or what it sums up. */
+static const ur__line_plan *walked_by(const ur__maker *m, uint32_t at)
 {
     const ur__statement *s = &m->plan->program.statement[at];
-    return m->plan->line[m->sort[at] == UR__ROW_SUM ? ur__input_of(m, s, 0).line : s->line].rows;
+    return &m->plan->line[ur__sums_up(m, s) ? ur__input_of(m, s, 0).line : s->line];
 }
 
 /* May two statements of one level be in one elementwise program? */
 static bool go_together(const ur__maker *m, uint32_t at, uint32_t other)
 {
-    const ur__statement *all = m->plan->program.statement;
-    return rows_of(m, at) == rows_of(m, other) &&
-           m->plan->line[all[at].line].class == m->plan->line[all[other].line].class;
+    const ur__line_plan *one = walked_by(m, at), *two = walked_by(m, other);
+    return one->rows == two->rows && one->class == two->class;
 }
 
 /* What an operand is to the statement that reads it. */
@@ -193,7 +202,7 @@ ur__launch *ur__begin_launch(ur__maker *m, ur__launch l)
     if (!ur__room(plan->tape, &plan->launch, &plan->launch_room, plan->launches, sizeof *plan->launch))
         return NULL;
     m->launch++;
-    l.batch = plan->line[l.line].class == UR__BATCH;
+    l.batch |= plan->line[l.line].class == UR__BATCH;
     if (!l.rows && l.kind != UR__PRODUCT) /* whose rows are those of the lines in it */
         l.rows = (uint32_t)plan->line[l.line].rows;
     l.operand = (uint32_t)plan->arguments;
@@ -240,14 +249,10 @@ static bool launch_alone(ur__maker *m, const ur__statement *s)
 /* Sums over the batch that are not deferred to a contraction are added up as they come. */
 static bool launch_reduction(ur__maker *m, const ur__statement *s)
 {
-    const ur__line_plan *line = &m->plan->line[s->line];
-    if (line->contracted)
+    if (m->plan->line[s->line].contracted)
         return true;
-    ur__launch *l = ur__begin_launch(m, (ur__launch){.kind = UR__ADD_UP, .line = s->line, .outputs = 1});
-    if (l)
-        l->batch = true;
-    ur__ref part = line->deferred ? (ur__ref){.line = line->reader, .count = 1} : ur__this(m, s->line);
-    return l && ur__add_operand(m->plan, l, part) && add_inputs(m, l, s);
+    ur__launch *l = ur__begin_launch(m, (ur__launch){.kind = UR__ADD_UP, .batch = true, .line = s->line, .outputs = 1});
+    return l && ur__add_operand(m->plan, l, ur__part_of(m, s->line)) && add_inputs(m, l, s);
 }
 
 /* ---- the launches of a phase */
@@ -279,6 +284,7 @@ static bool launch_maps(ur__maker *m, size_t n)
     ur_plan *plan = m->plan;
     while (n > 0) {
         const uint32_t first = m->list[0];
+        const ur__line_plan *walked = walked_by(m, first);
         size_t taken = 0, left = 0;
         for (size_t i = 0; i < n; i++)
             if (go_together(m, first, m->list[i]))
@@ -286,8 +292,9 @@ static bool launch_maps(ur__maker *m, size_t n)
             else
                 m->list[left++] = m->list[i];
         ur__launch *l = ur__begin_launch(m, (ur__launch){.kind = UR__POINTWISE,
+                                                         .batch = walked->class == UR__BATCH,
                                                          .line = plan->program.statement[first].line,
-                                                         .rows = (uint32_t)rows_of(m, first)});
+                                                         .rows = (uint32_t)walked->rows});
         if (!l || !ur__pointwise(m, l, taken, m->same))
             return false;
         n = left;
@@ -299,7 +306,7 @@ static bool launch_maps(ur__maker *m, size_t n)
 static bool is_launched(const ur__maker *m, uint32_t i, bool heavy)
 {
     uint8_t sort = m->sort[i];
-    return m->when[i] == m->time && (heavy ? sort != UR__MAP && sort != UR__ROW_SUM : is_elementwise(sort));
+    return m->when[i] == m->time && (heavy ? !is_elementwise(sort) || sort == UR__MIXED : is_elementwise(sort));
 }
 
 /* Lists the phase's statements of the time at hand by level, in their order within a level: those that are launches of

@@ -10,6 +10,7 @@ typedef enum ur__sort {
     UR__NOTHING,     /* an alias, or inlined */
     UR__MAP,         /* an instruction of an elementwise program */
     UR__ROW_SUM,     /* the sum of all rows of a value, an instruction too */
+    UR__TOTAL,       /* the sum of all elements of a value with the batch, the same */
     UR__SUM_PRODUCT, /* a sum of products, a bias among them */
     UR__MIXED,       /* a sum of products, to which a program adds other values */
     UR__ALONE,       /* a launch of its own */
@@ -67,6 +68,20 @@ static inline bool ur__is_here(const ur__maker *m, ur__ref r)
     uint32_t at = m->statement[r.line] - m->phase->statement;
     return at < m->phase->statements && p->statement[m->phase->statement + at].line == r.line &&
            ur__is_value_in(p, m->phase, &r) && m->plan->line[r.line].time == m->time;
+}
+
+/* Does it sum up rows, in an elementwise program? */
+static inline bool ur__sums_up(const ur__maker *m, const ur__statement *s)
+{
+    uint8_t sort = m->sort[s - m->plan->program.statement];
+    return sort == UR__ROW_SUM || sort == UR__TOTAL;
+}
+
+/* Where a block adds up what a sum over the batch is made from: with that of the one sum that reads it, if it is so. */
+static inline ur__ref ur__part_of(const ur__maker *m, uint32_t line)
+{
+    const ur__line_plan *l = &m->plan->line[line];
+    return l->deferred ? (ur__ref){.line = l->reader, .count = 1} : ur__this(m, line);
 }
 
 /* Lists in m->term what the elementwise part of a statement reads; a sum that has products reads their sum too. */

@@ -287,14 +287,23 @@ static void find_row(ur_plan *plan, uint32_t l)
     line->wide = shape.rank > 1 && shape.size[shape.rank - 1] == plan->batch;
 }
 
+/* Does a launch add its operand number k to the block's sums? */
+static bool is_part(const ur_plan *plan, const ur__launch *l, uint32_t k)
+{
+    return l->kind == UR__POINTWISE ? plan->argument[l->operand + k].spread == UR__PART
+                                    : (l->kind == UR__ADD_UP || l->kind == UR__CONTRACT) && k < l->outputs;
+}
+
 /* Where the parts of sums over the batch are; `form` has launches, `plan` the memory. */
 static void place_parts(ur_plan *form, ur_plan *plan)
 {
     for (size_t i = 0; i < form->launches; i++) {
         const ur__launch *l = &form->launch[i];
-        for (uint32_t k = 0; k < l->outputs && (l->kind == UR__ADD_UP || l->kind == UR__CONTRACT); k++) {
+        for (uint32_t k = 0; k < l->operands; k++) {
             uint32_t line = form->argument[l->operand + k].ref.line;
             size_t *part = &plan->line[line].part;
+            if (!is_part(form, l, k))
+                continue;
             if (*part == UR__NOWHERE)
                 *part = place(&plan->parts_bytes,
                               aligned(ur__times(value_bytes(plan, line), plan->program.line[line].values)));

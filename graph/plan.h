@@ -51,6 +51,7 @@ typedef enum ur__home {
     UR__IN_CONST,
     UR__IN_BLOCK, /* memory that one block after another uses */
     UR__IN_PLAN,  /* memory of the plan: the whole batch */
+    UR__IN_SUMS,  /* the block's parts of sums over the batch */
     UR__HOMES
 } ur__home;
 
@@ -102,9 +103,10 @@ typedef struct ur__line_plan {
 /* How an operand fills [rows, columns]. */
 typedef enum ur__spread {
     UR__FULL,
-    UR__ROW,    /* [1, columns]: every row is the same */
-    UR__COLUMN, /* [rows, 1] */
-    UR__ELEMENT /* one element */
+    UR__ROW,     /* [1, columns]: every row is the same */
+    UR__COLUMN,  /* [rows, 1] */
+    UR__ELEMENT, /* one element */
+    UR__PART     /* one element of the block's sums, which is added to */
 } ur__spread;
 
 typedef struct ur__argument {
@@ -157,7 +159,7 @@ typedef struct ur__contraction_part {
 } ur__contraction_part;
 
 typedef enum ur__launch_kind {
-    UR__POINTWISE, /* instructions, tile by tile */
+    UR__POINTWISE, /* instructions, tile by tile; some may add to the block's parts */
     UR__PRODUCT,   /* rows of operand 0 = bias + sum of the terms; several lines, one below the other */
     UR__STATEMENT, /* operand 0 = op(the other operands), as the tape has it */
     UR__ADD_UP,    /* operand 0, the block's part, += op(the other operands) */
@@ -175,6 +177,7 @@ typedef struct ur__launch {
     uint32_t operand, operands, outputs;
     uint32_t first, count;      /* instructions, terms or parts */
     uint32_t alive;             /* instructions after those, to be run instead where all columns are alive; 0: none */
+    uint32_t totals;            /* instructions that sum up over the batch, the last ones of either */
     uint32_t packing, packings; /* of a product */
     bool packed;                /* it has them itself, no launch before it */
     bool in_place;              /* it reads matrices and bias where they lie */

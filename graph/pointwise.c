@@ -21,9 +21,17 @@ static bool is_transparent(const ur__maker *m, const ur__statement *s)
     return m->alive && ur__is_masked(m->plan, s);
 }
 
+/* Is its result added to the block's sums? */
+static bool adds_up(const ur__maker *m, const ur__statement *s)
+{
+    return m->sort[s - m->plan->program.statement] == UR__TOTAL;
+}
+
 static uint32_t kernel_of(const ur__maker *m, const ur__statement *s)
 {
     const ur_op *op = ur__line_kind(m->plan, s->line)->op;
+    if (adds_up(m, s))
+        return UR__SUM_TO;
     if (op == &ur_op_sum_of || op->kernel == UR__ADD)
         return UR__ADD;
     if (op->kernel == UR__ALIAS || op->kernel == UR__BROADCAST || op->kernel == UR__SLICE || is_transparent(m, s))
@@ -51,18 +59,13 @@ static uint32_t handed_on(const ur__maker *m, const ur__statement *s)
     return only;
 }
 
-static bool is_row_sum(const ur__maker *m, const ur__statement *s)
-{
-    return m->sort[s - m->plan->program.statement] == UR__ROW_SUM;
-}
-
 /* Can a statement read `from` in place of r, which was handed on from there? A sum of rows has to have them all, and so has
  * what takes some of them. */
 static bool stands_for(const ur__maker *m, const ur__statement *reader, ur__ref from, ur__ref r)
 {
     uint8_t spread;
     uint32_t skip;
-    if (is_row_sum(m, reader) || ur__takes_rows(m, reader, &skip))
+    if (ur__sums_up(m, reader) || ur__takes_rows(m, reader, &skip))
         return ur__spread_of(m->plan, from, r.line, &spread) && spread == UR__FULL;
     return ur__spread_of(m->plan, from, reader->line, &spread);
 }
@@ -283,7 +286,7 @@ static uint32_t operand(writer *w, const ur__statement *s, ur__ref r)
     if (m->member[r.line] == m->launch && ur__is_here(m, r) && !m->plan->line[r.line].stored)
         return m->place[r.line];
     uint32_t skip = 0;
-    if (!is_row_sum(m, s) && !ur__takes_rows(m, s, &skip) && !ur__spread_of(m->plan, r, s->line, &spread))
+    if (!ur__sums_up(m, s) && !ur__takes_rows(m, s, &skip) && !ur__spread_of(m->plan, r, s->line, &spread))
         w->good = ur__fail(&m->plan->tape->error, "a plan: %s reads what does not fit into its program",
                            ur__line_kind(m->plan, s->line)->op->name);
     return ur__rows_for(m, w->l, r, spread, skip);
@@ -307,9 +310,10 @@ static uint32_t take_buffer(writer *w)
 static uint32_t result(writer *w, const ur__statement *s)
 {
     ur__maker *m = w->m;
-    ur__ref own = ur__this(m, s->line);
     if (m->plan->line[s->line].stored) {
-        uint32_t k = ur__operand_for(m, w->l, own, is_row_sum(m, s) ? UR__ROW : UR__FULL);
+        const bool total = adds_up(m, s);
+        const ur__ref to = total ? ur__part_of(m, s->line) : ur__this(m, s->line);
+        uint32_t k = ur__operand_for(m, w->l, to, total ? UR__PART : ur__sums_up(m, s) ? UR__ROW : UR__FULL);
         if (w->l->operands > k)
             m->plan->argument[w->l->operand + k].written = true;
         return k;
@@ -490,6 +494,17 @@ static void count_statement_reads(ur__maker *m, const ur__statement *s)
         m->reads[sum ? m->term[k].line : input(m, s, k).line]++;
 }
 
+/* The instructions that add to the block's sums, or all others; returns how many. */
+static uint32_t write_all(writer *w, size_t n, const uint32_t *statements, form *forms, bool totals)
+{
+    const ur__statement *all = w->m->plan->program.statement;
+    const uint32_t before = w->l->count;
+    for (size_t i = 0; i < n && w->good; i++)
+        if (!w->m->absorbed[statements[i]] && adds_up(w->m, &all[statements[i]]) == totals)
+            write(w, &all[statements[i]], &forms[i]);
+    return w->l->count - before;
+}
+
 /* One form of the program: instructions plan->instruction[first..]. */
 static uint32_t write_form(writer *w, size_t n, const uint32_t *statements, form *forms)
 {
@@ -514,9 +529,8 @@ static uint32_t write_form(writer *w, size_t n, const uint32_t *statements, form
             for_reads(m, &all[statements[i]], &forms[i], count_read, w);
     drop_unread(w, n, statements, forms);
     share_exps(m, n, statements, forms);
-    for (size_t i = 0; i < n && w->good; i++)
-        if (!m->absorbed[statements[i]])
-            write(w, &all[statements[i]], &forms[i]);
+    write_all(w, n, statements, forms, false);
+    w->l->totals = write_all(w, n, statements, forms, true);
     return w->l->count - before;
 }
 

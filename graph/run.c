@@ -413,6 +413,7 @@ static ur__worker worker_of(const ur_plan *plan, size_t number)
     ur__worker w = {.plan = plan, .columns = batch, .all = batch, .full = plan->full + at};
     w.home[UR__IN_BLOCK] = own;
     w.home[UR__IN_PLAN] = plan->memory;
+    w.home[UR__IN_SUMS] = plan->sums;
     w.tiles = plan->tiles + at;
     w.cursor = (ur__cursor *)(void *)(plan->cursors + at);
     w.walk = (ur__walk *)(void *)(w.cursor + plan->most_cursors);
@@ -427,6 +428,7 @@ static ur__worker block_of(const ur_plan *plan, size_t number, size_t block)
 {
     ur__worker w = worker_of(plan, number);
     w.block = block;
+    w.home[UR__IN_SUMS] += block * plan->parts_bytes;
     w.first = ur__block_begin(plan, block);
     w.all = w.columns = ur__block_begin(plan, block + 1) - w.first;
     return w;

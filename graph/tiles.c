@@ -17,7 +17,7 @@ static bool has_gaps(const ur__launch *l, const ur__argument *a, const ur__curso
  * row is a row, and a row is an element. */
 static bool is_flat(const ur__argument *a, const ur__walk *k)
 {
-    return a->spread == UR__FULL || a->spread == UR__ELEMENT ||
+    return a->spread == UR__FULL || a->spread == UR__ELEMENT || a->spread == UR__PART ||
            (k->columns == 1 && (a->spread == UR__COLUMN || !a->written));
 }
 
@@ -27,6 +27,8 @@ static uint8_t move_of(const ur__argument *a, const ur__walk *k, bool gathers)
     switch ((ur__spread)a->spread) {
     case UR__ELEMENT:
         return a->tiled ? UR__STAYS : UR__FILLS;
+    case UR__PART:
+        return UR__STAYS;
     case UR__ROW:
         return k->group == 1 || a->written ? UR__IN_ROW : one ? UR__FILLS : UR__SPREADS;
     case UR__COLUMN:
@@ -44,9 +46,13 @@ static bool is_steady(const ur__worker *w, const ur__launch *l, ur__cursor *c, c
     const size_t e = ur__element_bytes(plan);
     bool steady = k->rows == 1 || k->columns <= UR__TILE;
     for (uint32_t i = 0; i < l->operands; i++) {
+        const ur__argument *a = &plan->argument[l->operand + i];
         if (c[i].move == UR__STAYS) {
-            c[i].at = w->tiles + plan->line[plan->argument[l->operand + i].ref.line].tile;
-            c[i].step = c[i].hop = 0;
+            c[i].hop = 0;
+            if (a->tiled) {
+                c[i].at = w->tiles + plan->line[a->ref.line].tile;
+                c[i].step = 0;
+            }
         } else if (k->rows == 1) {
             c[i].hop = (ptrdiff_t)(k->tile * e);
         } else {
@@ -138,7 +144,7 @@ static void begin(const run *r)
         if (r->alive && a->mask)
             continue;
         if (r->cursor[i].move == UR__STAYS) {
-            at[i] = r->cursor[i].at;
+            at[i] = r->cursor[i].at + (ptrdiff_t)r->w->i * r->cursor[i].step;
             continue;
         }
         if (a->spread != UR__ELEMENT)
@@ -223,10 +229,10 @@ static void sum_rows(const run *r, size_t n, bool first, char *y, const char *a)
     plan->kernels->sum_to(n, y, a); /* a row is an element: the lanes go along them */
 }
 
-/* The instructions of the form that runs. */
+/* The instructions of the form that runs, without sums over the batch in steps that run again later. */
 static const ur__instruction *program_of(const run *r, uint32_t *count)
 {
-    *count = r->alive ? r->l->alive : r->l->count;
+    *count = (r->alive ? r->l->alive : r->l->count) - (r->w->advancing ? r->l->totals : 0);
     return &r->w->plan->instruction[r->l->first + (r->alive ? r->l->count : 0)];
 }
 

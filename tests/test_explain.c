@@ -278,6 +278,27 @@ static char *explain_tape(ur_tape *tape, bool reference)
     return text;
 }
 
+/* A sum of all elements is an instruction of the program that makes them, and sums keep their parentheses where a result
+ * lies in the place of its operand. */
+START_TEST(test_total)
+{
+    ur_tape *tape = new_tape(UR_F32);
+    ur_var x[STEPS], loss[STEPS], h = ur_input(tape, "h0", UR_SHAPE(M, BATCH));
+    ur_inputs(tape, "x", UR_SHAPE(M, BATCH), STEPS, x);
+    for (int t = 0; t < STEPS; t++) {
+        ur_step(tape, t + 1);
+        h = ur_name(ur_tanh(ur_add(ur_matmul(ur_param(tape, "W", UR_SHAPE(M, M)), h), x[t])), "h");
+        loss[t] = ur_sum(ur_square(ur_sub(h, x[t])));
+    }
+    ur_step(tape, 0);
+    ur_keep(ur_name(ur_total(STEPS, loss), "loss"));
+    char *text = explain_tape(tape, false);
+    has(text, "      loss += sum((h - x)^2)\n");
+    ck_assert_int_eq(count(text, "sum over the columns"), 0);
+    free(text);
+}
+END_TEST
+
 /* A tape with so many scalar operations, other ones in every step. */
 static ur_tape *scalars(int64_t steps, int operations)
 {
@@ -330,6 +351,7 @@ int main(void)
     tcase_add_test(all, test_networks);
     tcase_add_test(all, test_one_loop);
     tcase_add_test(all, test_saved_bytes);
+    tcase_add_test(all, test_total);
     tcase_add_test(all, test_tapes);
     suite_add_tcase(suite, all);
     SRunner *runner = srunner_create(suite);

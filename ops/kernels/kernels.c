@@ -172,14 +172,24 @@ static void add_to(size_t n, void *y_, const void *a_)
 static void sum_to(size_t n, void *y_, const void *a_)
 {
     const real *a = (const real *)a_;
-    vec lanes = {0};
+    vec lanes = {0}, others = {0};
     size_t i = 0;
+    for (; i + 2 * LANES <= n; i += 2 * LANES) {
+        lanes += load(a + i);
+        others += load(a + i + LANES);
+    }
     for (; i + LANES <= n; i += LANES)
         lanes += load(a + i);
-    real sum = sum_lanes(lanes);
+    real sum = sum_lanes(lanes + others);
     for (; i < n; i++)
         sum += a[i];
     *(real *)y_ += sum;
+}
+
+static void map_sum_to(size_t n, void *y, const void *a, const void *b, const void *c, const double *attr)
+{
+    (void)b, (void)c, (void)attr;
+    sum_to(n, y, a);
 }
 
 static void sum_rows(size_t rows, size_t n, void *y_, const void *a_, ptrdiff_t row, bool add)
@@ -304,6 +314,7 @@ const ur__kernels UR_TABLE = {
             [UR__SOFTPLUS_FROM] = map_softplus_from,
             [UR__LOG_SIGMOID_FROM] = map_log_sigmoid_from,
             [UR__BCE_NET_FROM] = map_bce_net_from,
+            [UR__SUM_TO] = map_sum_to,
         },
     .dense =
         {
