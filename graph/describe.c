@@ -161,8 +161,7 @@ static void describe_product(ur__page *p, const ur__launch *l)
 
 /* ---- elementwise programs as formulas */
 
-/* The kernels that are put together from several operations; {k+} stands in a sum, {k*} in a product, {k^} under a
- * power. */
+/* The kernels that are put together from several operations. */
 typedef struct fused {
     uint32_t kernel, count;
     int binds;
@@ -205,42 +204,30 @@ static uint32_t inputs_of(const ur__page *p, const ur__instruction *in)
     return inputs < MOST_INPUTS ? inputs : MOST_INPUTS;
 }
 
-static void print_input(const formula *input, int binds, ur__text *out)
+static void print_input(void *user, uint32_t k, int binds, bool first, ur__text *out)
 {
-    bool open = input->binds < binds;
+    const formula *input = ((const formula *const *)user)[k];
+    bool open = input->binds < binds || (!first && input->text[0] == '-');
     ur__print(out, "%s%s%s", open ? "(" : "", input->text, open ? ")" : "");
-}
-
-/* A pattern of an operation or of a fused kernel. */
-static void print_pattern(const char *pattern, int binds, double constant, const formula *const in[3], ur__text *out)
-{
-    for (const char *c = pattern; *c; c++) {
-        if (*c != '{') {
-            ur__print(out, "%c", *c);
-        } else if (*++c == 'c') {
-            ur__print(out, "%g", constant);
-            c++;
-        } else {
-            int k = *c++ - '0', own = binds + (k > 0);
-            own = *c == '+' ? UR_BINDS_SUM : *c == '*' ? UR_BINDS_PRODUCT : *c == '^' ? UR_BINDS_CALL : own;
-            print_input(in[k], own, out);
-            c += *c != '}';
-        }
-    }
 }
 
 static void print_instruction(const ur__page *p, const ur__instruction *in, const formula *value, formula *result)
 {
     const fused *f = fused_of(in->kernel);
     const ur_op *op = ur__line_kind(p->plan, in->line)->op;
-    const formula *const inputs[] = {&value[in->a], &value[in->b], &value[in->c]};
+    const formula *inputs[] = {&value[in->a], &value[in->b], &value[in->c]};
     formula made = {.text = "", .binds = UR_BINDS_CALL}; /* the result may be in the place of an input */
     ur__text out = {.text = made.text, .bytes = sizeof made.text};
     if (f || op->print) {
         made.binds = f ? f->binds : op->binds;
         if (in->kernel == UR__COPY)
             made.binds = inputs[0]->binds;
-        print_pattern(f ? f->pattern : op->print, made.binds, p->shown->attr[in->attr], inputs, &out);
+        ur__print_pattern(&(ur__pattern){.text = f ? f->pattern : op->print,
+                                         .binds = made.binds,
+                                         .attr = &p->shown->attr[in->attr],
+                                         .operand = print_input,
+                                         .user = inputs},
+                          &out);
     } else {
         ur__print(&out, "%s(", op->name);
         for (uint32_t k = 0; k < MOST_INPUTS && k < inputs_of(p, in); k++)

@@ -93,7 +93,8 @@ typedef struct ur_tape_options {
     ur_allocator allocator; /* zero: malloc */
 } ur_tape_options;
 
-/* NULL options: f32 and malloc. NULL when there is no memory; every call accepts a NULL tape and does nothing. */
+/* NULL options: f32 and malloc. NULL when there is no memory or no such type; every call accepts a NULL tape and does
+ * nothing. */
 ur_tape *ur_tape_new(const ur_tape_options *options);
 /* Frees the tape with all that it owns. Its plans must be freed before. */
 void ur_tape_free(ur_tape *tape);
@@ -358,7 +359,7 @@ enum { UR_SAMPLES = 4, UR_ANY_INPUTS = -1, UR_ATTRS = 16 };
 /* How a plan may run an operation. */
 typedef enum ur_kind {
     UR_LEAF,    /* no computation */
-    UR_MAP,     /* elementwise, inputs broadcast */
+    UR_MAP,     /* elementwise, at most 8 inputs, which are broadcast */
     UR_COLUMNS, /* each column of the batch, the last dimension, by itself, if the shape rule keeps that dimension */
     UR_WHOLE    /* anything else */
 } ur_kind;
@@ -370,7 +371,8 @@ struct ur_op {
     const char *name;
     const char *formula;    /* with a, b, c for the inputs: "1/(1 + exp(-a))" */
     const char *derivative; /* with y and its adjoint g: "g y (1 - y)" */
-    const char *print;      /* for ur_formula: "{0} + {1}"; NULL: name(a, b) */
+    const char *print;      /* for ur_formula: "{0} + {1}", with {c} for attr[0], {0^} under a power, {0'} transposed
+                               unless attr[0] is 0; NULL: name(a, b) */
     int binds;              /* how tightly `print` binds: UR_BINDS_... */
     int inputs;             /* or UR_ANY_INPUTS */
     int attrs;              /* number of constants, at most UR_ATTRS */

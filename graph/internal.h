@@ -187,10 +187,22 @@ const char *ur__name_of(const ur_tape *tape, uint32_t node);
 /* The node that a chain of masks, select(alive, value, other), shows where columns are alive: in formulas and diagrams
  * the lengths of sequences do not appear. Other nodes show themselves. */
 uint32_t ur__unmasked(const ur_tape *tape, uint32_t node);
-/* The same for a handle; NULL with the tape's error set, in the name of the call `what`, for what is no leaf. */
-void *ur__leaf_for(ur_var leaf, const char *what);
 /* The memory of an input or parameter. */
 void *ur__leaf_data(const ur_tape *tape, uint32_t node);
+/* The same for a handle; NULL with the tape's error set, in the name of the call `what`, for what is no leaf. */
+void *ur__leaf_for(ur_var leaf, const char *what);
+/* A formula with holes, ur_op.print: {0} is operand 0, {c} the constant attr[0]. An operand binds as the whole does if
+ * the text begins with it, else tighter; {0+}, {0*} and {0^} bind as in a sum, in a product and under a power; {0'} is
+ * transposed where attr[0] is set. `operand` prints number k, in parentheses where it binds less tightly than `binds` or
+ * begins with a minus without being the first. */
+typedef struct ur__pattern {
+    const char *text;
+    int binds;
+    const double *attr;
+    void (*operand)(void *user, uint32_t k, int binds, bool first, ur__text *out);
+    void *user;
+} ur__pattern;
+void ur__print_pattern(const ur__pattern *p, ur__text *out);
 /* "Wphi[3,4]", "tanh[4,2]": for error texts. Returns `text`. */
 enum { UR__OPERAND = 160 };
 const char *ur__operand(const ur_tape *tape, uint32_t node, char text[UR__OPERAND]);

@@ -70,8 +70,43 @@ uint32_t ur__unmasked(const ur_tape *tape, uint32_t node)
  * again, and the text might be longer than any memory. */
 enum { DEEPEST = 200, LONGEST = 1 << 16 };
 
-/* Formulas are written as they stand at the step `from`. */
-static void print_value(const ur_tape *tape, uint32_t v, int32_t from, int binds, int depth, ur__text *out);
+void ur__print_pattern(const ur__pattern *p, ur__text *out)
+{
+    for (const char *c = p->text; *c; c++) {
+        if (*c != '{') {
+            ur__print(out, "%c", *c);
+            continue;
+        }
+        const bool first = c == p->text; /* a right operand binds tighter: a - (b - c) */
+        if (*++c == 'c') {
+            ur__print(out, "%g", p->attr ? p->attr[0] : 0);
+            c++;
+            continue;
+        }
+        const uint32_t k = (uint32_t)(*c++ - '0');
+        const bool transposed = *c == '\'' && p->attr && p->attr[k] != 0;
+        p->operand(p->user, k,
+                   *c == '+'                 ? UR_BINDS_SUM
+                   : *c == '*'               ? UR_BINDS_PRODUCT
+                   : *c == '^' || transposed ? UR_BINDS_CALL
+                                             : p->binds + !first,
+                   first, out);
+        if (transposed)
+            ur__print(out, "'");
+        c += *c != '}';
+    }
+}
+
+/* A formula as it stands at the step `from`. */
+typedef struct printer {
+    const ur_tape *tape;
+    int32_t from;
+    int depth;
+    uint32_t node; /* whose pattern is printed */
+} printer;
+
+/* Prints v where an operand must bind so tightly; a minus needs parentheses unless it comes first. */
+static void print_value(const printer *p, uint32_t v, int binds, bool first, ur__text *out);
 
 /* A name, with the time index where it is another step's than that of the formula: h[t-1]. */
 static void print_name(const char *name, int32_t step, int32_t from, ur__text *out)
@@ -81,80 +116,101 @@ static void print_name(const char *name, int32_t step, int32_t from, ur__text *o
         ur__print(out, "[t%+d]", (int)(step - from));
 }
 
-/* op->print with {0} for an input, {0^} for one that attr[0] may transpose, {c} for the constant attr[0]. */
-static void print_pattern(const ur_tape *tape, uint32_t v, int32_t from, int depth, ur__text *out)
+static int binding_of(const ur_tape *tape, uint32_t v)
 {
-    const ur_op *op = ur__op(tape, v);
-    const double *attr = ur__attr(tape, ur__kind_of(tape, v));
-    for (const char *p = op->print; *p; p++) {
-        if (*p != '{') {
-            ur__print(out, "%c", *p);
-            continue;
-        }
-        if (*++p == 'c') {
-            ur__print(out, "%g", attr ? attr[0] : 0);
-            p++;
-            continue;
-        }
-        uint32_t k = (uint32_t)(*p++ - '0');
-        bool transposed = *p == '^' && attr && attr[k] != 0;
-        /* a right operand binds tighter: a - (b - c) */
-        int binds = transposed ? UR_BINDS_CALL : op->binds + (k > 0 ? 1 : 0);
-        print_value(tape, ur__in(tape, v, k), from, binds, depth, out);
-        if (transposed)
-            ur__print(out, "'");
-        p += *p == '^';
-    }
+    const ur__kind *kind = ur__kind_of(tape, v);
+    if (kind->op == &ur_op_const)
+        return ur__attr(tape, kind)[0] < 0 ? UR_BINDS_SIGN : UR_BINDS_CALL;
+    return kind->op == &ur_op_sum_of ? UR_BINDS_SUM : kind->op->print ? kind->op->binds : UR_BINDS_CALL;
 }
 
-static void print_call(const ur_tape *tape, uint32_t v, int32_t from, int depth, ur__text *out)
+/* Another value that the formula of v begins with, without parentheses; v: it begins with none. */
+static uint32_t begins_with(const ur_tape *tape, uint32_t v)
 {
-    ur__print(out, "%s(", ur__op(tape, v)->name);
-    for (uint32_t k = 0; k < ur__kind_of(tape, v)->inputs; k++) {
+    const ur__kind *kind = ur__kind_of(tape, v);
+    if (ur__name_of(tape, v) ||
+        (kind->op != &ur_op_sum_of && (!kind->op->print || strncmp(kind->op->print, "{0", 2) != 0)))
+        return v;
+    const uint32_t first = ur__unmasked(tape, ur__in(tape, v, 0));
+    return ur__name_of(tape, first) || binding_of(tape, first) >= binding_of(tape, v) ? first : v;
+}
+
+/* Does the formula of v begin with a minus? */
+static bool is_signed(const ur_tape *tape, uint32_t v)
+{
+    int depth = 0;
+    for (uint32_t next; (next = begins_with(tape, v)) != v && depth < DEEPEST; depth++)
+        v = next;
+    const ur__kind *kind = ur__kind_of(tape, v);
+    const char *print = kind->op->print;
+    if (ur__name_of(tape, v))
+        return false;
+    return (print && print[0] == '-') ||
+           ((kind->op == &ur_op_const || (print && strncmp(print, "{c}", 3) == 0)) && ur__attr(tape, kind)[0] < 0);
+}
+
+static void print_operand(void *user, uint32_t k, int binds, bool first, ur__text *out)
+{
+    const printer *p = (const printer *)user;
+    print_value(p, ur__in(p->tape, p->node, k), binds, first, out);
+}
+
+static void print_call(const printer *p, uint32_t v, ur__text *out)
+{
+    ur__print(out, "%s(", ur__op(p->tape, v)->name);
+    for (uint32_t k = 0; k < ur__kind_of(p->tape, v)->inputs; k++) {
         ur__print(out, "%s", k ? ", " : "");
-        print_value(tape, ur__in(tape, v, k), from, UR_BINDS_SUM, depth, out);
+        print_value(p, ur__in(p->tape, v, k), UR_BINDS_SUM, true, out);
     }
     ur__print(out, ")");
 }
 
-static void print_sum(const ur_tape *tape, uint32_t v, int32_t from, int depth, ur__text *out)
+static void print_sum(const printer *p, uint32_t v, ur__text *out)
 {
-    for (uint32_t k = 0; k < ur__kind_of(tape, v)->inputs; k++) {
+    for (uint32_t k = 0; k < ur__kind_of(p->tape, v)->inputs; k++) {
         ur__print(out, "%s", k ? " + " : "");
-        print_value(tape, ur__in(tape, v, k), from, UR_BINDS_SUM + (k > 0), depth, out);
+        print_value(p, ur__in(p->tape, v, k), UR_BINDS_SUM + (k > 0), k == 0, out);
     }
 }
 
-static void print_node(const ur_tape *tape, uint32_t v, int32_t from, int binds, int depth, ur__text *out)
+static void print_node(const printer *p, uint32_t v, int binds, bool first, ur__text *out)
 {
-    const ur__kind *kind = ur__kind_of(tape, v);
-    if (depth > DEEPEST || out->length > LONGEST) {
+    const ur__kind *kind = ur__kind_of(p->tape, v);
+    printer inner = {.tape = p->tape, .from = p->from, .depth = p->depth + 1, .node = v};
+    if (p->depth > DEEPEST || out->length > LONGEST) {
         ur__print(out, "...");
-    } else if (kind->op == &ur_op_const) {
-        ur__print(out, "%g", ur__attr(tape, kind)[0]);
-    } else if (kind->op == &ur_op_sum_of && kind->inputs == 1) {
-        print_value(tape, ur__in(tape, v, 0), from, binds, depth + 1, out);
-    } else if (kind->op == &ur_op_sum_of || kind->op->print) {
-        int own = kind->op == &ur_op_sum_of ? UR_BINDS_SUM : kind->op->binds;
-        ur__print(out, "%s", own < binds ? "(" : "");
-        if (kind->op == &ur_op_sum_of)
-            print_sum(tape, v, from, depth + 1, out);
-        else
-            print_pattern(tape, v, from, depth + 1, out);
-        ur__print(out, "%s", own < binds ? ")" : "");
-    } else {
-        print_call(tape, v, from, depth + 1, out);
+        return;
     }
+    if (kind->op == &ur_op_sum_of && kind->inputs == 1) {
+        print_value(&inner, ur__in(p->tape, v, 0), binds, first, out);
+        return;
+    }
+    const bool open = binding_of(p->tape, v) < binds || (!first && is_signed(p->tape, v));
+    ur__print(out, "%s", open ? "(" : "");
+    if (kind->op == &ur_op_const)
+        ur__print(out, "%g", ur__attr(p->tape, kind)[0]);
+    else if (kind->op == &ur_op_sum_of)
+        print_sum(&inner, v, out);
+    else if (kind->op->print)
+        ur__print_pattern(&(ur__pattern){.text = kind->op->print,
+                                         .binds = kind->op->binds,
+                                         .attr = ur__attr(p->tape, kind),
+                                         .operand = print_operand,
+                                         .user = &inner},
+                          out);
+    else
+        print_call(&inner, v, out);
+    ur__print(out, "%s", open ? ")" : "");
 }
 
-static void print_value(const ur_tape *tape, uint32_t v, int32_t from, int binds, int depth, ur__text *out)
+static void print_value(const printer *p, uint32_t v, int binds, bool first, ur__text *out)
 {
-    v = ur__unmasked(tape, v);
-    const char *name = ur__name_of(tape, v);
+    v = ur__unmasked(p->tape, v);
+    const char *name = ur__name_of(p->tape, v);
     if (name)
-        print_name(name, ur__step(tape, v), from, out);
+        print_name(name, ur__step(p->tape, v), p->from, out);
     else
-        print_node(tape, v, from, binds, depth, out);
+        print_node(p, v, binds, first, out);
 }
 
 size_t ur_formula(ur_var value, char *text, size_t bytes)
@@ -170,6 +226,6 @@ size_t ur_formula(ur_var value, char *text, size_t bytes)
     if (ur__is_leaf(ur__kind_of(tape, v)))
         print_name(ur__name_of(tape, v), step, step, &out);
     else
-        print_node(tape, v, step, 0, 0, &out);
+        print_node(&(printer){.tape = tape, .from = step}, v, 0, true, &out);
     return out.length;
 }

@@ -61,7 +61,7 @@ const ur_op ur_op_matmul = {
     .name = "matmul",
     .formula = "A B, each transposed or not",
     .derivative = "dA = g B^T, dB = A^T g",
-    .print = "{0^} {1^}",
+    .print = "{0'} {1'}",
     .binds = UR_BINDS_PRODUCT,
     .inputs = 2,
     .attrs = 2,

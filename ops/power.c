@@ -19,7 +19,7 @@ const ur_op ur_op_power = {
     .name = "power",
     .formula = "a^b",
     .derivative = "da = g b a^(b - 1), db = g y ln a",
-    .print = "{0}^{1}",
+    .print = "{0^}^{1^}",
     .binds = UR_BINDS_POWER,
     .inputs = 2,
     .kind = UR_MAP,

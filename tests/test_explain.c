@@ -292,8 +292,10 @@ START_TEST(test_total)
     }
     ur_step(tape, 0);
     ur_keep(ur_name(ur_total(STEPS, loss), "loss"));
+    ur_keep(ur_name(ur_exp(ur_one_minus(ur_add(h, ur_neg(h)))), "e"));
     char *text = explain_tape(tape, false);
     has(text, "      loss += sum((h - x)^2)\n");
+    has(text, "e = exp(1 - (h[12] + (-h[12])))\n");
     ck_assert_int_eq(count(text, "sum over the columns"), 0);
     free(text);
 }

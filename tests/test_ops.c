@@ -272,6 +272,46 @@ START_TEST(formula)
 }
 END_TEST
 
+/* A formula means what was recorded: what binds less than its place has parentheses, so has a minus that is not first. */
+START_TEST(parentheses)
+{
+    ur_tape *tape = new_tape(UR_F64);
+    ur_var a = ur_input(tape, "a", UR_SHAPE(2)), b = ur_input(tape, "b", UR_SHAPE(2));
+    ur_var c = ur_input(tape, "c", UR_SHAPE(2)), two = ur_const(tape, UR_SHAPE(2), -2);
+    const struct {
+        ur_var value;
+        const char *text;
+    } formulas[] = {{ur_one_minus(ur_add(a, b)), "1 - (a + b)"},
+                    {ur_one_minus(ur_one_minus(a)), "1 - (1 - a)"},
+                    {ur_sub(a, ur_sub(b, c)), "a - (b - c)"},
+                    {ur_sub(ur_sub(a, b), c), "a - b - c"},
+                    {ur_sub(a, two), "a - (-2)"},
+                    {ur_div(a, ur_mul(b, c)), "a ./ (b .* c)"},
+                    {ur_mul(ur_div(a, b), c), "a ./ b .* c"},
+                    {ur_scale(ur_neg(a), 3), "3 (-a)"},
+                    {ur_scale(ur_scale(a, -2), 3), "3 (-2 a)"},
+                    {ur_mul(a, ur_scale(b, -3)), "a .* (-3 b)"},
+                    {ur_mul(ur_neg(a), b), "-a .* b"},
+                    {ur_add(c, ur_mul(ur_neg(a), b)), "c + (-a .* b)"},
+                    {ur_total(3, (ur_var[]){a, ur_neg(b), c}), "a + (-b) + c"},
+                    {ur_neg(ur_neg(a)), "-(-a)"},
+                    {ur_neg(ur_mul(a, b)), "-(a .* b)"},
+                    {ur_power(ur_power(a, b), c), "(a^b)^c"},
+                    {ur_power(a, ur_power(b, c)), "a^(b^c)"},
+                    {ur_square(ur_power(a, b)), "(a^b)^2"},
+                    {ur_square(ur_neg(a)), "(-a)^2"},
+                    {ur_square(two), "(-2)^2"},
+                    {ur_exp(ur_neg(a)), "exp(-a)"}};
+    assert_good(tape, "tape");
+    for (size_t k = 0; k < sizeof formulas / sizeof *formulas; k++) {
+        char text[80];
+        ur_formula(formulas[k].value, text, sizeof text);
+        ck_assert_str_eq(text, formulas[k].text);
+    }
+    ur_tape_free(tape);
+}
+END_TEST
+
 static size_t formula_of_squares(int count, char *text, size_t bytes)
 {
     ur_tape *tape = new_tape(UR_F64);
@@ -338,6 +378,7 @@ int main(void)
     tcase_add_loop_test(cases, replay, 0, ops);
     tcase_add_loop_test(cases, formula, 0, ops);
     tcase_add_test(cases, masks_in_formulas);
+    tcase_add_test(cases, parentheses);
     tcase_add_test(cases, formulas_of_shared_values);
     return run_cases(suite_create("ops"), cases);
 }
