@@ -2,6 +2,7 @@
  *
  * Unrolled: every step is a cluster, scopes are clusters within. Folded: one step stands for all; an edge from the step
  * before starts at the same place of this step and is dashed, as the lecture draws the feedback. */
+#include <stdlib.h>
 #include <string.h>
 
 #include "internal.h"
@@ -11,9 +12,10 @@ typedef struct drawing {
     const ur_dot_options *options;
     FILE *out;
     uint8_t *wanted;
-    int32_t folded; /* the step that is drawn, 0: all */
-    int32_t last;   /* step that has a wanted node */
-    /* The wanted nodes step by step: those of step t are node[begin[t]] ... node[begin[t+1] - 1], in the tape's order. */
+    uint32_t folded; /* the number of the step that is drawn, 0: all */
+    /* The steps that have wanted nodes, numbered in their order, after number 0, outside of them; those of a node. */
+    uint32_t *step, *number, steps;
+    /* The wanted nodes: those of step number s are node[begin[s]] ... node[begin[s+1] - 1], in the tape's order. */
     uint32_t *begin, *node;
     uint32_t *place; /* of a node among those of its step */
     /* Of the step that is being drawn: the first of the nodes in a scope and the one after each, UR_NONE: none; whether
@@ -28,10 +30,9 @@ enum { WANTED = 1, FEEDS = 2 }; /* leads to a root; is a root or has a consumer 
 
 static bool drawn(const drawing *d, uint32_t v)
 {
-    int32_t step = ur__step(d->tape, v);
     if (d->wanted[v] != (WANTED | FEEDS) || (d->options->hide_const && ur__op(d->tape, v) == &ur_op_const))
         return false;
-    return !d->folded || step == 0 || step == d->folded;
+    return !d->folded || d->number[v] == 0 || d->number[v] == d->folded;
 }
 
 static void put_text(FILE *out, const char *text)
@@ -72,14 +73,16 @@ static void put_node(const drawing *d, uint32_t v, int indent)
 static bool new_lists(drawing *d)
 {
     ur_tape *tape = d->tape;
-    size_t nodes = tape->nodes, scopes = tape->scopes + 1, steps = (size_t)d->last + 2;
-    d->bytes = (steps + 3 * nodes + 4 * scopes) * sizeof(uint32_t);
+    size_t nodes = tape->nodes, scopes = tape->scopes + 1;
+    d->bytes = (6 * nodes + 3 + 4 * scopes) * sizeof(uint32_t);
     d->memory = (uint32_t *)ur__take(tape, d->bytes);
     if (!d->memory)
         return false;
     memset(d->memory, 0, d->bytes);
-    d->begin = d->memory;
-    d->node = d->begin + steps;
+    d->step = d->memory;
+    d->begin = d->step + nodes + 1;
+    d->number = d->begin + nodes + 2;
+    d->node = d->number + nodes;
     d->place = d->node + nodes;
     d->next = d->place + nodes;
     d->first = d->next + nodes;
@@ -89,18 +92,44 @@ static bool new_lists(drawing *d)
     return true;
 }
 
+static int by_number(const void *a, const void *b)
+{
+    const uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+    return (x > y) - (x < y);
+}
+
+/* Numbers the steps: step[0] = 0 is outside of them. */
+static void list_steps(drawing *d)
+{
+    const ur_tape *tape = d->tape;
+    uint32_t all = 1, last = 0;
+    for (uint32_t v = 0; v < tape->nodes; v++)
+        if (d->wanted[v])
+            d->step[all++] = (uint32_t)ur__step(tape, v);
+    qsort(d->step, all, sizeof *d->step, by_number);
+    for (uint32_t i = 1; i < all; i++)
+        if (d->step[i] != d->step[last])
+            d->step[++last] = d->step[i];
+    d->steps = last + 1;
+    for (uint32_t v = 0; v < tape->nodes; v++) {
+        const uint32_t step = (uint32_t)ur__step(tape, v);
+        const uint32_t *found = (const uint32_t *)bsearch(&step, d->step, d->steps, sizeof *d->step, by_number);
+        d->number[v] = found ? (uint32_t)(found - d->step) : 0;
+    }
+}
+
 /* Sorts the nodes by their steps, counting those of each. */
 static void list_nodes(const drawing *d)
 {
     const ur_tape *tape = d->tape;
     for (uint32_t v = 0; v < tape->nodes; v++)
         if (d->wanted[v])
-            d->place[v] = d->begin[ur__step(tape, v) + 1]++;
-    for (int32_t t = 0; t <= d->last; t++)
-        d->begin[t + 1] += d->begin[t];
+            d->place[v] = d->begin[d->number[v] + 1]++;
+    for (uint32_t s = 0; s < d->steps; s++)
+        d->begin[s + 1] += d->begin[s];
     for (uint32_t v = 0; v < tape->nodes; v++)
         if (d->wanted[v])
-            d->node[d->begin[ur__step(tape, v)] + d->place[v]] = v;
+            d->node[d->begin[d->number[v]] + d->place[v]] = v;
 }
 
 static void list_scopes(const drawing *d)
@@ -121,8 +150,9 @@ static void show_scope(const drawing *d, uint32_t scope)
     }
 }
 
-/* Lists the drawn nodes of a step by their scopes; from the last one on, since each goes before those after it. */
-static void list_step(const drawing *d, int32_t step)
+/* Lists the drawn nodes of step number `step` by their scopes; from the last one on, since each goes before those after
+ * it. */
+static void list_step(const drawing *d, uint32_t step)
 {
     size_t scopes = d->tape->scopes + 1;
     memset(d->first, 0xff, scopes * sizeof *d->first); /* UR_NONE */
@@ -138,14 +168,15 @@ static void list_step(const drawing *d, int32_t step)
 }
 
 /* The nodes of a step in one scope, then the scopes below it as clusters. */
-static void put_scope(const drawing *d, int32_t step, uint32_t scope, int indent)
+static void put_scope(const drawing *d, uint32_t step, uint32_t scope, int indent)
 {
     for (uint32_t v = d->first[scope]; v != UR_NONE; v = d->next[v])
         put_node(d, v, indent);
     for (uint32_t s = d->child[scope]; s; s = d->sibling[s]) {
         if (!d->shows[s])
             continue;
-        fprintf(d->out, "%*ssubgraph cluster_%d_%u {\n%*slabel=\"", indent, "", (int)step, (unsigned)s, indent + 2, "");
+        fprintf(d->out, "%*ssubgraph cluster_%u_%u {\n%*slabel=\"", indent, "", (unsigned)d->step[step], (unsigned)s,
+                indent + 2, "");
         put_text(d->out, d->tape->scope[s - 1].name);
         fputs("\"; style=rounded; color=\"#999999\";\n", d->out);
         put_scope(d, step, s, indent + 2);
@@ -153,7 +184,7 @@ static void put_scope(const drawing *d, int32_t step, uint32_t scope, int indent
     }
 }
 
-static void put_step(const drawing *d, int32_t step, int indent)
+static void put_step(const drawing *d, uint32_t step, int indent)
 {
     list_step(d, step);
     put_scope(d, step, 0, indent);
@@ -161,8 +192,8 @@ static void put_step(const drawing *d, int32_t step, int indent)
 
 /* ---- edges */
 
-/* The node of step `to` that stands where v stands in its own step: the same number in the step. v when there is none. */
-static uint32_t counterpart(const drawing *d, uint32_t v, int32_t to)
+/* The node of step number `to` that stands where v stands in its own step: at the same place. v when there is none. */
+static uint32_t counterpart(const drawing *d, uint32_t v, uint32_t to)
 {
     uint32_t i = d->begin[to] + d->place[v];
     if (i >= d->begin[to + 1])
@@ -178,7 +209,7 @@ static void put_edges(const drawing *d, uint32_t v)
     for (uint32_t k = 0; k < inputs; k++) {
         uint32_t u = ur__unmasked(tape, ur__in(tape, v, k));
         int32_t from = ur__step(tape, u), delay = step - from;
-        bool other = d->folded && from && from != d->folded;
+        bool other = d->folded && from && d->number[u] != d->folded;
         bool carried = other && step;
         if (other && !step && inputs > 2)
             continue; /* a sum over t: the step that is drawn stands for all */
@@ -200,8 +231,7 @@ static void mark_feeding(const drawing *d)
 {
     const ur_tape *tape = d->tape;
     for (uint32_t v = (uint32_t)tape->nodes; v-- > 0;) {
-        const int32_t step = ur__step(tape, v);
-        bool other_step = d->folded && step && step != d->folded;
+        bool other_step = d->folded && d->number[v] && d->number[v] != d->folded;
         for (uint32_t k = 0; d->wanted[v] == (WANTED | FEEDS) && k < ur__kind_of(tape, v)->inputs; k++) {
             uint32_t u = ur__unmasked(tape, ur__in(tape, v, k));
             if (!other_step || ur__step(tape, u))
@@ -226,13 +256,13 @@ static void draw(const drawing *d)
 {
     put_head(d);
     put_step(d, 0, 2);
-    for (int32_t t = 1; t <= d->last; t++) {
-        if (d->folded && t != d->folded)
+    for (uint32_t s = 1; s < d->steps; s++) {
+        if (d->folded && s != d->folded)
             continue;
-        fprintf(d->out, "  subgraph cluster_%d {\n    label=\"", (int)t);
-        fprintf(d->out, d->folded ? "step t" : "step %d", (int)t);
+        fprintf(d->out, "  subgraph cluster_%u {\n    label=\"", (unsigned)d->step[s]);
+        fprintf(d->out, d->folded ? "step t" : "step %u", (unsigned)d->step[s]);
         fputs("\"; style=\"rounded,filled\"; fillcolor=\"#fafafa\"; color=\"#bbbbbb\";\n", d->out);
-        put_step(d, t, 4);
+        put_step(d, s, 4);
         fputs("  }\n", d->out);
     }
     for (uint32_t v = 0; v < d->tape->nodes; v++)
@@ -251,12 +281,9 @@ static bool find_wanted(drawing *d, size_t roots, const ur_var *root)
     memset(d->wanted, 0, tape->nodes);
     for (size_t i = 0; i < roots; i++)
         d->wanted[ur__unmasked(tape, root[i].index)] = WANTED | FEEDS;
-    for (uint32_t v = (uint32_t)tape->nodes; v-- > 0;) {
+    for (uint32_t v = (uint32_t)tape->nodes; v-- > 0;)
         for (uint32_t k = 0; d->wanted[v] && k < ur__kind_of(tape, v)->inputs; k++)
             d->wanted[ur__unmasked(tape, ur__in(tape, v, k))] |= WANTED;
-        if (d->wanted[v] && ur__step(tape, v) > d->last)
-            d->last = ur__step(tape, v);
-    }
     return true;
 }
 
@@ -274,9 +301,9 @@ bool ur_dot(ur_tape *tape, size_t roots, const ur_var *root, const ur_dot_option
         return tape && ur__fail(&tape->error, "ur_dot: a root was expected, there is none");
     drawing d = {.tape = tape, .options = options ? options : &usual, .out = out};
     if (find_wanted(&d, roots, root) && new_lists(&d)) {
-        if (d.options->view == UR_DOT_FOLDED)
-            d.folded =
-                d.last > 1 ? 2 : d.last; /* the second step stands for all, since the first starts from outside */
+        list_steps(&d);
+        if (d.options->view == UR_DOT_FOLDED) /* the second step stands for all, since the first starts from outside */
+            d.folded = d.steps > 2 ? 2 : d.steps - 1;
         mark_feeding(&d);
         list_nodes(&d);
         list_scopes(&d);

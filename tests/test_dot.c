@@ -4,11 +4,11 @@
 
 enum { DOT_BYTES = 1 << 18, DOT_NODES = 4096 };
 
-static void draw(ur_net *net, const ur_dot_options *options, char *text)
+static void draw(ur_var root, const ur_dot_options *options, char *text)
 {
     FILE *file = tmpfile();
     ck_assert_ptr_nonnull(file);
-    ck_assert(ur_dot(net->tape, 1, &net->loss, options, file));
+    ck_assert(ur_dot(root.tape, 1, &root, options, file));
     rewind(file);
     size_t length = fread(text, 1, DOT_BYTES - 1, file);
     text[length] = 0;
@@ -86,8 +86,8 @@ START_TEST(diagrams_are_whole)
     static const char *const params[] = {"Wi\\n[2,3]", "Wh\\n[3,3]", "bh\\n[3]", "Wo\\n[3,2]", "bo\\n[2]"};
     int edges[2];
     for (int unrolled = 0; unrolled < 2; unrolled++) {
-        draw(net, &(ur_dot_options){.view = unrolled ? UR_DOT_UNROLLED : UR_DOT_FOLDED, .title = "the \"RNN\" \\"},
-             text);
+        draw(net->loss,
+             &(ur_dot_options){.view = unrolled ? UR_DOT_UNROLLED : UR_DOT_FOLDED, .title = "the \"RNN\" \\"}, text);
         edges[unrolled] = check_dot(text);
         ck_assert_int_eq(occurrences(text, "the \\\"RNN\\\" \\\\"), 1);
         for (int k = 0; k < 5; k++) {
@@ -105,7 +105,7 @@ START_TEST(diagrams_are_whole)
         }
     }
     ck_assert_int_gt(edges[1] / 3, edges[0]);
-    draw(net, NULL, text);
+    draw(net->loss, NULL, text);
     check_dot(text);
 
     /* The dashed edge ends where h[t-1] is used. */
@@ -144,10 +144,34 @@ START_TEST(a_large_diagram)
 }
 END_TEST
 
+/* Steps may be any numbers: those without a node have no cluster, and the second one that has some stands for all. */
+START_TEST(far_steps)
+{
+    enum { T = 3 };
+    static const int32_t steps[] = {5, 5000000, INT32_MAX};
+    static char text[DOT_BYTES];
+    for (int unrolled = 0; unrolled < 2; unrolled++) {
+        ur_tape *tape = new_tape(UR_F32);
+        ur_var h = ur_input(tape, "h0", UR_SCALAR);
+        for (int t = 0; t < T; t++) {
+            ur_step(tape, steps[t]);
+            h = ur_name(ur_tanh(ur_mul(ur_param(tape, "w", UR_SCALAR), h)), "h");
+        }
+        draw(h, &(ur_dot_options){.view = unrolled ? UR_DOT_UNROLLED : UR_DOT_FOLDED}, text);
+        ck_assert_int_eq(check_dot(text), unrolled ? 9 : 3);
+        ck_assert_int_eq(occurrences(text, "subgraph"), unrolled ? T : 1);
+        ck_assert_int_eq(occurrences(text, "label=\"step 5000000\""), unrolled);
+        ck_assert_int_eq(occurrences(text, "label=\"h = tanh"), unrolled ? T : 1);
+        ur_tape_free(tape);
+    }
+}
+END_TEST
+
 int main(void)
 {
     TCase *cases = tcase_create("dot");
     tcase_add_test(cases, diagrams_are_whole);
     tcase_add_test(cases, a_large_diagram);
+    tcase_add_test(cases, far_steps);
     return run_cases(suite_create("dot"), cases);
 }
