@@ -269,5 +269,15 @@ bool ur__columns(ur_plan *plan)
     for (size_t l = 0; l < p->lines; l++)
         plan->line[l].rows = ur_shape_count(ur__line_shape(plan, (uint32_t)l));
     plan->batch = find_batch(plan);
-    return !plan->batch || classify_all(plan);
+    if (plan->batch && !classify_all(plan))
+        return false;
+    for (uint32_t l = 0; l < p->lines; l++) {
+        char text[UR_SHAPE_TEXT];
+        if (plan->line[l].rows > UINT32_MAX)
+            return ur__fail(&plan->tape->error,
+                            "ur_plan_new: a value is %s, %lu elements were expected at most, or as many in a column of "
+                            "the batch",
+                            ur_shape_text(ur__line_shape(plan, l), text), (unsigned long)UINT32_MAX);
+    }
+    return true;
 }

@@ -213,7 +213,7 @@ static bool explain_reference(const ur_plan *plan, FILE *out)
 
 bool ur_plan_explain(const ur_plan *plan, FILE *out)
 {
-    if (!plan || !out || plan->tape->error.text[0] || plan->generation != plan->tape->generation)
+    if (!out || !ur__plan_usable(plan, "ur_plan_explain"))
         return false;
     if (plan->reference)
         return explain_reference(plan, out);

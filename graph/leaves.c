@@ -34,13 +34,13 @@ static ur_var add_leaf(ur_tape *tape, const ur_op *op, const char *name, ur_shap
     }
     if (!ur__room(tape, &tape->leaf, &tape->leaf_room, tape->leaves, sizeof *tape->leaf))
         return ur__poison(tape, NULL);
+    leaf.node = (uint32_t)tape->nodes; /* the next one: there is no node whose name is refused */
+    leaf.name = ur__name_leaf(tape, name, op == &ur_op_param ? UR__PARAM_STEP : tape->now.step, leaf.node);
+    if (!leaf.name)
+        return ur__poison(tape, NULL);
     ur_var v = ur__append(tape, ur__find_kind(tape, op, 0, shape, NULL), NULL);
     if (v.index == UR_NONE)
         return v;
-    leaf.node = v.index;
-    leaf.name = ur__name_leaf(tape, name, op == &ur_op_param ? UR__PARAM_STEP : tape->now.step, v.index);
-    if (!leaf.name)
-        return ur__poison(tape, NULL);
     tape->node[v.index].in = (uint32_t)tape->leaves;
     tape->leaf[tape->leaves++] = leaf;
     return v;
@@ -67,6 +67,8 @@ ur_var ur_input(ur_tape *tape, const char *name, ur_shape shape)
 
 bool ur_inputs(ur_tape *tape, const char *name, ur_shape shape, int64_t steps, ur_var *out)
 {
+    for (int64_t t = 0; out && t < steps && steps <= INT32_MAX; t++) /* what is not recorded below */
+        out[t] = ur__poison(tape, NULL);
     if (!tape || tape->error.text[0] || !named(tape, "input", name))
         return false;
     if (steps < 1 || steps > INT32_MAX)
@@ -213,6 +215,8 @@ bool ur_params_copy(ur_tape *to, ur_tape *from)
         return false;
     if (!from)
         return ur__fail(&to->error, "ur_params_copy: a tape to copy from was expected, there is none");
+    if (from->error.text[0])
+        return ur__fail(&to->error, "ur_params_copy: the other tape: %s", from->error.text);
     for (size_t k = 0; k < to->params; k++) {
         const ur__leaf *leaf = &to->leaf[to->param[k]];
         ur_var source = ur_find(from, leaf->name, UR__PARAM_STEP);

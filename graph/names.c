@@ -199,6 +199,9 @@ ur_var ur_name(ur_var value, const char *name)
         return ur__poison(tape, NULL);
     if (!name || !*name)
         return ur__poison(tape, "ur_name: a name was expected, there is none");
+    if (ur__op(tape, value.index) == &ur_op_param)
+        return ur__poison(tape, "ur_name: %s is a parameter and keeps that name, it cannot be %s as well",
+                          ur__name_of(tape, value.index), name);
     char prefix[UR__PATH];
     prefix_now(tape, prefix);
     int32_t step = ur__step(tape, value.index);

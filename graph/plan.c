@@ -299,7 +299,7 @@ ur_var ur_keep(ur_var value)
 
 /* ---- running */
 
-static bool usable(const ur_plan *plan, const char *what)
+bool ur__plan_usable(const ur_plan *plan, const char *what)
 {
     if (!plan || plan->tape->error.text[0])
         return false;
@@ -325,7 +325,7 @@ static void carry_states(ur_plan *plan)
 
 bool ur_plan_run(ur_plan *plan)
 {
-    if (!usable(plan, "ur_plan_run"))
+    if (!ur__plan_usable(plan, "ur_plan_run"))
         return false;
     if (!plan->reference)
         ur__run(plan);
@@ -340,9 +340,10 @@ bool ur_plan_run(ur_plan *plan)
 
 const void *ur_plan_roots(const ur_plan *plan, size_t *count)
 {
+    const bool stale = !plan || plan->generation != plan->tape->generation;
     if (count)
-        *count = plan ? plan->root_bytes / ur_dtype_bytes(plan->tape->dtype) : 0;
-    return plan ? plan->memory : NULL;
+        *count = stale ? 0 : plan->root_bytes / ur_dtype_bytes(plan->tape->dtype);
+    return stale ? NULL : plan->memory;
 }
 
 /* What the caller may read of a node, or NULL. The search begins after the value that was read last: values are mostly read
@@ -370,7 +371,7 @@ static const char *unreadable(const ur_plan *plan, uint32_t node)
 
 static const void *value_for(ur_plan *plan, ur_var value, const char *what)
 {
-    if (!usable(plan, what) || !ur__valid(plan->tape, value, what))
+    if (!ur__plan_usable(plan, what) || !ur__valid(plan->tape, value, what))
         return NULL;
     ur_tape *tape = plan->tape;
     if (ur__is_leaf(ur__kind_of(tape, value.index)))

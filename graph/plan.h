@@ -294,6 +294,8 @@ bool ur__lengths(ur_plan *plan);
 bool ur__share(ur_plan *plan);
 /* Finds out whether the steps may run in segments: plan->sweep is their number then, else 0. */
 bool ur__segments(ur_plan *plan);
+/* Is there a plan of the tape as it is? False, with the tape's error set in the name of the call `what`, if it is stale. */
+bool ur__plan_usable(const ur_plan *plan, const char *what);
 /* The bytes that a checkpoint keeps of a line. */
 static inline size_t ur__restored_bytes(const ur_plan *plan, const ur__line_plan *line)
 {

@@ -142,11 +142,14 @@ void ur__index_add(ur__index *index, uint32_t hash, size_t element)
 
 ur_tape *ur_tape_new(const ur_tape_options *options)
 {
+    const ur_dtype dtype = options ? options->dtype : UR_F32;
+    if (dtype != UR_F32 && dtype != UR_F64)
+        return NULL;
     ur_allocator allocator = ur__allocator(options ? &options->allocator : NULL);
     ur_tape *tape = (ur_tape *)ur__new(&allocator, sizeof *tape);
     if (!tape)
         return NULL;
-    *tape = (ur_tape){.allocator = allocator, .dtype = options ? options->dtype : UR_F32, .generation = 1};
+    *tape = (ur_tape){.allocator = allocator, .dtype = dtype, .generation = 1};
     return tape;
 }
 
@@ -528,20 +531,36 @@ static ur_var record(ur_tape *tape, const ur_op *op, size_t inputs, const ur_var
     return v;
 }
 
+/* Are the holes of a formula {c}, or those of inputs that there are? */
+static bool has_good_holes(const ur_op *op, size_t inputs)
+{
+    for (const char *c = op->print; c && (c = strchr(c, '{')); c++) {
+        const bool input = c[1] >= '0' && c[1] <= '9' && (size_t)(c[1] - '0') < inputs;
+        const bool marked = input && c[2] && (strchr("+*^", c[2]) || (c[2] == '\'' && c[1] - '0' < op->attrs));
+        if ((!input && c[1] != 'c') || c[marked ? 3 : 2] != '}')
+            return false;
+    }
+    return true;
+}
+
 /* Is the descriptor complete, as a user's may not be? */
-static bool defined(ur_tape *tape, const ur_op *op, const double *attr)
+static bool defined(ur_tape *tape, const ur_op *op, size_t inputs, const double *attr)
 {
     const char *name = op->name ? op->name : "an operation without a name";
     if (op->attrs < 0 || op->attrs > UR_ATTRS)
         return ur__fail(&tape->error, "%s: %d constants, from 0 to %d were expected", name, op->attrs, UR_ATTRS);
     if (op->attrs > 0 && !attr)
         return ur__fail(&tape->error, "%s: %d constants were expected, none were given", name, op->attrs);
-    if (op->kind == UR_MAP ? !op->map || op->inputs > UR__MAP_INPUTS : !op->shape || !op->run || op->kind == UR_LEAF)
+    if (!has_good_holes(op, inputs))
+        return ur__fail(&tape->error,
+                        "%s: of the holes {0} to {%zu} and {c} one was expected at each { of its formula %s", name,
+                        inputs ? inputs - 1 : 0, op->print);
+    if (op->kind == UR_MAP ? !op->map || inputs > UR__MAP_INPUTS : !op->shape || !op->run || op->kind == UR_LEAF)
         return ur__fail(&tape->error, "%s: %s", name,
-                        op->kind == UR_LEAF           ? "an operation is not of the kind UR_LEAF"
-                        : op->kind != UR_MAP          ? "its descriptor has no shape rule or no specification"
-                        : op->inputs > UR__MAP_INPUTS ? "an elementwise operation has at most 8 inputs"
-                                                      : "its descriptor has no specification");
+                        op->kind == UR_LEAF       ? "an operation is not of the kind UR_LEAF"
+                        : op->kind != UR_MAP      ? "its descriptor has no shape rule or no specification"
+                        : inputs > UR__MAP_INPUTS ? "an elementwise operation has at most 8 inputs"
+                                                  : "its descriptor has no specification");
     return (op->name && op->kernel >= 0 && op->kernel < UR__KERNELS) ||
            ur__fail(&tape->error, "%s: its descriptor has no name or no kernel of the library", name);
 }
@@ -554,7 +573,7 @@ static ur_var record_new(const ur_op *op, size_t inputs, const ur_var *in, const
         return ur__poison(NULL, NULL);
     if (!op)
         return ur__poison(tape, "ur_record: an operation was expected, there is none");
-    if (tape && !tape->error.text[0] && !defined(tape, op, attr))
+    if (tape && !tape->error.text[0] && !defined(tape, op, inputs, attr))
         return ur__poison(tape, NULL);
     for (size_t k = 0; k < inputs; k++)
         if (!ur__usable(tape, in[k]) && !ur__valid(tape, in[k], op->name))

@@ -13,7 +13,7 @@ static bool shape(ur_shaping *s)
         return ur_refuse(s, "a training step [] and the sequences' numbers [1,B] were expected");
     if (!(s->attr[P] >= 0 && s->attr[P] <= 1))
         return ur_refuse(s, "a probability from 0 to 1 was expected, not %g", s->attr[P]);
-    s->out = UR_SHAPE((int64_t)s->attr[ROWS], s->in[1].size[1]);
+    s->out = UR_SHAPE(ur__whole(s->attr[ROWS]), s->in[1].size[1]);
     return true;
 }
 

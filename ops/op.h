@@ -53,6 +53,12 @@ static inline ur_shape ur__shape_of(ur_var v)
     return node.shape;
 }
 
+/* A whole number that is a constant of an operation; the nearest one there is. */
+static inline int64_t ur__whole(double constant)
+{
+    return constant < -0x1p63 ? INT64_MIN : constant < 0x1p63 ? (int64_t)constant : INT64_MAX;
+}
+
 /* Size of dimension i: 1 past the rank. */
 static inline int64_t ur__size(ur_shape shape, int i)
 {

@@ -16,8 +16,8 @@ ur_var ur_add(ur_var a, ur_var b);   /* a + b */
 ur_var ur_sub(ur_var a, ur_var b);   /* a - b */
 ur_var ur_mul(ur_var a, ur_var b);   /* a * b, Hadamard's product */
 ur_var ur_div(ur_var a, ur_var b);   /* a / b */
-ur_var ur_min(ur_var a, ur_var b);   /* the smaller one; at a tie both get half of the derivative */
-ur_var ur_max(ur_var a, ur_var b);   /* the larger one; at a tie both get half of the derivative */
+ur_var ur_min(ur_var a, ur_var b);   /* the smaller one; at a tie of finite numbers both get half of the derivative */
+ur_var ur_max(ur_var a, ur_var b);   /* the larger one; the same */
 ur_var ur_power(ur_var a, ur_var b); /* a^b for a > 0 */
 
 /* Elementwise, of one value. */

@@ -9,13 +9,12 @@
 
 static bool shape(ur_shaping *s)
 {
-    const double most = 9007199254740992; /* 2^53: a constant holds integers up to this one */
     int axis = (int)s->attr[0];
     if (!ur__has_axis(s))
         return false;
-    if (s->attr[1] < 0 || s->attr[2] < 0 || s->attr[1] + s->attr[2] > most)
+    if (s->attr[1] < 0 || s->attr[2] < 0 || s->attr[1] + s->attr[2] > 0x1p53)
         return ur_refuse(s, "%.0f zeros before it and %.0f behind it were asked for", s->attr[1], s->attr[2]);
-    s->out.size[axis] += (int64_t)s->attr[1] + (int64_t)s->attr[2];
+    s->out.size[axis] += ur__whole(s->attr[1]) + ur__whole(s->attr[2]);
     return true;
 }
 

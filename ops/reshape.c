@@ -6,7 +6,7 @@ static bool shape(ur_shaping *s)
     char text[UR_SHAPE_TEXT];
     s->out = (ur_shape){.rank = (int)s->attr[0]};
     for (int i = 0; i < s->out.rank && i < UR_RANK; i++)
-        s->out.size[i] = s->attr[1 + i] < 0x1p63 ? (int64_t)s->attr[1 + i] : INT64_MAX;
+        s->out.size[i] = ur__whole(s->attr[1 + i]);
     if (!ur_shape_count(s->out))
         return ur_refuse(s, "%s is not a shape that a tape holds: sizes from 1, at most 2^40 elements",
                          ur_shape_text(s->out, text));

@@ -6,7 +6,7 @@ static bool shape(ur_shaping *s)
 {
     if (s->in[0].rank != 2 || s->in[1].rank != 2 || s->in[1].size[0] != 1 || s->in[0].size[1] != s->in[1].size[1])
         return ur_refuse(s, "columns [d,B] and indices [1,B] were expected");
-    s->out = UR_SHAPE((int64_t)s->attr[0], s->in[0].size[0]);
+    s->out = UR_SHAPE(ur__whole(s->attr[0]), s->in[0].size[0]);
     return true;
 }
 

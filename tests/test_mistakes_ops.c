@@ -43,8 +43,10 @@ static const refusal refusals[] = {
     {"transpose", 1, {UR_SIZES(3, 4)}, {0, 4}},
     {"gather", 2, {UR_SIZES(5, 3), UR_SIZES(4)}, {0}},
     {"scatter", 2, {UR_SIZES(3, 4), UR_SIZES(1, 5)}, {5}},
+    {"scatter", 2, {UR_SIZES(3, 4), UR_SIZES(1, 4)}, {0x1p63}},
     {"mask", 2, {UR_SIZES(2), UR_SIZES(1, 4)}, {0.5, 3, 1, 1}},
     {"mask", 2, {{.rank = 0}, UR_SIZES(1, 4)}, {1.5, 3, 1, 1}},
+    {"mask", 2, {{.rank = 0}, UR_SIZES(1, 4)}, {0.5, 0x1p63, 1, 1}},
     {"softmax_ce", 2, {UR_SIZES(3, 4), UR_SIZES(2, 4)}, {0}},
 };
 enum { REFUSALS = sizeof refusals / sizeof *refusals };
@@ -223,6 +225,29 @@ static void own_with_many_inputs(ur_tape *tape)
     ur_record(&own, 9, in, NULL);
 }
 
+static void own_with_any_inputs(ur_tape *tape)
+{
+    static const ur_op own = {.name = "own", .inputs = UR_ANY_INPUTS, .kind = UR_MAP, .map = first};
+    ur_var a = matrix(tape, "a"), in[12];
+    for (int k = 0; k < 12; k++)
+        in[k] = a;
+    ur_record(&own, 12, in, NULL);
+}
+
+static void own_formula_of_a_missing_input(ur_tape *tape)
+{
+    static const ur_op own = {.name = "own", .print = "{0} o {1}", .inputs = 1, .kind = UR_MAP, .map = first};
+    ur_var a = matrix(tape, "a");
+    ur_record(&own, 1, &a, NULL);
+}
+
+static void own_formula_with_half_a_hole(ur_tape *tape)
+{
+    static const ur_op own = {.name = "own", .print = "o{0", .inputs = 1, .kind = UR_MAP, .map = first};
+    ur_var a = matrix(tape, "a");
+    ur_record(&own, 1, &a, NULL);
+}
+
 /* ---- all of them */
 
 static const program programs[] = {
@@ -244,6 +269,9 @@ static const program programs[] = {
     {PROGRAM(own_with_a_wrong_rule)},
     {PROGRAM(own_with_many_constants)},
     {PROGRAM(own_with_many_inputs)},
+    {PROGRAM(own_with_any_inputs)},
+    {PROGRAM(own_formula_of_a_missing_input)},
+    {PROGRAM(own_formula_with_half_a_hole)},
 };
 enum { PROGRAMS = sizeof programs / sizeof *programs };
 

@@ -82,6 +82,17 @@ static void stale_plan(ur_tape *tape)
     ur_plan_free(plan);
 }
 
+static void stale_plan_in_words(ur_tape *tape)
+{
+    ur_plan *plan = plan_of(ur_tanh(matrix(tape, "a")));
+    size_t count = 1;
+    ur_tape_clear(tape);
+    ck_assert_ptr_null(ur_plan_roots(plan, &count));
+    ck_assert_uint_eq(count, 0);
+    ur_plan_explain(plan, stdout);
+    ur_plan_free(plan);
+}
+
 static void no_value(ur_tape *tape)
 {
     ur_add(matrix(tape, "a"), (ur_var){0});
@@ -117,6 +128,26 @@ static void leaf_taken(ur_tape *tape)
 {
     matrix(tape, "x");
     number(tape, "x");
+}
+
+/* There is no node of the second one: what was recorded before it can still be looked at. */
+static void inputs_taken(ur_tape *tape)
+{
+    ur_var x[3];
+    ur_step(tape, 2);
+    number(tape, "x");
+    ur_inputs(tape, "x", UR_SHAPE(2), 3, x);
+    ck_assert(x[1].index == UR_NONE && x[2].index == UR_NONE);
+    ur_add(x[1], x[2]);
+    for (size_t k = 0; k < ur_tape_nodes(tape); k++) {
+        const float *data = ur_leaf(ur_node_at(tape, k));
+        ck_assert(data && *data == 0);
+    }
+}
+
+static void second_name_of_a_param(ur_tape *tape)
+{
+    ur_name(ur_param(tape, "Wphi", UR_SHAPE(3, 4)), "W");
 }
 
 static void param_in_two_shapes(ur_tape *tape)
@@ -183,6 +214,16 @@ static void copy_of_a_missing_param(ur_tape *tape)
     ur_tape_free(other);
 }
 
+static void copy_of_a_broken_tape(ur_tape *tape)
+{
+    ur_tape *other = new_tape(UR_F32);
+    ur_param(tape, "Wphi", UR_SHAPE(3, 4));
+    ur_param(other, "Wphi", UR_SHAPE(3, 4));
+    ur_tape_fail(other, "this one is broken");
+    ur_params_copy(tape, other);
+    ur_tape_free(other);
+}
+
 static void copy_of_another_shape(ur_tape *tape)
 {
     ur_tape *other = new_tape(UR_F32);
@@ -228,8 +269,14 @@ static void plan_of_a_foreign_value(ur_tape *tape)
 
 static void plan_of_too_much(ur_tape *tape)
 {
-    ur_shape large = UR_SHAPE(INT64_C(1) << 20, INT64_C(1) << 20);
+    ur_shape large = UR_SHAPE(INT64_C(1) << 15, INT64_C(1) << 15);
     ur_plan_free(plan_of(ur_broadcast(ur_const(tape, UR_SCALAR, 1), large)));
+}
+
+static void plan_of_a_long_column(ur_tape *tape)
+{
+    ur_shape large = UR_SHAPE((INT64_C(1) << 32) + 8);
+    ur_plan_free(plan_of(ur_sum(ur_neg(ur_broadcast(number(tape, "a"), large)))));
 }
 
 static void read_what_is_not_kept(ur_tape *tape)
@@ -417,12 +464,15 @@ static const program programs[] = {
     {PROGRAM(foreign_value)},
     {PROGRAM(stale_value)},
     {PROGRAM(stale_plan)},
+    {PROGRAM(stale_plan_in_words)},
     {PROGRAM(no_value)},
     {PROGRAM(value_that_is_not_found)},
     {PROGRAM(node_out_of_range)},
     {PROGRAM(input_out_of_range)},
     {PROGRAM(name_taken)},
     {PROGRAM(leaf_taken)},
+    {PROGRAM(inputs_taken)},
+    {PROGRAM(second_name_of_a_param)},
     {PROGRAM(param_in_two_shapes)},
     {PROGRAM(gate_in_two_sizes)},
     {PROGRAM(gate_without_a_name)},
@@ -433,6 +483,7 @@ static const program programs[] = {
     {PROGRAM(write_to_a_constant)},
     {PROGRAM(write_a_wrong_count)},
     {PROGRAM(copy_of_a_missing_param)},
+    {PROGRAM(copy_of_a_broken_tape)},
     {PROGRAM(copy_of_another_shape)},
     {PROGRAM(state_on_a_param)},
     {PROGRAM(state_of_another_shape)},
@@ -440,6 +491,7 @@ static const program programs[] = {
     {PROGRAM(plan_of_nothing)},
     {PROGRAM(plan_of_a_foreign_value)},
     {PROGRAM(plan_of_too_much)},
+    {PROGRAM(plan_of_a_long_column)},
     {PROGRAM(read_what_is_not_kept)},
     {PROGRAM(read_what_was_not_planned)},
     {PROGRAM(read_what_came_later)},
