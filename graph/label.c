@@ -169,7 +169,7 @@ int64_t ur__step_at(const ur__loop *loop, uint32_t iteration)
 {
     if (is_straight(loop))
         return 0;
-    return loop->direction ? loop->step + (int64_t)loop->direction * iteration : (int64_t)iteration + 1;
+    return loop->direction ? ur__step_in(loop, iteration) : (int64_t)iteration + 1;
 }
 
 static int64_t step_of(const ur_plan *plan, uint32_t line, int64_t value)

@@ -21,7 +21,7 @@ typedef struct moment {
 static moment moment_of_phase(const ur_plan *plan, const ur__phase *phase)
 {
     const ur__loop *loop = &plan->program.loop[phase->loop];
-    return (moment){loop->direction != 0, loop->step + (int64_t)loop->direction * phase->begin, loop->direction};
+    return (moment){loop->direction != 0, ur__step_in(loop, phase->begin), loop->direction};
 }
 
 /* The step of what a phase reads. */
@@ -33,7 +33,7 @@ static moment moment_of(const ur_plan *plan, const ur__ref *r)
         return (moment){0};
     const ur__loop *loop = &p->loop[line->loop];
     int64_t iteration = (int64_t)line->begin + r->first;
-    return (moment){true, loop->step + loop->direction * iteration, (int64_t)loop->direction * r->stride};
+    return (moment){true, ur__step_in(loop, iteration), (int64_t)loop->direction * r->stride};
 }
 
 /* How many steps later than its reader a value is; false if that is not constant. */

@@ -55,6 +55,12 @@ static inline bool ur__is_straight(const ur__loop *loop)
     return loop->direction == 0 && loop->iterations == 1;
 }
 
+/* The step t that iteration i of a loop is. */
+static inline int64_t ur__step_in(const ur__loop *loop, int64_t i)
+{
+    return loop->step + (int64_t)loop->direction * i;
+}
+
 /* Where a node is. The line is UR_NONE for what no root needs. */
 typedef struct ur__position {
     uint32_t line, value;

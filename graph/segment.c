@@ -15,7 +15,7 @@ enum { FARTHEST = 8 };
 int64_t ur__tau(const ur_plan *plan, uint32_t loop, int64_t iteration)
 {
     const ur__loop *l = &plan->program.loop[loop];
-    return (l->step + l->direction * iteration - plan->first_step) * plan->direction;
+    return (ur__step_in(l, iteration) - plan->first_step) * plan->direction;
 }
 
 /* ---- what is read */
@@ -88,7 +88,7 @@ static bool find_sweeps(ur_plan *plan)
         const ur__loop *loop = &p->loop[l];
         if (!ur__is_rolled(&plan->program, l))
             continue;
-        int64_t begin = loop->step, end = begin + (int64_t)loop->direction * (loop->iterations - 1);
+        int64_t begin = loop->step, end = ur__step_in(loop, loop->iterations - (int64_t)1);
         if (!plan->direction) {
             plan->direction = loop->direction;
             plan->first_step = begin;

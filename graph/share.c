@@ -182,7 +182,7 @@ static bool may_lie_over(const ur_plan *plan, uint32_t l, uint32_t under, pair *
     const ur__loop *loop = &p->loop[line->loop], *from = &p->loop[other->loop];
     if (plan->line[l].rows != plan->line[under].rows || !loop->direction || loop->direction != -from->direction)
         return false;
-    int64_t t = loop->step + (int64_t)loop->direction * line->begin;
+    int64_t t = ur__step_in(loop, line->begin);
     own->line = l;
     own->stride = (int64_t)loop->direction * from->direction;
     own->first = (t - from->step) * from->direction - other->begin;

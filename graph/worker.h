@@ -113,7 +113,7 @@ static inline size_t ur__active_columns(const ur__worker *w, const ur__loop *loo
     if (!plan->ends || loop->direction == 0)
         return w->all;
     const uint32_t *active = (const uint32_t *)(const void *)(w->full + plan->active);
-    return active[loop->step + (int64_t)loop->direction * iteration + plan->mask_origin];
+    return active[ur__step_in(loop, iteration) + plan->mask_origin];
 }
 
 static inline void ur__copy_rows(size_t rows, size_t bytes, char *to, size_t to_row, const char *from, size_t from_row)
