@@ -463,20 +463,21 @@ static ur_var weighed(const ur_net *net, int64_t t, ur_var loss)
     return ur_select(weight, ur_mul(weight, loss), ur_const(net->tape, UR_SCALAR, 0));
 }
 
-/* The loss of each column at one step, [1,B], from the output and the net value that it is a function of. */
+/* The loss of each output at one step, [p,B], or of all of a column, [1,B], from the output and the net value that it is a
+ * function of. */
 static ur_var position_loss(const ur_net *net, ur_var o, ur_var value, ur_var y)
 {
     const ur_net_options *options = &net->options;
     switch (options->loss) {
     case UR_BCE:
-        return ur_sum_over(options->out == UR_SIGMOID ? ur_bce_net(value, y) : ur_bce(o, y), 0);
+        return options->out == UR_SIGMOID ? ur_bce_net(value, y) : ur_bce(o, y);
     case UR_CE:
-        return options->out == UR_SOFTMAX ? ur_softmax_ce(value, y) : ur_sum_over(ur_cross_entropy(o, y), 0);
+        return options->out == UR_SOFTMAX ? ur_softmax_ce(value, y) : ur_cross_entropy(o, y);
     case UR_MSE:
     case UR_NO_LOSS:
         break;
     }
-    return ur_sum_over(ur_squared_error(o, y), 0);
+    return ur_squared_error(o, y);
 }
 
 /* Records output and loss of step t; returns the sum of the loss over the columns, when there is one. */
