@@ -366,6 +366,37 @@ static ur_tape *totals(int which, roots *all)
     return t.tape;
 }
 
+/* Constants where values of a program are summed up, cut, multiplied or masked: they are nowhere in memory. */
+static ur_tape *constants(int which, roots *all)
+{
+    enum { M = 3 };
+    recording t = begin(BATCH);
+    ur_var W = ur_param(t.tape, "W", UR_SHAPE(M, M)), c = ur_const(t.tape, UR_SHAPE(M, BATCH), 0.5);
+    ur_var x[ROOM], value[STEPS], row = ur_const(t.tape, UR_SHAPE(1, BATCH), -0.25);
+    ur_var h = ur_const(t.tape, UR_SHAPE(M, BATCH), 0.75);
+    ur_inputs(t.tape, "x", UR_SHAPE(M, BATCH), STEPS, x);
+    for (int k = 0; k < STEPS; k++) {
+        ur_step(t.tape, k + 1);
+        ur_var net = ur_add(which ? ur_matmul(W, h) : ur_mul(h, h), x[k]), z = ur_sum_over(h, 0);
+        if (which == 1)
+            z = ur_sum_over(c, 0);
+        if (which == 2)
+            z = ur_add(ur_sum(c), ur_sum(row));
+        if (which == 3)
+            z = ur_mul(ur_slice(c, 0, 1, 1), ur_slice(h, 0, 1, 1));
+        if (which == 4)
+            z = ur_sum_over(ur_select(t.alive[k], c, x[k]), 0);
+        if (which == 5)
+            z = ur_sum(ur_select(t.alive[k], c, t.zero));
+        if (which == 6)
+            z = ur_matmul(W, ur_mul(c, row));
+        h = ur_select(t.alive[k], ur_tanh(ur_add(net, z)), h);
+        value[k] = h;
+        add_root(all, h);
+    }
+    return end(&t, value, which > 0, &W, all);
+}
+
 enum { ALIKE = 3, BIASED = 3, TOTALS = 5 }; /* variants of these */
 
 static const struct {
@@ -385,7 +416,8 @@ static const struct {
              {"biased", biased, BIASED},
              {"begun alike", begun_alike, ALIKE},
              {"over the next", over_next, 1},
-             {"totals", totals, TOTALS}};
+             {"totals", totals, TOTALS},
+             {"constants", constants, 7}};
 
 START_TEST(any_tape)
 {
