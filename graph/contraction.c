@@ -1,6 +1,7 @@
 /* contraction.c - sums over the batch and over time of A_t B_t^T and of rows of B_t: they wait for the end of the block,
  * where those that share their A are one contraction, with the sums of the rows of all its B: gradients of weights and
- * of biases read the same deltas. */
+ * of biases read the same deltas. B is that factor of a product whose rows are summed up: where a cell applies W as W x,
+ * and not as W^T x, that is the first one, and the contraction makes the transpose of what it is asked for. */
 #include <string.h>
 
 #include "group.h"
@@ -13,9 +14,9 @@ static bool factors_of(const ur_plan *plan, uint32_t line, const ur__phase *phas
     const ur__statement *s = ur__statement_of(&plan->program, phase, line);
     if (!s)
         return false;
-    bool product = s->refs == 2;
-    *a = product ? ur__resolve(plan, plan->program.ref[s->ref]) : (ur__ref){.line = UR_NONE};
-    *b = ur__resolve(plan, plan->program.ref[s->ref + product]);
+    const bool product = s->refs == 2, turned = plan->line[line].turned;
+    *a = product ? ur__resolve(plan, plan->program.ref[s->ref + turned]) : (ur__ref){.line = UR_NONE};
+    *b = ur__resolve(plan, plan->program.ref[s->ref + (product && !turned)]);
     return true;
 }
 
@@ -24,7 +25,8 @@ static bool same_factor(const ur_plan *plan, uint32_t l, uint32_t k)
 {
     const ur__program *p = &plan->program;
     const ur__loop *loop = &p->loop[p->line[l].loop];
-    if (p->line[k].loop != p->line[l].loop || plan->line[k].rows != plan->line[l].rows)
+    if (p->line[k].loop != p->line[l].loop || plan->line[k].rows != plan->line[l].rows ||
+        plan->line[k].turned != plan->line[l].turned)
         return false;
     for (uint32_t f = 0; f < loop->phases; f++) {
         ur__ref a, b, c, d;
@@ -193,6 +195,7 @@ static bool launch_contraction(collector *c, uint32_t l)
     const bool products = has_factor(plan, l), sums = !products || take_row_sums(c, n);
     ur__launch *launch = ur__begin_launch(c->m, (ur__launch){.kind = UR__CONTRACT,
                                                              .line = l,
+                                                             .turned = plan->line[l].turned,
                                                              .matrices = (uint32_t)n,
                                                              .outputs = (uint32_t)(products && sums ? 2 * n : n),
                                                              .sums = sums});
@@ -205,6 +208,25 @@ static bool launch_contraction(collector *c, uint32_t l)
     return add_parts(plan, launch, c->lines);
 }
 
+/* Are rows of the values summed up that factor number k of a contraction has in its first phase? */
+static bool is_summed(const ur_plan *plan, uint32_t l, uint32_t k)
+{
+    const ur__program *p = &plan->program;
+    const uint32_t factor = ur__resolve(plan, p->ref[p->statement[p->line[l].statement].ref + k]).line;
+    for (uint32_t s = 0; s < p->lines; s++)
+        if (plan->line[s].contracted && !has_factor(plan, s) &&
+            ur__resolve(plan, p->ref[p->statement[p->line[s].statement].ref]).line == factor)
+            return true;
+    return false;
+}
+
+static void find_turned(ur_plan *plan)
+{
+    for (uint32_t l = 0; l < plan->program.lines; l++)
+        plan->line[l].turned =
+            plan->line[l].contracted && has_factor(plan, l) && is_summed(plan, l, 0) && !is_summed(plan, l, 1);
+}
+
 /* Sums of rows that go with no product come last. */
 bool ur__launch_contractions(ur__maker *m)
 {
@@ -215,6 +237,7 @@ bool ur__launch_contractions(ur__maker *m)
                    .lines = (uint32_t *)ur__take(plan->tape, lines * sizeof *c.lines)};
     bool good = c.taken && c.lines;
     plan->finish.first = (uint32_t)plan->launches;
+    find_turned(plan);
     if (good)
         memset(c.taken, 0, lines);
     for (int pass = 0; pass < 2; pass++)

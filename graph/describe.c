@@ -377,7 +377,8 @@ static void say_operands(ur__page *p, const ur__argument *first, uint32_t n)
     }
 }
 
-/* [rows,m] of the longest stretch: dW, dU += h[t-1] (delta, delta)'; db, dc += sums of the rows of delta, delta. */
+/* [rows,m] of the longest stretch: dW, dU += h[t-1] (delta, delta)'; db, dc += sums of the rows of delta, delta. Or, where
+ * it is turned, dW, dU += (delta, delta) h[t-1]'. */
 static void describe_contraction(ur__page *p, const ur__launch *l)
 {
     const ur_plan *plan = p->shown;
@@ -394,7 +395,8 @@ static void describe_contraction(ur__page *p, const ur__launch *l)
         ur__end_line(p);
         return;
     }
-    ur__say(p, "contraction [%u,%u], %u steps: ", (unsigned)(l->rows ? l->rows : 1), (unsigned)(l->m * l->matrices),
+    const unsigned rows = l->rows ? l->rows : 1, columns = l->m * l->matrices;
+    ur__say(p, "contraction [%u,%u], %u steps: ", l->turned ? columns : rows, l->turned ? rows : columns,
             (unsigned)steps);
     const ur__argument *x = &plan->argument[plan->part[longest].operand], *b = x + (l->rows > 0);
     const ur__line *line = &plan->program.line[b->ref.line];
@@ -406,10 +408,14 @@ static void describe_contraction(ur__page *p, const ur__launch *l)
     if (l->rows) {
         say_operands(p, out, l->matrices);
         ur__say(p, " += ");
-        say_ref(p, x->ref);
-        ur__say(p, " (");
+        if (!l->turned)
+            say_ref(p, x->ref);
+        ur__say(p, l->turned ? "(" : " (");
         say_operands(p, b, l->matrices);
-        ur__say(p, ")'%s", l->sums ? "; " : "");
+        ur__say(p, l->turned ? ") " : ")'");
+        if (l->turned)
+            say_ref(p, x->ref);
+        ur__say(p, "%s%s", l->turned ? "'" : "", l->sums ? "; " : "");
         out += l->matrices;
     }
     if (l->sums) {

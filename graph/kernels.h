@@ -131,12 +131,14 @@ typedef struct ur__stretch {
 } ur__stretch;
 
 /* out[g][i,j] = sum over all steps and columns of A[i] B_g[j], for A [rows,n] and each of `matrices` matrices B_g [m,n]:
- * gradients of weights. sums[g][j] = sum over all steps and columns of B_g[j]: gradients of biases. */
+ * gradients of weights; where `turned` is set out[g] is the transpose of that. sums[g][j] = sum over all steps and columns
+ * of B_g[j]: gradients of biases. */
 typedef struct ur__contraction {
     size_t rows, m, n; /* rows = 0: there is no A */
     size_t matrices, stretches;
     const ur__stretch *stretch;
-    void *const *out;  /* of each matrix: [rows,m], dense, overwritten */
+    bool turned;
+    void *const *out;  /* of each matrix: [rows,m] or [m,rows], dense, overwritten */
     void *const *sums; /* of each matrix: [m], overwritten; NULL: not wanted */
 } ur__contraction;
 

@@ -329,6 +329,7 @@ static void run_contraction(const ur__worker *w, const ur__launch *l)
                          .n = w->columns,
                          .matrices = l->matrices,
                          .stretch = stretch,
+                         .turned = l->turned,
                          .out = out,
                          .sums = l->sums ? out + products : NULL};
     for (uint32_t k = 0; k < products; k++)

@@ -67,6 +67,7 @@ typedef struct ur__line_plan {
     bool carried;    /* read in another iteration or loop than its own, or by the caller */
     bool deferred;   /* a sum over the batch that only the sum `reader` adds up, over all its iterations */
     bool contracted; /* a sum over the batch that waits for the end of the block */
+    bool turned;     /* contraction.c: its factors are exchanged */
     ur__ref source;
     uint32_t reader; /* the one line that reads it, UR_NONE: none, UR__MANY: several */
     /* group.c, product.c, pointwise.c */
@@ -171,6 +172,7 @@ typedef struct ur__launch {
     uint8_t kind;
     bool batch;        /* on the columns of the block */
     bool sums;         /* of a contraction: sums of the rows of B as well */
+    bool turned;       /* of a contraction: its results are transposes */
     uint32_t line;     /* what is computed */
     uint32_t rows, m;  /* of the result; contractions: of A, 0 if there is none, and of each B ... */
     uint32_t matrices; /* ... of which there are so many */

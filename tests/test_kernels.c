@@ -212,13 +212,14 @@ typedef struct contraction_case {
     bool unequal, sums;
 } contraction_case;
 
-/* A case with its operands: those of step s begin at element s a_size and s b_size, and have columns[s] columns; turned[s]
- * is the same in the order in which the stretches go. */
+/* A case with its operands, or the transpose of its result: those of step s begin at element s a_size and s b_size, and
+ * have columns[s] columns; ordered[s] is the same in the order in which the stretches go. */
 typedef struct contraction_run {
     const contraction_case *q;
+    bool turned;
     size_t stride, steps, a_size, b_size;
     array a, b[MATRICES], out[MATRICES], sums[MATRICES];
-    uint32_t *columns, *turned;
+    uint32_t *columns, *ordered;
     ur__stretch stretch[STRETCHES];
     const void *bs[STRETCHES][MATRICES];
     ptrdiff_t b_step[STRETCHES][MATRICES];
@@ -244,14 +245,14 @@ static void set_stretch(contraction_run *r, size_t s, size_t first, bool back)
     const contraction_case *q = r->q;
     size_t start = back ? first + q->steps[s] - 1 : first;
     for (size_t l = 0; l < q->steps[s]; l++)
-        r->turned[first + l] = r->columns[back ? start - l : start + l];
+        r->ordered[first + l] = r->columns[back ? start - l : start + l];
     for (size_t g = 0; g < q->matrices; g++) {
         r->bs[s][g] = at(r->b[g], start * r->b_size);
         r->b_step[s][g] = back ? -(ptrdiff_t)r->b_size : (ptrdiff_t)r->b_size;
         r->b_stride[s][g] = r->stride;
     }
     r->stretch[s] = (ur__stretch){.steps = q->steps[s],
-                                  .columns = q->unequal ? r->turned + first : NULL,
+                                  .columns = q->unequal ? r->ordered + first : NULL,
                                   .a = at(r->a, start * r->a_size),
                                   .a_step = back ? -(ptrdiff_t)r->a_size : (ptrdiff_t)r->a_size,
                                   .a_stride = r->stride,
@@ -273,6 +274,7 @@ static void contract_guarded(table t, contraction_run *r)
                          .matrices = r->q->matrices,
                          .stretches = r->steps ? STRETCHES : 0,
                          .stretch = r->stretch,
+                         .turned = r->turned,
                          .out = outs,
                          .sums = r->q->sums ? sums : NULL};
     ur__contraction wide = c; /* the room is that of the widest block of a batch */
@@ -300,7 +302,8 @@ static void assert_contracted(table t, const contraction_run *r, size_t g, size_
             sum += v;
             size += fabs(v);
         }
-    assert_sum(t, is_sum ? get(r->sums[g], j) : get(r->out[g], i * r->q->m + j), sum, size, terms, r->what);
+    const size_t element = r->turned ? j * r->q->rows + i : i * r->q->m + j;
+    assert_sum(t, is_sum ? get(r->sums[g], j) : get(r->out[g], element), sum, size, terms, r->what);
 }
 
 static void assert_end(table t, const contraction_run *r, array a, size_t end)
@@ -319,13 +322,13 @@ static void assert_contraction(table t, const contraction_run *r, size_t g)
     assert_end(t, r, r->sums[g], q->sums ? q->m : 0);
 }
 
-static void one_contraction(table t, const contraction_case *q)
+static void one_contraction(table t, const contraction_case *q, bool turned)
 {
-    contraction_run r = {.q = q, .stride = q->n == 1 ? 1 : q->n + 3};
+    contraction_run r = {.q = q, .turned = turned, .stride = q->n == 1 ? 1 : q->n + 3};
     const size_t matrices = q->matrices;
     ck_assert_uint_le(matrices, MATRICES);
-    snprintf(r.what, sizeof r.what, "contraction [%zu,%zu]%s over %zu columns", q->rows, q->m,
-             q->sums ? " and row sums" : "", q->n);
+    snprintf(r.what, sizeof r.what, "contraction [%zu,%zu]%s%s over %zu columns", q->rows, q->m,
+             turned ? ", turned," : "", q->sums ? " and row sums" : "", q->n);
     for (size_t s = 0; s < STRETCHES; s++)
         r.steps += q->steps[s];
     r.a_size = q->rows * r.stride + 5;
@@ -337,8 +340,8 @@ static void one_contraction(table t, const contraction_case *q)
         r.sums[g] = array_of(t.dtype, q->m + 8, guard);
     }
     r.columns = (uint32_t *)calloc(r.steps + 1, sizeof *r.columns);
-    r.turned = (uint32_t *)calloc(r.steps + 1, sizeof *r.turned);
-    ck_assert(r.columns && r.turned);
+    r.ordered = (uint32_t *)calloc(r.steps + 1, sizeof *r.ordered);
+    ck_assert(r.columns && r.ordered);
     for (size_t s = 0; s < r.steps; s++) {
         r.columns[s] = (uint32_t)(q->unequal ? q->n - q->n * s / r.steps : q->n);
         fill_step(&r, s);
@@ -354,7 +357,13 @@ static void one_contraction(table t, const contraction_case *q)
     }
     free(r.a.data);
     free(r.columns);
-    free(r.turned);
+    free(r.ordered);
+}
+
+static void both_ways(table t, const contraction_case *q)
+{
+    one_contraction(t, q, false);
+    one_contraction(t, q, true);
 }
 
 START_TEST(contractions)
@@ -365,26 +374,26 @@ START_TEST(contractions)
     size_t v = 0;
     for (size_t i = 0; i < SIZES; i += 2)
         for (size_t j = 0; j < SIZES; j++, v++)
-            one_contraction(t, &(contraction_case){.rows = v % 7 ? sizes[i] : 0,
-                                                   .m = sizes[j],
-                                                   .n = sizes[v * 5 % SIZES],
-                                                   .matrices = 1 + v % MATRICES,
-                                                   .steps = {v % 4, v % 3, v % 5},
-                                                   .unequal = v % 2,
-                                                   .sums = v % 3 != 1 || v % 7 == 0});
-    one_contraction(t, &(contraction_case){130, 65, 33, 2, {12, 7, 9}, true, true}); /* outer products */
-    one_contraction(t, &(contraction_case){65, 130, 20, 1, {30, 0, 19}, true, false});
-    one_contraction(t, &(contraction_case){7, 41, 9, 1, {40, 3, 0}, true, false}); /* one vector by many rows */
-    one_contraction(t, &(contraction_case){200, 7, 9, 1, {40, 3, 0}, false, false});
-    one_contraction(t, &(contraction_case){16, 88, 32, 2, {20, 0, 3}, false, true});
-    one_contraction(t, &(contraction_case){20, 20, 32, 2, {20, 2, 3}, true, true});
-    one_contraction(t, &(contraction_case){15, 61, 1, 2, {200, 3, 190}, false, true}); /* one column, in chunks */
-    one_contraction(t, &(contraction_case){7, 8, 1, 1, {0, 0, 0}, false, false});
-    one_contraction(t, &(contraction_case){0, 21, 1, 2, {2, 250, 0}, true, true});
-    one_contraction(t, &(contraction_case){70, 100, 900, 2, {1, 0, 1}, false, true}); /* steps in parts */
-    one_contraction(t, &(contraction_case){3, 5, 9000, 1, {1, 1, 0}, true, true});
-    one_contraction(t, &(contraction_case){0, 40, 5000, 2, {2, 1, 0}, true, true});
-    one_contraction(t, &(contraction_case){3, 5, 20, 2, {0, 0, 0}, false, true}); /* nothing */
+            both_ways(t, &(contraction_case){.rows = v % 7 ? sizes[i] : 0,
+                                             .m = sizes[j],
+                                             .n = sizes[v * 5 % SIZES],
+                                             .matrices = 1 + v % MATRICES,
+                                             .steps = {v % 4, v % 3, v % 5},
+                                             .unequal = v % 2,
+                                             .sums = v % 3 != 1 || v % 7 == 0});
+    both_ways(t, &(contraction_case){130, 65, 33, 2, {12, 7, 9}, true, true}); /* outer products */
+    both_ways(t, &(contraction_case){65, 130, 20, 1, {30, 0, 19}, true, false});
+    both_ways(t, &(contraction_case){7, 41, 9, 1, {40, 3, 0}, true, false}); /* one vector by many rows */
+    both_ways(t, &(contraction_case){200, 7, 9, 1, {40, 3, 0}, false, false});
+    both_ways(t, &(contraction_case){16, 88, 32, 2, {20, 0, 3}, false, true});
+    both_ways(t, &(contraction_case){20, 20, 32, 2, {20, 2, 3}, true, true});
+    both_ways(t, &(contraction_case){15, 61, 1, 2, {200, 3, 190}, false, true}); /* one column, in chunks */
+    both_ways(t, &(contraction_case){7, 8, 1, 1, {0, 0, 0}, false, false});
+    both_ways(t, &(contraction_case){0, 21, 1, 2, {2, 250, 0}, true, true});
+    both_ways(t, &(contraction_case){70, 100, 900, 2, {1, 0, 1}, false, true}); /* steps in parts */
+    both_ways(t, &(contraction_case){3, 5, 9000, 1, {1, 1, 0}, true, true});
+    both_ways(t, &(contraction_case){0, 40, 5000, 2, {2, 1, 0}, true, true});
+    both_ways(t, &(contraction_case){3, 5, 20, 2, {0, 0, 0}, false, true}); /* nothing */
 }
 END_TEST
 

@@ -65,14 +65,14 @@ static void contract_nothing(const ur__contraction *c)
     }
 }
 
-/* out[i] = the sum of the lanes of sum i. */
-static void lanes_out(size_t elements, const real *sums, real *out)
+/* out[i] = the sum of the lanes of sum number i `distance`. */
+static void lanes_out(size_t elements, const real *sums, size_t distance, real *out)
 {
     for (size_t i = 0; i < elements; i += LANES) {
         const size_t count = elements - i < LANES ? elements - i : LANES;
         vec sum[LANES];
         for (size_t l = 0; l < LANES; l++)
-            sum[l] = load(sums + (i + l < elements ? i + l : i) * LANES);
+            sum[l] = load(sums + (i + l < elements ? i + l : i) * distance * LANES);
         const vec total = sums_of_lanes(LANES, sum);
         if (count == LANES)
             store(out + i, total);
@@ -217,8 +217,12 @@ static void contract_by_dots(const ur__contraction *c, real *sums, real *room)
         }
         add_row_sums(c, &k, sums);
     }
-    for (size_t g = 0; g < c->matrices; g++)
-        lanes_out(elements, room + g * elements * LANES, (real *)c->out[g]);
+    for (size_t g = 0; g < c->matrices; g++, room += elements * LANES) {
+        if (!c->turned)
+            lanes_out(elements, room, 1, (real *)c->out[g]);
+        for (size_t j = 0; c->turned && j < c->m; j++)
+            lanes_out(c->rows, room + j * LANES, c->m, (real *)c->out[g] + j * c->rows);
+    }
 }
 
 /* ---- large results: outer products with a transposed operand */
@@ -379,15 +383,15 @@ static void outer_chunk(const chunk *k, const side *a, size_t b_rows, size_t col
     }
 }
 
-/* out = the sums, whose rows are rows of `out`, or its columns where `swapped`. */
-static void outer_out(const real *sums, size_t a_rows, size_t b_rows, bool swapped, real *out)
+/* out = the sums, whose rows are rows of `out`, or its columns where `columns` is set. */
+static void outer_out(const real *sums, size_t a_rows, size_t b_rows, bool columns, real *out)
 {
     for (size_t j = 0, width; j < b_rows; j += width) {
         width = panel_width(b_rows, j);
         const size_t left = b_rows - j < width ? b_rows - j : width;
         for (size_t i = 0; i < a_rows; i++) {
             const real *row = sums + j * a_rows + i * width;
-            if (swapped)
+            if (columns)
                 for (size_t l = 0; l < left; l++)
                     out[(j + l) * a_rows + i] = row[l];
             else
@@ -449,7 +453,8 @@ static void contract_by_outer(const ur__contraction *c, real *sums, real *room)
         add_row_sums(c, &k, sums);
     }
     for (size_t g = 0; g < c->matrices; g++)
-        outer_out(room + g * each, swapped ? c->m : c->rows, swapped ? c->rows : c->m, swapped, (real *)c->out[g]);
+        outer_out(room + g * each, swapped ? c->m : c->rows, swapped ? c->rows : c->m, swapped != c->turned,
+                  (real *)c->out[g]);
 }
 
 /* ---- one column: the rows of B follow each other without gaps, as those of A do, and are a panel as they lie */
@@ -457,22 +462,22 @@ static void contract_by_outer(const ur__contraction *c, real *sums, real *room)
 /* Steps in a chunk: what a panel reads stays in L1. */
 enum { ONE_CHUNK = 192 };
 
-/* Some rows of A, in step 0, with what they and B_g make. */
+/* Some elements of one operand, in step 0, all of the other one, and what they make: rows of `width` elements. */
 typedef struct one_result {
-    const real *a;
-    ptrdiff_t step;
-    size_t g;
+    const real *a, *b;
+    ptrdiff_t a_step, b_step;
+    size_t width;
     real *out;
 } one_result;
 
 /* Columns j.. of the result over a chunk, added to what it holds where `add` is set; the last of the vectors has `last`
  * lanes where `part` is set. The first three are constants of each copy. */
-INLINE void one_block(size_t vectors, size_t rows, bool part, const ur__contraction *c, const chunk *k,
-                      const one_result *q, size_t j, size_t last, bool add)
+INLINE void one_block(size_t vectors, size_t rows, bool part, const chunk *k, const one_result *q, size_t j,
+                      size_t last, bool add)
 {
     const ur__stretch *t = k->stretch;
-    const ptrdiff_t a_step = q->step, b_step = t->b_step[q->g];
-    const real *a = chunk_at(k, q->a, a_step, k->first), *b = chunk_at(k, t->b[q->g], b_step, k->first) + j;
+    const ptrdiff_t a_step = q->a_step, b_step = q->b_step;
+    const real *a = chunk_at(k, q->a, a_step, k->first), *b = chunk_at(k, q->b, b_step, k->first) + j;
     real *out = q->out + j;
     const vec zero = {0};
     vec sum[MOST_ROWS][MOST_VECTORS];
@@ -480,7 +485,7 @@ INLINE void one_block(size_t vectors, size_t rows, bool part, const ur__contract
     for (size_t r = 0; r < rows; r++) {
         UNROLL
         for (size_t v = 0; v < vectors; v++) {
-            const real *from = out + r * c->m + v * LANES;
+            const real *from = out + r * q->width + v * LANES;
             sum[r][v] = !add ? zero : part && v + 1 == vectors ? load_part(from, last) : load(from);
         }
     }
@@ -496,19 +501,18 @@ INLINE void one_block(size_t vectors, size_t rows, bool part, const ur__contract
         UNROLL
         for (size_t v = 0; v < vectors; v++)
             if (part && v + 1 == vectors)
-                store_part(out + r * c->m + v * LANES, sum[r][v], last);
+                store_part(out + r * q->width + v * LANES, sum[r][v], last);
             else
-                store(out + r * c->m + v * LANES, sum[r][v]);
+                store(out + r * q->width + v * LANES, sum[r][v]);
     }
 }
 
-typedef void one_kernel(const ur__contraction *c, const chunk *k, const one_result *q, size_t j, size_t last, bool add);
+typedef void one_kernel(const chunk *k, const one_result *q, size_t j, size_t last, bool add);
 
 #define ONE(vectors, rows, part)                                                                                       \
-    static void one_##vectors##x##rows##_##part(const ur__contraction *c, const chunk *k, const one_result *q,         \
-                                                size_t j, size_t last, bool add)                                       \
+    static void one_##vectors##x##rows##_##part(const chunk *k, const one_result *q, size_t j, size_t last, bool add)  \
     {                                                                                                                  \
-        one_block(vectors, rows, part, c, k, q, j, last, add);                                                         \
+        one_block(vectors, rows, part, k, q, j, last, add);                                                            \
     }
 #define ONES(vectors, rows) ONE(vectors, rows, 0) ONE(vectors, rows, 1)
 #define ONE_ENTRY(vectors, rows) [vectors][rows] = {one_##vectors##x##rows##_0, one_##vectors##x##rows##_1},
@@ -517,30 +521,37 @@ EACH_BLOCK(ONES)
 /* By vectors, rows, and whether the last vector is a part. */
 static one_kernel *const one_kernels[MOST_VECTORS + 1][MOST_ROWS + 1][2] = {EACH_BLOCK(ONE_ENTRY)};
 
-/* All rows for the columns j.. of a panel, and its sums over the steps. */
-static void one_panel(const ur__contraction *c, const chunk *k, size_t g, size_t j, size_t vectors, bool add)
+/* All of a result with so many rows over a chunk. */
+static void one_whole(const chunk *k, one_result q, size_t all, bool add)
 {
-    static const real one = 1;
-    const size_t left = c->m - j - (vectors - 1) * LANES, last = left < LANES ? left : LANES;
-    for (size_t i = 0, rows; i < c->rows; i += rows) {
-        const one_result result = {(const real *)k->stretch->a + i, k->stretch->a_step, g,
-                                   (real *)c->out[g] + i * c->m};
-        rows = part_of(c->rows - i, most_rows[vectors]);
-        one_kernels[vectors][rows][last < LANES](c, k, &result, j, last, add);
+    for (size_t j = 0, vectors; j < q.width; j += vectors * LANES) {
+        vectors = part_of((q.width - j + LANES - 1) / LANES, MOST_VECTORS);
+        const size_t left = q.width - j - (vectors - 1) * LANES, last = left < LANES ? left : LANES;
+        one_result some = q;
+        for (size_t i = 0, rows; i < all; i += rows, some.a += rows, some.out += rows * q.width) {
+            rows = part_of(all - i, most_rows[vectors]);
+            one_kernels[vectors][rows][last < LANES](k, &some, j, last, add);
+        }
     }
-    if (c->sums)
-        one_kernels[vectors][1][last < LANES](c, k, &(one_result){&one, 0, g, (real *)c->sums[g]}, j, last, add);
 }
 
 static void contract_one(const ur__contraction *c)
 {
+    static const real one = 1;
     bool add = false;
     for (chunk k = {0}; chunk_next(c, ONE_CHUNK * LANES, &k); add = true)
-        for (size_t g = 0; g < c->matrices; g++)
-            for (size_t j = 0, vectors; j < c->m; j += vectors * LANES) {
-                vectors = part_of((c->m - j + LANES - 1) / LANES, MOST_VECTORS);
-                one_panel(c, &k, g, j, vectors, add);
-            }
+        for (size_t g = 0; g < c->matrices; g++) {
+            const ur__stretch *t = k.stretch;
+            const real *a = (const real *)t->a, *b = (const real *)t->b[g];
+            one_result q = {.a = a, .b = b, .a_step = t->a_step, .b_step = t->b_step[g], .width = c->m};
+            if (c->turned)
+                q = (one_result){.a = b, .b = a, .a_step = t->b_step[g], .b_step = t->a_step, .width = c->rows};
+            q.out = c->rows ? (real *)c->out[g] : NULL;
+            one_whole(&k, q, c->turned ? c->m : c->rows, add);
+            q = (one_result){.a = &one, .b = b, .b_step = t->b_step[g], .width = c->m};
+            q.out = c->sums ? (real *)c->sums[g] : NULL;
+            one_whole(&k, q, c->sums != NULL, add);
+        }
     if (!add)
         contract_nothing(c);
 }
@@ -615,5 +626,5 @@ static void contract(const ur__contraction *c, void *memory)
     else
         contract_by_outer(c, sums, room);
     for (size_t g = 0; g < c->matrices && c->sums; g++)
-        lanes_out(c->m, sums + g * c->m * LANES, (real *)c->sums[g]);
+        lanes_out(c->m, sums + g * c->m * LANES, 1, (real *)c->sums[g]);
 }
