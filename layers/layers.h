@@ -28,6 +28,9 @@ typedef struct ur_data {
 
 /* The number of rows in the arrays: n, or where an order takes some of them `rows`. */
 int64_t ur_data_rows(const ur_data *data);
+/* The row of the k-th sequence, and the length of the sequence in row n. */
+int64_t ur_data_row(const ur_data *data, int64_t k);
+int64_t ur_data_length(const ur_data *data, int64_t n);
 
 /* ---- building blocks ----------------------------------------------------------------------------------------- */
 

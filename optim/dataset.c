@@ -206,7 +206,7 @@ static bool check_classes(const source *s, ur_data *data, int64_t classes)
     if (classes < 0)
         return ur__fail(s->error, "%lld classes were asked for, expected a number from 1, or 0", (long long)classes);
     for (int64_t k = 0; k < s->n; k++) {
-        int64_t alive = data->lengths ? data->lengths[k] : s->steps;
+        int64_t alive = ur_data_length(data, k);
         if (data->y_last && alive > 1)
             alive = 1;
         for (int64_t t = 0; t < alive; t++)

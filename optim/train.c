@@ -89,10 +89,8 @@ static double weigh(const ur_data *data, ur_reduction reduction, int64_t first, 
     double lengths = 0;
     if (reduction != UR_MEAN_ALL)
         return reduction == UR_SUM_ALL ? 1 : (double)count;
-    for (int64_t k = first; k < first + count; k++) {
-        int64_t n = data->order ? data->order[k] : k;
-        lengths += (double)(data->lengths ? data->lengths[n] : data->steps);
-    }
+    for (int64_t k = first; k < first + count; k++)
+        lengths += (double)ur_data_length(data, ur_data_row(data, k));
     return lengths;
 }
 
@@ -116,7 +114,7 @@ static bool divide(ur_trainer *t, const ur_data *data)
     if (!t->rows || !t->order)
         return false;
     for (int64_t k = 0; k < data->n; k++)
-        t->rows[k] = data->order ? data->order[k] : k;
+        t->rows[k] = ur_data_row(data, k);
     memcpy(t->order, t->rows, (size_t)trained * sizeof *t->order);
     ur_longest_first(data, t->net->batch, trained, t->order);
     t->train = part_of(data, reduction, t->order, trained);

@@ -42,7 +42,7 @@ static int64_t *cut_lengths(ur_tape *tape, const ur_data *data, int64_t begin, i
 {
     int64_t rows = ur_data_rows(data), *out = (int64_t *)ur_tape_memory(tape, (size_t)rows * sizeof *out);
     for (int64_t n = 0; out && n < rows; n++) {
-        int64_t left = (data->lengths ? data->lengths[n] : data->steps) - begin;
+        int64_t left = ur_data_length(data, n) - begin;
         out[n] = left < 0 ? 0 : left < steps ? left : steps;
     }
     return out;
@@ -56,7 +56,7 @@ static double *cut_weights(ur_tape *tape, const ur_data *data, int64_t begin, in
     int64_t rows = ur_data_rows(data);
     double *out = (double *)ur_tape_memory(tape, (size_t)(rows * steps) * sizeof *out);
     for (int64_t n = 0; out && n < rows; n++) {
-        int64_t last = (data->lengths ? data->lengths[n] : data->steps) - 1;
+        int64_t last = ur_data_length(data, n) - 1;
         if (last >= begin && last < begin + steps)
             out[n * steps + last - begin] = data->weight ? data->weight[n * data->steps + last] : 1;
     }

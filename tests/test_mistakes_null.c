@@ -24,6 +24,8 @@ START_TEST(no_tape)
     ck_assert_ptr_null(ur_net_new(NULL, &o, 4, 5));
     ck_assert(!ur_params_copy(NULL, NULL));
     ck_assert(!ur_net_fits(NULL, NULL) && !ur_net_bind(NULL, NULL, 0, 1));
+    ck_assert_int_eq(ur_data_rows(NULL) + ur_data_length(NULL, 3), 0);
+    ck_assert_int_eq(ur_data_row(NULL, 3), 3);
     ck_assert(!ur_net_score(NULL, NULL, NULL, 0, 1, NULL));
     ck_assert(!ur_net_differentiate(NULL) && !ur_net_track(NULL));
     ck_assert_ptr_null(ur_cell_find(NULL));
