@@ -177,15 +177,17 @@ typedef struct ur_net {
     ur_var loss;      /* [] */
     size_t params;
     ur_var *gradient; /* of each parameter in its order, after ur_net_differentiate */
+    bool tracked;     /* ur_net_track was called */
     uint64_t binds;   /* how often ur_net_bind has written the inputs */
     ur_pool *pool;    /* the caller's, for training and evaluation; NULL, as it is at first: the calling thread alone */
 } ur_net;
 
 /* Records the network; it lives as long as the tape's nodes. NULL, with the tape's error set, when that fails. */
 ur_net *ur_net_new(ur_tape *tape, const ur_net_options *options, int64_t steps, int64_t batch);
-/* Records the gradient of the loss by every parameter. */
+/* Records the gradient of the loss by every parameter, once: a second call does nothing. */
 bool ur_net_differentiate(ur_net *net);
-/* Declares the averages' next values as states: from now on every run in training moves them. */
+/* Declares the averages' next values as states: from now on every run in training moves them. A second call
+ * does nothing. */
 bool ur_net_track(ur_net *net);
 /* Number of values that leave the network: rows of o. */
 int64_t ur_net_outputs(const ur_net_options *options);

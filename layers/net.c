@@ -539,6 +539,8 @@ bool ur_net_differentiate(ur_net *net)
 {
     if (!net)
         return false;
+    if (net->gradient)
+        return !ur_tape_error(net->tape);
     if (!net->options.loss)
         ur_tape_fail(net->tape, "%s: the network was recorded without a loss, there is nothing to differentiate",
                      net->options.cell->name);
@@ -552,7 +554,10 @@ bool ur_net_differentiate(ur_net *net)
 
 bool ur_net_track(ur_net *net)
 {
-    for (size_t i = 0; net && i < net->averages; i++)
+    if (!net)
+        return false;
+    for (size_t i = 0; i < net->averages && !net->tracked; i++)
         ur_state(net->average[i].leaf, net->average[i].next);
-    return net && !ur_tape_error(net->tape);
+    net->tracked = true;
+    return !ur_tape_error(net->tape);
 }
