@@ -337,7 +337,7 @@ typedef struct ur_trainer ur_trainer;
 /* Records the gradients and plans them, for the threads of net->pool. NULL, with the tape's error set, when something does
  * not fit. */
 ur_trainer *ur_trainer_new(ur_net *net, const ur_data *data, const ur_train_options *options);
-/* Frees its plans and tables, the network stays. Before ur_tape_free. */
+/* Frees its plans and tables; the network and what was recorded stay. Before ur_tape_free. */
 void ur_trainer_free(ur_trainer *trainer);
 
 typedef enum ur_progress {
@@ -357,8 +357,8 @@ const ur_score *ur_trainer_valid(const ur_trainer *trainer);
 int64_t ur_trainer_epochs(const ur_trainer *trainer);
 /* Step size of the epoch to come. */
 double ur_trainer_rate(const ur_trainer *trainer);
-/* Bytes of values that the plans and the optimiser hold, known before the first epoch; and the plans' part of them. The
- * optimiser's, the gradient, states and best parameters, are among those of ur_tape_bytes. */
+/* Bytes that the trainer holds beside the tape's, known before the first epoch: its plans', and what the optimiser and
+ * the parts of the data take; and the plans' part of them. */
 size_t ur_trainer_bytes(const ur_trainer *trainer);
 size_t ur_trainer_plan_bytes(const ur_trainer *trainer);
 /* Writes the explanations of the plans: of training and, where there is one, of evaluation. */

@@ -248,7 +248,7 @@ static bool prepare(run *r)
 static void print_sizes(const run *r)
 {
     size_t parameters, plan = ur_trainer_plan_bytes(r->trainer), optimiser = ur_trainer_bytes(r->trainer) - plan;
-    size_t tape = ur_tape_bytes(r->tape) - optimiser;
+    size_t tape = ur_tape_bytes(r->tape);
     ur_params(r->tape, &parameters);
     printf("sequences %lld of up to %lld steps, batch %lld\nparameters %zu\ntape nodes %zu\ntape bytes %zu\n"
            "optimiser bytes %zu\nplan bytes %zu\ntotal bytes %zu\n",
