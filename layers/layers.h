@@ -82,7 +82,7 @@ typedef struct ur_steps {
 typedef struct ur_cell {
     const char *name;
     const char *equations; /* as the user reads them, a line each */
-    int states;
+    int states;            /* at most UR_STATES */
     ur_cell_state state[UR_STATES];
     /* Records one step. `state` holds the states of the step before and receives those of this one. Returns the cell's
      * output [hidden, batch]; units are named (ur_name). */

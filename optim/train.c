@@ -42,10 +42,27 @@ static bool check_numbers(ur_tape *tape, const ur_train_options *o)
     return true;
 }
 
+/* Is the descriptor, which may be a user's own, complete? */
+static bool check_optim(ur_tape *tape, const ur_optim *optim)
+{
+    if (!optim->name)
+        ur_tape_fail(tape, "ur_trainer_new: an optimiser with a name was expected, it has none");
+    else if (!optim->step)
+        ur_tape_fail(tape, "%s: an optimiser with a step was expected, it has none", optim->name);
+    else if (optim->states < 0 || optim->states > UR_OPTIM_STATES)
+        ur_tape_fail(tape, "%s: an optimiser of 0 to %d states was expected, it has %d", optim->name, UR_OPTIM_STATES,
+                     optim->states);
+    for (int s = 0; s < optim->states && !ur_tape_error(tape); s++)
+        if (!optim->state[s])
+            ur_tape_fail(tape, "%s: %d states with names were expected, state[%d] has none", optim->name, optim->states,
+                         s);
+    return !ur_tape_error(tape);
+}
+
 static bool check_options(ur_tape *tape, const ur_train_options *o, int64_t n)
 {
     bool spread = o->schedule == UR_STEPS || o->schedule == UR_COSINE || o->schedule == UR_WARMUP;
-    if (!check_numbers(tape, o))
+    if ((o->optim && !check_optim(tape, o->optim)) || !check_numbers(tape, o))
         return false;
     if ((unsigned)o->schedule > UR_PLATEAU)
         return fail_range(tape, "schedule", (double)o->schedule, "one of ur_schedule");
