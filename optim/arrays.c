@@ -185,12 +185,10 @@ struct table {
     size_t entries, room;
 };
 
-/* The slot where the name is, or where it would be. FNV-1a. */
+/* The slot where the name is, or where it would be. */
 static size_t slot_of(const struct table *t, const char *name)
 {
-    uint64_t hash = 0xcbf29ce484222325u;
-    for (const char *c = name; *c; c++)
-        hash = (hash ^ (unsigned char)*c) * 0x100000001b3u;
+    uint64_t hash = ur__hash(name, UR__HASH_START);
     size_t i = (size_t)(hash ^ hash >> 32) & (2 * t->room - 1);
     while (t->slot[i] && strcmp(t->entry[t->slot[i] - 1].name, name) != 0)
         i = (i + 1) & (2 * t->room - 1);
