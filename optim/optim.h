@@ -143,7 +143,8 @@ void ur_data_free(ur_data *data);
  * with 0 one more than the largest class, which is at most 2^31 - 1. Positions past a sequence's length are not checked
  * and kept as they are. */
 ur_data *ur_data_from_arrays(const ur_arrays *set, int64_t classes, const ur_allocator *allocator, ur_error *error);
-/* The arrays of a data set: numbers in the dtype, classes and lengths as I64. */
+/* The arrays of a data set: numbers in the dtype, classes and lengths as I64. The rows stand in the data's order, those
+ * that it does not take are left out. */
 ur_arrays *ur_data_to_arrays(const ur_data *data, ur_dtype dtype, const ur_allocator *allocator, ur_error *error);
 
 /* The same from and to a safetensors file. */
