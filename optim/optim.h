@@ -197,7 +197,7 @@ const ur_task *ur_task_at(size_t k);
  * the options allow, however many are drawn. NULL options: zeros. */
 ur_data *ur_task_data(const char *name, const ur_task_options *options, const ur_allocator *allocator, ur_error *error);
 /* Writes sequence k of a task with an alphabet as its symbols, `BTSXSE`. Returns the sequence's length; what does not
- * fit is cut off. */
+ * fit is cut off. 0 and no symbols where the data have not the task's inputs. */
 size_t ur_task_symbols(const ur_task *task, const ur_data *data, int64_t k, char *text, size_t bytes);
 
 /* Follows a string through a task's automaton. `states`, [length + 1], gets the states from the start on, and
