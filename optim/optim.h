@@ -254,6 +254,7 @@ typedef struct ur_optim {
     const char *formula;                /* as the user reads it, a line each */
     int states;                         /* vectors beside the parameters, 0 before the first update ... */
     const char *state[UR_OPTIM_STATES]; /* ... and their names in model files */
+    bool momentum;                      /* `step` reads ur_update.momentum */
     bool decoupled; /* `step` takes care of weight decay; otherwise decay * theta is added to g: L2 regularisation */
     void (*step)(const ur_update *u, size_t n, double *theta, const double *g, double *const *state);
 } ur_optim;
