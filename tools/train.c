@@ -270,7 +270,7 @@ static void print_sizes(const run *r)
 /* What --explain-plan says. */
 static bool explain(const run *r)
 {
-    return ur_trainer_explain(r->trainer, stdout) || refuse("stdout: cannot be written");
+    return ur_trainer_explain(r->trainer, stdout) || (tape_good(r) && refuse("stdout: cannot be written"));
 }
 
 /* ---- epochs */
