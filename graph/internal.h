@@ -246,8 +246,6 @@ static inline size_t ur__index_next(const ur__index *index, size_t slot)
 }
 /* When much has been recorded and nothing more may come: gives back the room that the tables do not fill. */
 void ur__trim(ur_tape *tape);
-void *ur__take(ur_tape *tape, size_t bytes);
-void ur__give(ur_tape *tape, void *block, size_t bytes);
 
 /* An elementwise operation has no more inputs. */
 enum { UR__MAP_INPUTS = 8 };

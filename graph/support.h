@@ -20,6 +20,11 @@ void *ur__new(const ur_allocator *a, size_t bytes);
 void *ur__new_pages(const ur_allocator *a, size_t bytes);
 void ur__free(const ur_allocator *a, void *block, size_t bytes);
 
+/* Memory for a while from the tape's allocator; NULL, with the tape's error set, when there is none. It is given back with
+ * as many bytes. */
+void *ur__take(ur_tape *tape, size_t bytes);
+void ur__give(ur_tape *tape, void *block, size_t bytes);
+
 /* a * b, or SIZE_MAX when it does not fit. */
 size_t ur__times(size_t a, size_t b);
 /* The next multiple of unit. */

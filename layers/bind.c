@@ -14,20 +14,22 @@ int64_t ur_data_rows(const ur_data *data)
     return data->order && data->rows ? data->rows : data->n;
 }
 
-static int64_t row(const ur_data *data, int64_t k)
+int64_t ur_data_row(const ur_data *data, int64_t k)
 {
-    return data->order ? data->order[k] : k;
+    return data && data->order ? data->order[k] : k;
 }
 
-static int64_t length_of(const ur_data *data, int64_t n)
+int64_t ur_data_length(const ur_data *data, int64_t n)
 {
+    if (!data)
+        return 0;
     return data->lengths ? data->lengths[n] : data->steps;
 }
 
 /* The first step (from 0) of sequence n that has a target. */
 static int64_t first_target(const ur_data *data, int64_t n)
 {
-    int64_t length = length_of(data, n);
+    int64_t length = ur_data_length(data, n);
     return data->y_last && length > 0 ? length - 1 : 0;
 }
 
@@ -69,16 +71,16 @@ static bool sizes_fit(const ur_net *net, const ur_data *data, bool targets)
 static bool row_fits(const ur_net *net, const ur_data *data, int64_t k)
 {
     int64_t rows = ur_data_rows(data);
-    if (row(data, k) >= 0 && row(data, k) < rows)
+    if (ur_data_row(data, k) >= 0 && ur_data_row(data, k) < rows)
         return true;
     ur_tape_fail(net->tape, "%s: order[%lld] is %lld, the number of a row from 0 to %lld was expected",
-                 net->options.cell->name, (long long)k, (long long)row(data, k), (long long)rows - 1);
+                 net->options.cell->name, (long long)k, (long long)ur_data_row(data, k), (long long)rows - 1);
     return false;
 }
 
 static bool length_fits(const ur_net *net, const ur_data *data, int64_t n)
 {
-    int64_t length = length_of(data, n);
+    int64_t length = ur_data_length(data, n);
     if (length >= 0 && length <= data->steps)
         return true;
     ur_tape_fail(net->tape, "%s: sequence %lld has length %lld, from 0 to %lld was expected", net->options.cell->name,
@@ -88,7 +90,7 @@ static bool length_fits(const ur_net *net, const ur_data *data, int64_t n)
 
 static bool classes_fit(const ur_net *net, const ur_data *data, int64_t n)
 {
-    for (int64_t t = first_target(data, n); t < length_of(data, n); t++) {
+    for (int64_t t = first_target(data, n); t < ur_data_length(data, n); t++) {
         double class = data->y[target_at(data, n, t)];
         if (class >= 0 && class < (double)data->outputs && floor(class) == class)
             continue;
@@ -104,8 +106,8 @@ static bool sequences_fit(const ur_net *net, const ur_data *data, int64_t first,
 {
     bool classes = data->y && data->y_classes;
     for (int64_t k = first; k < first + count; k++)
-        if (!row_fits(net, data, k) || !length_fits(net, data, row(data, k)) ||
-            (classes && !classes_fit(net, data, row(data, k))))
+        if (!row_fits(net, data, k) || !length_fits(net, data, ur_data_row(data, k)) ||
+            (classes && !classes_fit(net, data, ur_data_row(data, k))))
             return false;
     return true;
 }
@@ -151,9 +153,9 @@ static part part_of(const ur_net *net, const ur_data *data, int64_t first, int64
 {
     part p = {.first = c, .count = net->batch - c < PART ? net->batch - c : PART};
     for (; p.given < p.count && c + p.given < count; p.given++) {
-        int64_t k = p.given, n = row(data, first + c + k);
+        int64_t k = p.given, n = ur_data_row(data, first + c + k);
         p.row[k] = n;
-        p.length[k] = length_of(data, n);
+        p.length[k] = ur_data_length(data, n);
         p.longest = p.length[k] > p.longest ? p.length[k] : p.longest;
         p.x[k] = data->x + n * data->steps * data->inputs;
         p.y[k] = data->y ? data->y + target_at(data, n, 0) * target_size(data) : NULL;
@@ -184,7 +186,7 @@ static void targets(const ur_data *data, const part *p, int64_t t, int64_t i, do
 
 static double weight(const ur_data *data, int64_t n, int64_t t)
 {
-    if (data->y_last && t != length_of(data, n) - 1)
+    if (data->y_last && t != ur_data_length(data, n) - 1)
         return 0;
     return data->weight ? data->weight[n * data->steps + t] : 1;
 }
@@ -239,7 +241,7 @@ static double factor(const ur_net *net, const ur_data *data, int64_t first, int6
         return count ? 1 / (double)count : 0;
     case UR_MEAN_ALL:
         for (int64_t k = first; k < first + count; k++)
-            lengths += (double)length_of(data, row(data, k));
+            lengths += (double)ur_data_length(data, ur_data_row(data, k));
         return lengths > 0 ? 1 / (lengths * (double)ur_net_outputs(&net->options)) : 0;
     }
     return 1;

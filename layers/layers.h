@@ -28,6 +28,9 @@ typedef struct ur_data {
 
 /* The number of rows in the arrays: n, or where an order takes some of them `rows`. */
 int64_t ur_data_rows(const ur_data *data);
+/* The row of the k-th sequence, and the length of the sequence in row n. */
+int64_t ur_data_row(const ur_data *data, int64_t k);
+int64_t ur_data_length(const ur_data *data, int64_t n);
 
 /* ---- building blocks ----------------------------------------------------------------------------------------- */
 
@@ -79,7 +82,7 @@ typedef struct ur_steps {
 typedef struct ur_cell {
     const char *name;
     const char *equations; /* as the user reads them, a line each */
-    int states;
+    int states;            /* at most UR_STATES */
     ur_cell_state state[UR_STATES];
     /* Records one step. `state` holds the states of the step before and receives those of this one. Returns the cell's
      * output [hidden, batch]; units are named (ur_name). */
@@ -174,15 +177,17 @@ typedef struct ur_net {
     ur_var loss;      /* [] */
     size_t params;
     ur_var *gradient; /* of each parameter in its order, after ur_net_differentiate */
+    bool tracked;     /* ur_net_track was called */
     uint64_t binds;   /* how often ur_net_bind has written the inputs */
     ur_pool *pool;    /* the caller's, for training and evaluation; NULL, as it is at first: the calling thread alone */
 } ur_net;
 
 /* Records the network; it lives as long as the tape's nodes. NULL, with the tape's error set, when that fails. */
 ur_net *ur_net_new(ur_tape *tape, const ur_net_options *options, int64_t steps, int64_t batch);
-/* Records the gradient of the loss by every parameter. */
+/* Records the gradient of the loss by every parameter, once: a second call does nothing. */
 bool ur_net_differentiate(ur_net *net);
-/* Declares the averages' next values as states: from now on every run in training moves them. */
+/* Declares the averages' next values as states: from now on every run in training moves them. A second call
+ * does nothing. */
 bool ur_net_track(ur_net *net);
 /* Number of values that leave the network: rows of o. */
 int64_t ur_net_outputs(const ur_net_options *options);

@@ -32,11 +32,44 @@ static ur_var *new_row(const ur_net *net)
 
 /* ---- options */
 
+/* Is the descriptor, which may be a user's own, complete? */
+static bool is_cell(ur_tape *tape, const ur_cell *cell)
+{
+    if (!cell->name)
+        ur_tape_fail(tape, "ur_net_new: a cell with a name was expected, it has none");
+    else if (!cell->step)
+        ur_tape_fail(tape, "%s: a cell with a step was expected, it has none", cell->name);
+    else if (cell->states < 0 || cell->states > UR_STATES)
+        ur_tape_fail(tape, "%s: a cell of 0 to %d states was expected, it has %d", cell->name, UR_STATES, cell->states);
+    for (int i = 0; i < cell->states && !ur_tape_error(tape); i++)
+        if (!cell->state[i].name)
+            ur_tape_fail(tape, "%s: %d states with names were expected, state[%d] has none", cell->name, cell->states,
+                         i);
+    return !ur_tape_error(tape);
+}
+
+static bool has_cell(ur_tape *tape, const ur_net_options *o)
+{
+    if (!o || !o->cell) {
+        ur_tape_fail(tape, "ur_net_new: a cell was expected, there is none");
+        return false;
+    }
+    return !ur_tape_error(tape) && is_cell(tape, o->cell) && (!o->cell->back || is_cell(tape, o->cell->back));
+}
+
+static bool is_size(int64_t n)
+{
+    return n >= 1 && n <= INT32_MAX;
+}
+
 static bool has_sizes(ur_tape *tape, const ur_net_options *o, int64_t steps, int64_t batch)
 {
-    if (o->inputs < 1 || o->hidden < 1 || (o->out && o->outputs < 1) || o->layers < 0)
-        ur_tape_fail(tape, "%s: sizes from 1 were expected, not %lld inputs, %lld hidden units, %lld outputs",
-                     o->cell->name, (long long)o->inputs, (long long)o->hidden, (long long)o->outputs);
+    if (!is_size(o->inputs) || !is_size(o->hidden) || (o->out && !is_size(o->outputs)))
+        ur_tape_fail(tape, "%s: sizes from 1 to %d were expected, not %lld inputs, %lld hidden units, %lld outputs",
+                     o->cell->name, INT32_MAX, (long long)o->inputs, (long long)o->hidden, (long long)o->outputs);
+    else if (o->layers && !is_size(o->layers))
+        ur_tape_fail(tape, "%s: from 1 to %d layers were expected, not %lld", o->cell->name, INT32_MAX,
+                     (long long)o->layers);
     else if (steps < 1 || batch < 1)
         ur_tape_fail(tape, "%s: at least one step and one sequence were expected, not %lld and %lld", o->cell->name,
                      (long long)steps, (long long)batch);
@@ -519,10 +552,7 @@ static bool record(ur_net *net)
 
 ur_net *ur_net_new(ur_tape *tape, const ur_net_options *options, int64_t steps, int64_t batch)
 {
-    bool has_cell = options && options->cell && options->cell->step;
-    if (!has_cell)
-        ur_tape_fail(tape, "ur_net_new: a cell was expected, there is none");
-    if (!has_cell || ur_tape_error(tape) || !has_sizes(tape, options, steps, batch) || !has_choices(tape, options) ||
+    if (!has_cell(tape, options) || !has_sizes(tape, options, steps, batch) || !has_choices(tape, options) ||
         !consistent(tape, options))
         return NULL;
     ur_net *net = (ur_net *)ur_tape_memory(tape, sizeof *net);
@@ -540,6 +570,8 @@ bool ur_net_differentiate(ur_net *net)
 {
     if (!net)
         return false;
+    if (net->gradient)
+        return !ur_tape_error(net->tape);
     if (!net->options.loss)
         ur_tape_fail(net->tape, "%s: the network was recorded without a loss, there is nothing to differentiate",
                      net->options.cell->name);
@@ -553,7 +585,10 @@ bool ur_net_differentiate(ur_net *net)
 
 bool ur_net_track(ur_net *net)
 {
-    for (size_t i = 0; net && i < net->averages; i++)
+    if (!net)
+        return false;
+    for (size_t i = 0; i < net->averages && !net->tracked; i++)
         ur_state(net->average[i].leaf, net->average[i].next);
-    return net && !ur_tape_error(net->tape);
+    net->tracked = true;
+    return !ur_tape_error(net->tape);
 }

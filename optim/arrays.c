@@ -140,33 +140,39 @@ static bool is_integer_of(ur_array_type type, double value)
     return value >= -limit && value < limit && floor(value) == value;
 }
 
-bool ur_array_set(ur_array *array, const double *values, ur_error *error)
+bool ur__array_set_part(ur_array *array, size_t begin, size_t n, const double *values, ur_error *error)
 {
-    if (!array || (!values && array->count > 0))
+    if (!array || (!values && n > 0))
         return ur__fail(error, array ? "there are no numbers to set an array to" : "there is no array to set");
     bool integer = ur__array_is_integer(array);
-    for (size_t i = 0; i < array->count; i++) {
-        if (integer && !is_integer_of(array->type, values[i]))
+    for (size_t i = begin; i < begin + n; i++) {
+        double value = values[i - begin];
+        if (integer && !is_integer_of(array->type, value))
             return ur__fail_in(error, array->file, "%.80s[%zu] is set to %g, expected an integer of type %s",
-                               array->name, i, values[i], types[array->type].name);
+                               array->name, i, value, types[array->type].name);
         switch (array->type) {
         case UR_ARRAY_F32:
-            ((float *)array->data)[i] = (float)values[i];
+            ((float *)array->data)[i] = (float)value;
             break;
         case UR_ARRAY_F64:
-            ((double *)array->data)[i] = values[i];
+            ((double *)array->data)[i] = value;
             break;
         case UR_ARRAY_I32:
-            ((int32_t *)array->data)[i] = (int32_t)values[i];
+            ((int32_t *)array->data)[i] = (int32_t)value;
             break;
         case UR_ARRAY_I64:
-            ((int64_t *)array->data)[i] = (int64_t)values[i];
+            ((int64_t *)array->data)[i] = (int64_t)value;
             break;
         default:
             return ur__array_has_numbers(array, error);
         }
     }
     return true;
+}
+
+bool ur_array_set(ur_array *array, const double *values, ur_error *error)
+{
+    return ur__array_set_part(array, 0, array ? array->count : 0, values, error);
 }
 
 /* ---- names: a list in order of arrival, and a hash table of places in it (0: free, else 1 + place) */
@@ -185,12 +191,10 @@ struct table {
     size_t entries, room;
 };
 
-/* The slot where the name is, or where it would be. FNV-1a. */
+/* The slot where the name is, or where it would be. */
 static size_t slot_of(const struct table *t, const char *name)
 {
-    uint64_t hash = 0xcbf29ce484222325u;
-    for (const char *c = name; *c; c++)
-        hash = (hash ^ (unsigned char)*c) * 0x100000001b3u;
+    uint64_t hash = ur__hash(name, UR__HASH_START);
     size_t i = (size_t)(hash ^ hash >> 32) & (2 * t->room - 1);
     while (t->slot[i] && strcmp(t->entry[t->slot[i] - 1].name, name) != 0)
         i = (i + 1) & (2 * t->room - 1);

@@ -206,7 +206,7 @@ static bool check_classes(const source *s, ur_data *data, int64_t classes)
     if (classes < 0)
         return ur__fail(s->error, "%lld classes were asked for, expected a number from 1, or 0", (long long)classes);
     for (int64_t k = 0; k < s->n; k++) {
-        int64_t alive = data->lengths ? data->lengths[k] : s->steps;
+        int64_t alive = ur_data_length(data, k);
         if (data->y_last && alive > 1)
             alive = 1;
         for (int64_t t = 0; t < alive; t++)
@@ -243,11 +243,26 @@ ur_data *ur_data_from_arrays(const ur_arrays *set, int64_t classes, const ur_all
 
 /* ---- to arrays */
 
-static bool add(ur_arrays *set, const char *name, ur_array_type type, int rank, const int64_t *size,
+static bool has_rows(const ur_data *d, ur_error *error)
+{
+    int64_t rows = ur_data_rows(d);
+    for (int64_t k = 0; d->order && k < d->n; k++)
+        if (d->order[k] < 0 || d->order[k] >= rows)
+            return ur__fail(error, "order[%lld] is %lld, expected the number of a row from 0 to %lld", (long long)k,
+                            (long long)d->order[k], (long long)rows - 1);
+    return true;
+}
+
+/* Adds an array of the rows of values [N,...] in the data's order. */
+static bool add(ur_arrays *set, const ur_data *d, const char *name, ur_array_type type, int rank, const int64_t *size,
                 const double *values, ur_error *error)
 {
     ur_array *array = ur_arrays_add(set, name, type, rank, size, error);
-    return array && ur_array_set(array, values, error);
+    size_t width = array && d->n ? array->count / (size_t)d->n : 0;
+    bool good = array != NULL;
+    for (int64_t k = 0; k < d->n && good; k++)
+        good = ur__array_set_part(array, (size_t)k * width, width, values + (size_t)ur_data_row(d, k) * width, error);
+    return good;
 }
 
 static bool add_y(ur_arrays *set, const ur_data *d, ur_array_type type, ur_error *error)
@@ -258,29 +273,31 @@ static bool add_y(ur_arrays *set, const ur_data *d, ur_array_type type, ur_error
         size[rank++] = d->steps;
     if (!d->y_classes)
         size[rank++] = d->outputs;
-    return add(set, "y", d->y_classes ? UR_ARRAY_I64 : type, rank, size, d->y, error);
+    return add(set, d, "y", d->y_classes ? UR_ARRAY_I64 : type, rank, size, d->y, error);
 }
 
 static bool add_lengths(ur_arrays *set, const ur_data *d, ur_error *error)
 {
     ur_array *lengths = ur_arrays_add(set, "lengths", UR_ARRAY_I64, 1, &d->n, error);
-    if (lengths)
-        memcpy(lengths->data, d->lengths, lengths->bytes);
+    for (int64_t k = 0; lengths && k < d->n; k++)
+        ((int64_t *)lengths->data)[k] = d->lengths[ur_data_row(d, k)];
     return lengths != NULL;
 }
 
 ur_arrays *ur_data_to_arrays(const ur_data *data, ur_dtype dtype, const ur_allocator *allocator, ur_error *error)
 {
-    if (!data) {
+    if (!data || !data->x) {
         ur__fail(error, "there is no data to write");
         return NULL;
     }
+    if (!has_rows(data, error))
+        return NULL;
     ur_array_type type = dtype == UR_F32 ? UR_ARRAY_F32 : UR_ARRAY_F64;
     const int64_t size[] = {data->n, data->steps, data->inputs};
     ur_arrays *set = ur_arrays_new(allocator);
-    if (add(set, "x", type, 3, size, data->x, error) && (!data->y || add_y(set, data, type, error)) &&
+    if (add(set, data, "x", type, 3, size, data->x, error) && (!data->y || add_y(set, data, type, error)) &&
         (!data->lengths || add_lengths(set, data, error)) &&
-        (!data->weight || add(set, "weight", type, 2, size, data->weight, error)))
+        (!data->weight || add(set, data, "weight", type, 2, size, data->weight, error)))
         return set;
     ur_arrays_free(set);
     return NULL;

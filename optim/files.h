@@ -18,6 +18,8 @@ bool ur__array_is_integer(const ur_array *array);
 int64_t ur__array_integer(const ur_array *array, size_t i);
 /* Is it of a type with numbers? */
 bool ur__array_has_numbers(const ur_array *array, ur_error *error);
+/* ur_array_set for elements begin ... begin + n - 1. */
+bool ur__array_set_part(ur_array *array, size_t begin, size_t n, const double *values, ur_error *error);
 /* All elements in a tape's type. */
 bool ur__array_convert(const ur_array *array, ur_dtype dtype, void *out, ur_error *error);
 const char *ur__sizes_text(int rank, const int64_t *size, char text[UR_ARRAY_TEXT]);

@@ -253,10 +253,10 @@ static void print_header(ur__text *out, const ur_array *array)
 bool ur_npy_save(const ur_array *array, const char *path, ur_error *error)
 {
     if (!array)
-        return ur__fail(error, "%s: there is no array to write", path);
+        return ur__fail_in(error, path, "there is no array to write");
     if (array->type > UR_ARRAY_I64)
-        return ur__fail(error, "%s: array %.80s has dtype %s, expected F32, F64, I32 or I64", path, array->name,
-                        ur_array_type_name(array->type));
+        return ur__fail_in(error, path, "array %.80s has dtype %s, expected F32, F64, I32 or I64", array->name,
+                           ur_array_type_name(array->type));
     char text[512];
     ur__text header = {.text = text, .bytes = sizeof text};
     print_header(&header, array);

@@ -143,7 +143,8 @@ void ur_data_free(ur_data *data);
  * with 0 one more than the largest class, which is at most 2^31 - 1. Positions past a sequence's length are not checked
  * and kept as they are. */
 ur_data *ur_data_from_arrays(const ur_arrays *set, int64_t classes, const ur_allocator *allocator, ur_error *error);
-/* The arrays of a data set: numbers in the dtype, classes and lengths as I64. */
+/* The arrays of a data set: numbers in the dtype, classes and lengths as I64. The rows stand in the data's order, those
+ * that it does not take are left out. */
 ur_arrays *ur_data_to_arrays(const ur_data *data, ur_dtype dtype, const ur_allocator *allocator, ur_error *error);
 
 /* The same from and to a safetensors file. */
@@ -196,7 +197,7 @@ const ur_task *ur_task_at(size_t k);
  * the options allow, however many are drawn. NULL options: zeros. */
 ur_data *ur_task_data(const char *name, const ur_task_options *options, const ur_allocator *allocator, ur_error *error);
 /* Writes sequence k of a task with an alphabet as its symbols, `BTSXSE`. Returns the sequence's length; what does not
- * fit is cut off. */
+ * fit is cut off. 0 and no symbols where the data have not the task's inputs. */
 size_t ur_task_symbols(const ur_task *task, const ur_data *data, int64_t k, char *text, size_t bytes);
 
 /* Follows a string through a task's automaton. `states`, [length + 1], gets the states from the start on, and
@@ -253,6 +254,7 @@ typedef struct ur_optim {
     const char *formula;                /* as the user reads it, a line each */
     int states;                         /* vectors beside the parameters, 0 before the first update ... */
     const char *state[UR_OPTIM_STATES]; /* ... and their names in model files */
+    bool momentum;                      /* `step` reads ur_update.momentum */
     bool decoupled; /* `step` takes care of weight decay; otherwise decay * theta is added to g: L2 regularisation */
     void (*step)(const ur_update *u, size_t n, double *theta, const double *g, double *const *state);
 } ur_optim;
@@ -337,7 +339,7 @@ typedef struct ur_trainer ur_trainer;
 /* Records the gradients and plans them, for the threads of net->pool. NULL, with the tape's error set, when something does
  * not fit. */
 ur_trainer *ur_trainer_new(ur_net *net, const ur_data *data, const ur_train_options *options);
-/* Frees its plans and tables, the network stays. Before ur_tape_free. */
+/* Frees its plans and tables; the network and what was recorded stay. Before ur_tape_free. */
 void ur_trainer_free(ur_trainer *trainer);
 
 typedef enum ur_progress {
@@ -357,8 +359,8 @@ const ur_score *ur_trainer_valid(const ur_trainer *trainer);
 int64_t ur_trainer_epochs(const ur_trainer *trainer);
 /* Step size of the epoch to come. */
 double ur_trainer_rate(const ur_trainer *trainer);
-/* Bytes of values that the plans and the optimiser hold, known before the first epoch; and the plans' part of them. The
- * optimiser's, the gradient, states and best parameters, are among those of ur_tape_bytes. */
+/* Bytes that the trainer holds beside the tape's, known before the first epoch: its plans', and what the optimiser and
+ * the parts of the data take; and the plans' part of them. */
 size_t ur_trainer_bytes(const ur_trainer *trainer);
 size_t ur_trainer_plan_bytes(const ur_trainer *trainer);
 /* Writes the explanations of the plans: of training and, where there is one, of evaluation. */

@@ -21,5 +21,6 @@ const ur_optim ur_optim_momentum = {
     .formula = "v <- mu v - rate g\ntheta <- theta + v",
     .states = 1,
     .state = {"v"},
+    .momentum = true,
     .step = step,
 };

@@ -26,5 +26,6 @@ const ur_optim ur_optim_nesterov = {
     .formula = "v <- mu v - rate g\ntheta <- theta + mu v - rate g",
     .states = 1,
     .state = {"v"},
+    .momentum = true,
     .step = step,
 };

@@ -55,8 +55,7 @@ void ur_shuffle(int64_t n, int64_t *order, uint64_t seed, int64_t epoch)
 /* Does row a come before row b: is it longer, or as long and the first of them? */
 static bool comes_first(const ur_data *data, int64_t a, int64_t b)
 {
-    int64_t length_a = data->lengths ? data->lengths[a] : data->steps,
-            length_b = data->lengths ? data->lengths[b] : data->steps;
+    int64_t length_a = ur_data_length(data, a), length_b = ur_data_length(data, b);
     return length_a != length_b ? length_a > length_b : a < b;
 }
 

@@ -62,12 +62,12 @@ ur_data *ur_task_data(const char *name, const ur_task_options *options, const ur
 size_t ur_task_symbols(const ur_task *task, const ur_data *data, int64_t k, char *text, size_t bytes)
 {
     ur__text out = {.text = text, .bytes = bytes};
-    if (!task || !task->alphabet || !data || k < 0 || k >= data->n)
-        return 0;
-    int64_t length = data->lengths ? data->lengths[k] : data->steps;
     ur__print(&out, "%s", "");
+    if (!task || !task->alphabet || !data || data->inputs != task->inputs || k < 0 || k >= data->n)
+        return 0;
+    int64_t n = ur_data_row(data, k), length = ur_data_length(data, n);
     for (int64_t t = 0; t < length; t++) {
-        const double *x = data->x + (k * data->steps + t) * data->inputs;
+        const double *x = data->x + (n * data->steps + t) * data->inputs;
         int64_t i = 0;
         while (i < data->inputs - 1 && x[i] == 0)
             i++;

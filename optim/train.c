@@ -42,10 +42,27 @@ static bool check_numbers(ur_tape *tape, const ur_train_options *o)
     return true;
 }
 
+/* Is the descriptor, which may be a user's own, complete? */
+static bool check_optim(ur_tape *tape, const ur_optim *optim)
+{
+    if (!optim->name)
+        ur_tape_fail(tape, "ur_trainer_new: an optimiser with a name was expected, it has none");
+    else if (!optim->step)
+        ur_tape_fail(tape, "%s: an optimiser with a step was expected, it has none", optim->name);
+    else if (optim->states < 0 || optim->states > UR_OPTIM_STATES)
+        ur_tape_fail(tape, "%s: an optimiser of 0 to %d states was expected, it has %d", optim->name, UR_OPTIM_STATES,
+                     optim->states);
+    for (int s = 0; s < optim->states && !ur_tape_error(tape); s++)
+        if (!optim->state[s])
+            ur_tape_fail(tape, "%s: %d states with names were expected, state[%d] has none", optim->name, optim->states,
+                         s);
+    return !ur_tape_error(tape);
+}
+
 static bool check_options(ur_tape *tape, const ur_train_options *o, int64_t n)
 {
     bool spread = o->schedule == UR_STEPS || o->schedule == UR_COSINE || o->schedule == UR_WARMUP;
-    if (!check_numbers(tape, o))
+    if ((o->optim && !check_optim(tape, o->optim)) || !check_numbers(tape, o))
         return false;
     if ((unsigned)o->schedule > UR_PLATEAU)
         return fail_range(tape, "schedule", (double)o->schedule, "one of ur_schedule");
@@ -75,6 +92,29 @@ static ur_train_options complete(const ur_train_options *options)
     return o;
 }
 
+/* ---- memory */
+
+void *ur__trainer_memory(ur_trainer *t, size_t bytes)
+{
+    ur__table *table = (ur__table *)ur__take(t->net->tape, sizeof *table + bytes);
+    if (!table)
+        return NULL;
+    *table = (ur__table){.next = t->table, .bytes = sizeof *table + bytes};
+    t->table = table;
+    return memset(table->memory, 0, bytes);
+}
+
+/* Frees all but the trainer itself. */
+static void empty(ur_trainer *t)
+{
+    ur_plan_free(t->plan);
+    ur_plan_free(t->forward);
+    for (ur__table *table; (table = t->table);) {
+        t->table = table->next;
+        ur__give(t->net->tape, table, table->bytes);
+    }
+}
+
 /* ---- the data's parts */
 
 int64_t ur_train_count(const ur_train_options *options, int64_t n)
@@ -89,10 +129,8 @@ static double weigh(const ur_data *data, ur_reduction reduction, int64_t first, 
     double lengths = 0;
     if (reduction != UR_MEAN_ALL)
         return reduction == UR_SUM_ALL ? 1 : (double)count;
-    for (int64_t k = first; k < first + count; k++) {
-        int64_t n = data->order ? data->order[k] : k;
-        lengths += (double)(data->lengths ? data->lengths[n] : data->steps);
-    }
+    for (int64_t k = first; k < first + count; k++)
+        lengths += (double)ur_data_length(data, ur_data_row(data, k));
     return lengths;
 }
 
@@ -111,28 +149,28 @@ static bool divide(ur_trainer *t, const ur_data *data)
 {
     int64_t trained = ur_train_count(&t->options, data->n);
     ur_reduction reduction = t->net->options.reduction;
-    t->rows = (int64_t *)ur_tape_memory(t->net->tape, (size_t)data->n * sizeof *t->rows);
-    t->order = (int64_t *)ur_tape_memory(t->net->tape, (size_t)trained * sizeof *t->order);
+    t->rows = (int64_t *)ur__trainer_memory(t, (size_t)data->n * sizeof *t->rows);
+    t->order = (int64_t *)ur__trainer_memory(t, (size_t)trained * sizeof *t->order);
     if (!t->rows || !t->order)
         return false;
     for (int64_t k = 0; k < data->n; k++)
-        t->rows[k] = data->order ? data->order[k] : k;
+        t->rows[k] = ur_data_row(data, k);
     memcpy(t->order, t->rows, (size_t)trained * sizeof *t->order);
     ur_longest_first(data, t->net->batch, trained, t->order);
     t->train = part_of(data, reduction, t->order, trained);
     t->valid = part_of(data, reduction, t->rows + trained, data->n - trained);
     if (!t->windows)
         return true;
-    t->train.window = ur__windows_view(t->windows, t->net->tape, &t->train.data);
-    t->valid.window = ur__windows_view(t->windows, t->net->tape, &t->valid.data);
+    t->train.window = ur__windows_view(t, &t->train.data);
+    t->valid.window = ur__windows_view(t, &t->valid.data);
     return t->train.window && t->valid.window;
 }
 
 /* ---- making */
 
-ur_var *ur__new_roots(const ur_net *net, size_t n)
+ur_var *ur__new_roots(ur_trainer *t, size_t n)
 {
-    return (ur_var *)ur_tape_memory(net->tape, (n + 1 + (size_t)net->steps + net->states) * sizeof(ur_var));
+    return (ur_var *)ur__trainer_memory(t, (n + 1 + (size_t)t->net->steps + t->net->states) * sizeof(ur_var));
 }
 
 /* Plans these gradients, and after them the loss, every output and, where they are handed on, the final states. */
@@ -147,9 +185,9 @@ static ur_plan *plan_of(const ur_trainer *t, size_t n, ur_var *root, size_t memo
     return ur_plan_new(net->tape, &(ur_plan_options){.roots = n, .root = root, .pool = net->pool, .memory = memory});
 }
 
-static ur_plan *plan_forward(const ur_trainer *t, size_t memory)
+static ur_plan *plan_forward(ur_trainer *t, size_t memory)
 {
-    ur_var *root = ur__new_roots(t->net, 0);
+    ur_var *root = ur__new_roots(t, 0);
     return root ? plan_of(t, 0, root, memory) : NULL;
 }
 
@@ -167,7 +205,7 @@ static bool make_plans(ur_trainer *t)
 
 static bool prepare(ur_trainer *t, const ur_data *data)
 {
-    if (t->options.stateful && !(t->windows = ur__windows_new(t->net, data)))
+    if (t->options.stateful && !(t->windows = ur__windows_new(t, data)))
         return false;
     bool several = t->net->batch < ur_train_count(&t->options, data->n) || (t->windows && t->windows->count > 1);
     t->looks_first = t->options.until_zero_errors && (several || t->net->training.tape);
@@ -185,7 +223,7 @@ ur_trainer *ur_trainer_new(ur_net *net, const ur_data *data, const ur_train_opti
     bool fits = options->stateful ? ur__windows_fit(net, data) : ur_net_fits(net, data);
     if (!fits || !check_options(net->tape, options, data->n) || !ur_net_differentiate(net))
         return NULL;
-    ur_trainer *t = (ur_trainer *)ur_tape_memory(net->tape, sizeof *t);
+    ur_trainer *t = (ur_trainer *)ur__take(net->tape, sizeof *t);
     if (!t)
         return NULL;
     *t = (ur_trainer){.net = net, .options = complete(options), .best_loss = INFINITY};
@@ -199,8 +237,8 @@ void ur_trainer_free(ur_trainer *trainer)
 {
     if (!trainer)
         return;
-    ur_plan_free(trainer->plan);
-    ur_plan_free(trainer->forward);
+    empty(trainer);
+    ur__give(trainer->net->tape, trainer, sizeof *trainer);
 }
 
 /* ---- a batch */
@@ -423,13 +461,10 @@ double ur_trainer_rate(const ur_trainer *trainer)
 
 size_t ur_trainer_bytes(const ur_trainer *trainer)
 {
-    if (!trainer)
-        return 0;
-    const ur_net *net = trainer->net;
-    size_t count, vectors = 1 + (size_t)trainer->options.optim->states + (trainer->best != NULL);
-    size_t averages = trainer->best ? net->averages * ur__average_bytes(net) : 0;
-    ur_params(net->tape, &count);
-    return ur_trainer_plan_bytes(trainer) + vectors * count * ur_dtype_bytes(ur_tape_dtype(net->tape)) + averages;
+    size_t bytes = ur_trainer_plan_bytes(trainer);
+    for (const ur__table *table = trainer ? trainer->table : NULL; table; table = table->next)
+        bytes += table->bytes;
+    return bytes;
 }
 
 size_t ur_trainer_plan_bytes(const ur_trainer *trainer)
@@ -456,12 +491,12 @@ bool ur_net_evaluate(ur_net *net, const ur_data *data, ur_score *score)
     if (net && !net->options.loss)
         ur_tape_fail(net->tape, "%s: the network was recorded without a loss, there is nothing to evaluate",
                      net->options.cell->name);
-    if (!net || ur_tape_error(net->tape) || !ur_net_fits(net, data))
+    if (!net || !score || ur_tape_error(net->tape) || !ur_net_fits(net, data))
         return false;
     ur_trainer t = {.net = net};
     t.forward = plan_forward(&t, 0);
     ur__part part = part_of(data, net->options.reduction, data->order, data->n);
     bool good = t.forward && look(&t, &part, score);
-    ur_plan_free(t.forward);
+    empty(&t);
     return good;
 }

@@ -25,8 +25,16 @@ typedef struct ur__range {
     size_t begin, end;
 } ur__range;
 
+/* Memory of the trainer: a list. */
+typedef struct ur__table {
+    struct ur__table *next;
+    size_t bytes; /* of all of it */
+    _Alignas(max_align_t) char memory[];
+} ur__table;
+
 struct ur_trainer {
     ur_net *net;
+    ur__table *table;         /* all that it has beside its plans */
     ur_train_options options; /* complete: without defaults */
     ur_plan *plan;            /* gradients of the trained parameters, loss, outputs */
     ur_plan *forward;         /* loss and outputs */
@@ -62,17 +70,20 @@ bool ur__freeze_check(ur_tape *tape, const char *freeze);
 
 /* ---- train.c */
 
+/* Zeros that live as long as the trainer, from the tape's allocator; NULL, with the tape's error set, when there is no
+ * memory. */
+void *ur__trainer_memory(ur_trainer *t, size_t bytes);
 /* Room for n gradients and what a plan computes besides. */
-ur_var *ur__new_roots(const ur_net *net, size_t n);
+ur_var *ur__new_roots(ur_trainer *t, size_t n);
 
 /* ---- windows.c */
 
 /* Can this network be trained on windows of this data? The tape's error says why not. */
 bool ur__windows_fit(const ur_net *net, const ur_data *data);
-/* Cuts the data. The windows live in the tape; NULL, with its error set, when there is no memory. */
-ur__windows *ur__windows_new(const ur_net *net, const ur_data *data);
+/* Cuts the data; NULL, with the tape's error set, when there is no memory. */
+ur__windows *ur__windows_new(ur_trainer *t, const ur_data *data);
 /* The windows' data with the rows and order of `part`. */
-ur_data *ur__windows_view(const ur__windows *windows, ur_tape *tape, const ur_data *part);
+ur_data *ur__windows_view(ur_trainer *t, const ur_data *part);
 /* The number of windows, at least 1, until the last of these sequences has ended. */
 int64_t ur__windows_lasting(const ur__windows *windows, const ur_data *view, int64_t first, int64_t count);
 /* Before the first window of a batch and after its last one, which puts the states' starts back. */

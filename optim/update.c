@@ -24,8 +24,8 @@ static bool find_trained(ur_trainer *t)
     ur_var param;
     const char *name;
     size_t begin;
-    t->range = (ur__range *)ur_tape_memory(tape, t->net->params * sizeof *t->range);
-    t->root = ur__new_roots(t->net, t->net->params);
+    t->range = (ur__range *)ur__trainer_memory(t, t->net->params * sizeof *t->range);
+    t->root = ur__new_roots(t, t->net->params);
     if (!t->range || !t->root || !ur__freeze_check(tape, t->options.freeze))
         return false;
     for (size_t k = 0; ur_param_at(tape, k, &param, &name, &begin); k++) {
@@ -47,12 +47,12 @@ bool ur__update_prepare(ur_trainer *t)
     bool good = find_trained(t);
     ur_params(tape, &count);
     size_t bytes = count * ur_dtype_bytes(ur_tape_dtype(tape));
-    good = good && (t->gradient = ur_tape_memory(tape, bytes));
+    good = good && (t->gradient = ur__trainer_memory(t, bytes));
     for (int s = 0; s < t->options.optim->states; s++)
-        good = good && (t->state[s] = ur_tape_memory(tape, bytes));
+        good = good && (t->state[s] = ur__trainer_memory(t, bytes));
     if (t->options.patience > 0 && t->options.schedule != UR_PLATEAU)
-        good = good && (t->best = ur_tape_memory(tape, bytes)) &&
-               (t->best_average = ur_tape_memory(tape, t->net->averages * ur__average_bytes(t->net)));
+        good = good && (t->best = ur__trainer_memory(t, bytes)) &&
+               (t->best_average = ur__trainer_memory(t, t->net->averages * ur__average_bytes(t->net)));
     return good;
 }
 

@@ -26,59 +26,60 @@ bool ur__windows_fit(const ur_net *net, const ur_data *data)
 /* ---- the windows' data */
 
 /* Steps begin ... begin + steps - 1 of every row of values [N,T,width], or NULL. */
-static double *cut_values(ur_tape *tape, const ur_data *data, const double *values, int64_t begin, int64_t steps,
+static double *cut_values(ur_trainer *t, const ur_data *data, const double *values, int64_t begin, int64_t steps,
                           int64_t width)
 {
     size_t piece = (size_t)(steps * width);
     int64_t rows = ur_data_rows(data);
-    double *out = (double *)ur_tape_memory(tape, (size_t)rows * piece * sizeof *out);
+    double *out = (double *)ur__trainer_memory(t, (size_t)rows * piece * sizeof *out);
     for (int64_t n = 0; out && n < rows; n++)
         memcpy(out + (size_t)n * piece, values + (n * data->steps + begin) * width, piece * sizeof *out);
     return out;
 }
 
 /* The part of each sequence's length that lies in the window. */
-static int64_t *cut_lengths(ur_tape *tape, const ur_data *data, int64_t begin, int64_t steps)
+static int64_t *cut_lengths(ur_trainer *t, const ur_data *data, int64_t begin, int64_t steps)
 {
-    int64_t rows = ur_data_rows(data), *out = (int64_t *)ur_tape_memory(tape, (size_t)rows * sizeof *out);
+    int64_t rows = ur_data_rows(data), *out = (int64_t *)ur__trainer_memory(t, (size_t)rows * sizeof *out);
     for (int64_t n = 0; out && n < rows; n++) {
-        int64_t left = (data->lengths ? data->lengths[n] : data->steps) - begin;
+        int64_t left = ur_data_length(data, n) - begin;
         out[n] = left < 0 ? 0 : left < steps ? left : steps;
     }
     return out;
 }
 
 /* The weights; with y_last they are 0 where the sequence does not end in the window: its target stands in another. */
-static double *cut_weights(ur_tape *tape, const ur_data *data, int64_t begin, int64_t steps)
+static double *cut_weights(ur_trainer *t, const ur_data *data, int64_t begin, int64_t steps)
 {
     if (data->weight && !data->y_last)
-        return cut_values(tape, data, data->weight, begin, steps, 1);
+        return cut_values(t, data, data->weight, begin, steps, 1);
     int64_t rows = ur_data_rows(data);
-    double *out = (double *)ur_tape_memory(tape, (size_t)(rows * steps) * sizeof *out);
+    double *out = (double *)ur__trainer_memory(t, (size_t)(rows * steps) * sizeof *out);
     for (int64_t n = 0; out && n < rows; n++) {
-        int64_t last = (data->lengths ? data->lengths[n] : data->steps) - 1;
+        int64_t last = ur_data_length(data, n) - 1;
         if (last >= begin && last < begin + steps)
             out[n * steps + last - begin] = data->weight ? data->weight[n * data->steps + last] : 1;
     }
     return out;
 }
 
-static bool cut(ur_tape *tape, const ur_data *data, int64_t begin, int64_t steps, ur_data *out)
+static bool cut(ur_trainer *t, const ur_data *data, int64_t begin, int64_t steps, ur_data *out)
 {
     *out = *data;
     out->steps = steps;
-    out->x = cut_values(tape, data, data->x, begin, steps, data->inputs);
-    out->lengths = cut_lengths(tape, data, begin, steps);
+    out->x = cut_values(t, data, data->x, begin, steps, data->inputs);
+    out->lengths = cut_lengths(t, data, begin, steps);
     if (!data->y_last)
-        out->y = cut_values(tape, data, data->y, begin, steps, data->y_classes ? 1 : data->outputs);
+        out->y = cut_values(t, data, data->y, begin, steps, data->y_classes ? 1 : data->outputs);
     if (data->weight || data->y_last)
-        out->weight = cut_weights(tape, data, begin, steps);
-    return !ur_tape_error(tape);
+        out->weight = cut_weights(t, data, begin, steps);
+    return !ur_tape_error(t->net->tape);
 }
 
-ur_data *ur__windows_view(const ur__windows *windows, ur_tape *tape, const ur_data *part)
+ur_data *ur__windows_view(ur_trainer *t, const ur_data *part)
 {
-    ur_data *view = (ur_data *)ur_tape_memory(tape, (size_t)windows->count * sizeof *view);
+    const ur__windows *windows = t->windows;
+    ur_data *view = (ur_data *)ur__trainer_memory(t, (size_t)windows->count * sizeof *view);
     for (int64_t w = 0; view && w < windows->count; w++) {
         view[w] = windows->data[w];
         view[w].order = part->order;
@@ -106,33 +107,35 @@ static size_t bytes_of(const ur_net *net, size_t i)
 }
 
 /* Room for the states before the first window, and for the outputs of all of them. */
-static bool add_memory(ur__windows *windows, const ur_net *net)
+static bool add_memory(ur_trainer *t, ur__windows *windows)
 {
+    const ur_net *net = t->net;
     ur_net *whole = &windows->whole;
     ur_shape o = UR_SHAPE(ur_net_outputs(&net->options), net->batch);
     char name[48]; /* that no other trainer of the network has used */
     snprintf(name, sizeof name, "outputs.%zu", ur_tape_nodes(net->tape));
-    windows->start = (void **)ur_tape_memory(net->tape, net->states * sizeof *windows->start);
-    whole->o = (ur_var *)ur_tape_memory(net->tape, (size_t)whole->steps * sizeof *whole->o);
+    windows->start = (void **)ur__trainer_memory(t, net->states * sizeof *windows->start);
+    whole->o = (ur_var *)ur__trainer_memory(t, (size_t)whole->steps * sizeof *whole->o);
     if (!windows->start || !whole->o)
         return false;
     for (size_t i = 0; i < net->states; i++)
-        windows->start[i] = ur_tape_memory(net->tape, bytes_of(net, i));
+        windows->start[i] = ur__trainer_memory(t, bytes_of(net, i));
     return ur_inputs(net->tape, name, o, whole->steps, whole->o);
 }
 
-ur__windows *ur__windows_new(const ur_net *net, const ur_data *data)
+ur__windows *ur__windows_new(ur_trainer *t, const ur_data *data)
 {
-    ur__windows *windows = (ur__windows *)ur_tape_memory(net->tape, sizeof *windows);
+    const ur_net *net = t->net;
+    ur__windows *windows = (ur__windows *)ur__trainer_memory(t, sizeof *windows);
     if (!windows)
         return NULL;
     *windows = (ur__windows){.whole = *net, .count = (data->steps - 1) / net->steps + 1};
     windows->whole.steps = data->steps;
-    windows->data = (ur_data *)ur_tape_memory(net->tape, (size_t)windows->count * sizeof *windows->data);
-    bool good = windows->data && add_memory(windows, net);
+    windows->data = (ur_data *)ur__trainer_memory(t, (size_t)windows->count * sizeof *windows->data);
+    bool good = windows->data && add_memory(t, windows);
     for (int64_t w = 0; good && w < windows->count; w++) {
         int64_t begin = w * net->steps, left = data->steps - begin;
-        good = cut(net->tape, data, begin, left < net->steps ? left : net->steps, &windows->data[w]);
+        good = cut(t, data, begin, left < net->steps ? left : net->steps, &windows->data[w]);
     }
     return good ? windows : NULL;
 }

@@ -72,9 +72,6 @@ static inline int outputs_of(const setup *s)
     return s->by_hand == brnn_by_hand ? BOTH : M;
 }
 
-static const char *const stackable[] = {"rnn", "gated", "lstm", "gru", "slstm", "mlstm"};
-enum { STACKABLE = 6 };
-
 /* A network with the gradients by everything, and what is read from it. */
 typedef struct machine {
     ur_tape *tape;

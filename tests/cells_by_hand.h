@@ -142,7 +142,7 @@ static inline void gate_back(hand *p, const gate *g, int t, int before, double f
 
 /* ---- the cells: forward, then back */
 
-static inline void brnn_direction(hand *p, const gate *g, int t, int before)
+static inline void tanh_forward(hand *p, const gate *g, int t, int before)
 {
     double net[M];
     net_by_hand(p, g, t, before, net);
@@ -151,7 +151,7 @@ static inline void brnn_direction(hand *p, const gate *g, int t, int before)
 }
 
 /* In place: the derivative by the state becomes that by the net value once it is complete. */
-static inline void brnn_back(hand *p, const gate *g, int t, int before, double flows)
+static inline void tanh_back(hand *p, const gate *g, int t, int before, double flows)
 {
     for (int i = 0; i < p->m; i++) {
         double h = p->value[g->unit][t][i];
@@ -165,20 +165,20 @@ static inline void brnn_by_hand(hand *p)
     const gate h = {.W = "Wih", .Wh = "Wh", .b = "bh", .unit = H, .state = H};
     const gate b = {.W = "Wib", .Wh = "Wb", .b = "bb", .unit = B, .state = B};
     for (int t = 1; t <= p->length; t++)
-        brnn_direction(p, &h, t, t - 1);
+        tanh_forward(p, &h, t, t - 1);
     for (int t = p->length; t > 0; t--)
-        brnn_direction(p, &b, t, t + 1);
+        tanh_forward(p, &b, t, t + 1);
     for (int t = 1; t <= p->length; t++)
         for (int i = 0; i < p->m; i++) {
             p->delta[H][t][i] = p->value[H][t][i] - p->y[t][i];
             p->delta[B][t][i] = p->value[B][t][i] - p->y[t][p->m + i];
         }
     for (int t = p->length; t > 0; t--)
-        brnn_back(p, &h, t, t - 1, flow(p, t));
+        tanh_back(p, &h, t, t - 1, flow(p, t));
     /* The other state's error runs forward; it is cut after K, 2K, ... steps of all that are recorded, dead ones too. */
     for (int t = 1; t <= p->length; t++) {
         bool past = p->cut && t == p->length && p->recorded - t >= p->cut;
-        brnn_back(p, &b, t, t + 1, past ? 0 : flow(p, p->recorded + 1 - t));
+        tanh_back(p, &b, t, t + 1, past ? 0 : flow(p, p->recorded + 1 - t));
     }
 }
 
@@ -187,6 +187,33 @@ static inline void add_errors(hand *p)
     for (int t = 1; t <= p->length; t++)
         for (int i = 0; i < p->m; i++)
             p->delta[H][t][i] = p->value[H][t][i] - p->y[t][i];
+}
+
+static inline void rnn_by_hand(hand *p)
+{
+    const gate h = {.W = "Wi", .Wh = "Wh", .b = "bh", .unit = H, .state = H};
+    for (int t = 1; t <= p->length; t++)
+        tanh_forward(p, &h, t, t - 1);
+    add_errors(p);
+    for (int t = p->length; t > 0; t--)
+        tanh_back(p, &h, t, t - 1, flow(p, t));
+}
+
+static inline void mlp_by_hand(hand *p)
+{
+    for (int t = 1; t <= p->length; t++) {
+        double *h = p->value[H][t];
+        plus_input(p, "Wi", p->m, t, h);
+        plus_bias(p, "bh", p->m, h);
+        for (int i = 0; i < p->m; i++)
+            h[i] = tanh(h[i]);
+    }
+    add_errors(p);
+    for (int t = 1; t <= p->length; t++) {
+        for (int i = 0; i < p->m; i++)
+            p->delta[H][t][i] *= 1 - p->value[H][t][i] * p->value[H][t][i];
+        input_back(p, "Wi", "bh", p->m, t, p->delta[H][t]);
+    }
 }
 
 static inline void gated_by_hand(hand *p)
@@ -452,6 +479,7 @@ typedef struct setup {
     const unit *unit; /* up to one without a name */
 } setup;
 
+static const unit tanh_units[] = {{"h", H, true}, {0}};
 static const unit brnn_units[] = {{"h", H, true}, {"b", B, true}, {0}};
 static const unit gated_units[] = {{"u", U, true}, {"phi", PHI, true}, {"h", H, false}, {0}};
 static const unit lstm_units[] = {{"kappa", KAPPA, true},
@@ -471,10 +499,11 @@ static const unit mlstm_units[] = {
 static const setup setups[] = {
     {"brnn", 1, brnn_by_hand, brnn_units},    {"gated", 1, gated_by_hand, gated_units},
     {"lstm", 1, lstm_by_hand, lstm_units},    {"gru", 1, gru_by_hand, gru_units},
+    {"rnn", 1, rnn_by_hand, tanh_units},      {"mlp", 1, mlp_by_hand, tanh_units},
     {"slstm", 1, slstm_by_hand, slstm_units}, {"slstm", 2, slstm_by_hand, slstm_units},
     {"slstm", 3, slstm_by_hand, slstm_units}, {"mlstm", 1, mlstm_by_hand, mlstm_units},
     {"mlstm", 2, mlstm_by_hand, mlstm_units},
 };
-enum { SETUPS = sizeof setups / sizeof *setups, PLAIN = 4 /* without a stabiliser */ };
+enum { SETUPS = sizeof setups / sizeof *setups, PLAIN = 6 /* without a stabiliser */ };
 
 #endif

@@ -3,6 +3,7 @@
 # it leaves, exit statuses, interrupts and streams. Wrong use is in mistakes.sh.
 set -u
 
+root=$PWD
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 cd "$scratch" || exit 1
@@ -424,16 +425,27 @@ has err '^unroll: epoch [0-9]*: the gradient of .*no parameter was changed$'
 has err '^saved last.st: the parameters are those before it$'
 has last.csv '^1,'
 expect 0 info last.st
-for optim in adagrad adam adamw gd momentum nesterov rmsprop; do
+# All optimisers and cells that there are: a new one is to pass as well.
+expect 0 help train
+optims=$(sed -n 's/.*--optim \([a-z|]*\)$/\1/p' out | tr '|' ' ')
+[ "$(echo "$optims" | wc -w)" -eq "$(find "$root/optim" -name 'optim_*.c' | wc -l)" ] || fail "--optim $optims"
+for optim in $optims; do
     expect 0 train gru --task reber --count 10 --hidden 4 --optim $optim --epochs 20 --lr 0.05 --clip-norm 1 --quiet
 done
 expect 0 train gated --task reber --count 10 --hidden 4 --epochs 2 --forget-bias 3 --freeze bphi --quiet --save gated.st
 expect 0 eval gated.st --count 5
-for cell in rnn gated lstm gru slstm mlstm; do
-    expect 0 gradcheck $cell --layers 2 --bidirectional --layer-norm --size d=2 --size m=4
-    expect 0 gradcheck $cell --heads 1 --out softmax --loss ce --order 2 --size m=2
-    expect 0 gradcheck $cell --layers 2 --batch-norm --dropout 0.3 --bidirectional
-    expect 0 gradcheck $cell --layers 2 --bidirectional --layer-norm --order 2
+expect 0 help
+cells=$(awk '/^[^ ]/ { here = $1 == "Cells:" } here && /^  [^ ]/ { print $1 }' out)
+[ "$(echo "$cells" | wc -w)" -eq "$(find "$root/layers" -name 'cell_*.c' | wc -l)" ] || fail "cells $cells"
+for cell in $cells; do
+    both=--bidirectional
+    [ "$cell" != brnn ] || both= # runs in both directions itself
+    # shellcheck disable=SC2086
+    for kind in "$both --layer-norm --size d=2 --size m=4" "--batch-norm --dropout 0.3 $both" \
+        "$both --layer-norm --order 2"; do
+        expect 0 gradcheck "$cell" --layers 2 $kind
+    done
+    expect 0 gradcheck "$cell" --heads 1 --out softmax --loss ce --order 2 --size m=2
 done
 learn='--task reber --count 20 --hidden 5 --batch-norm --dropout 0.2 --layers 2 --lr 0.5 --quiet'
 # shellcheck disable=SC2086

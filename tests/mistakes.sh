@@ -221,6 +221,8 @@ wrong train rnn --data minus.safetensors --hidden 3 --out softmax --loss ce
 wrong train rnn --task reber --hidden 4 --forget-bias 3
 wrong train rnn --task reber --hidden 4 --patience 3
 wrong train rnn --task reber --hidden 4 --schedule plateau
+wrong train rnn --task reber --hidden 4 --optim adam --momentum 0.5
+wrong train rnn --task reber --hidden 4 --optim sdg
 wrong train rnn --resume M.safetensors --hidden 2
 wrong train rnn --resume M.safetensors --dropout 0.1
 wrong train rnn --resume M.safetensors --batch-norm

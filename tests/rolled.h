@@ -297,8 +297,6 @@ static inline ur_net *new_net(const ur_net_options *o, int64_t steps, roots *all
 
 static const int64_t lengths[] = {1, 2, 3, 4, 5, 17, 100};
 enum { LENGTHS = sizeof lengths / sizeof *lengths };
-static const char *const cells[] = {"rnn", "lstm", "gru", "gated", "slstm", "mlstm", "brnn"};
-enum { CELLS = sizeof cells / sizeof *cells };
 
 static inline void small(size s, size_t loops, size_t phases, size_t statements)
 {

@@ -153,6 +153,17 @@ static void compare(const setup *s, const machine *m, const double *theta, const
     free(sum);
 }
 
+/* A new cell is to have its derivation among them. */
+START_TEST(every_cell_by_hand)
+{
+    const char *cell = cell_number(_i)->name;
+    bool found = false;
+    for (int i = 0; i < SETUPS; i++)
+        found = found || strcmp(setups[i].cell, cell) == 0;
+    ck_assert_msg(found, "%s: the cell has no derivation by hand, cells_by_hand.h expects one", cell);
+}
+END_TEST
+
 /* Values, deltas of every unit and gradients of every parameter, by both executions. */
 START_TEST(cells_by_hand)
 {
@@ -314,6 +325,7 @@ END_TEST
 int main(void)
 {
     TCase *cases = tcase_create("cells");
+    tcase_add_loop_test(cases, every_cell_by_hand, 0, count_cells());
     tcase_add_loop_test(cases, cells_by_hand, 0, 2 * SETUPS);
     tcase_add_loop_test(cases, truncated, 0, 7 * SETUPS);
     tcase_add_loop_test(cases, stabilised_by_hand, 0, 8 * (SETUPS - PLAIN));

@@ -177,6 +177,44 @@ START_TEST(data_saved_and_loaded)
 }
 END_TEST
 
+/* A view of some rows in another order is saved as networks see it. */
+START_TEST(rows_in_their_order)
+{
+    ur_error error = {{0}};
+    ur_arrays *set = set_with_x();
+    add(set, "y", UR_ARRAY_I64, 1, n_t, (const double[]){4, 7});
+    add(set, "lengths", UR_ARRAY_I64, 1, n_t, (const double[]){3, 1});
+    add(set, "weight", UR_ARRAY_F64, 2, n_t, twelve);
+    ur_data *data = data_of(set, 0), view = *data;
+    for (int one = 0; one < 2; one++) { /* row 1 and row 0; row 1 alone */
+        view.order = (const int64_t[]){1, 0};
+        view.n = 2 - one;
+        view.rows = 2;
+        ck_assert_msg(ur_data_save(&view, UR_F64, path, &error), "%s", error.text);
+        ur_data *back = ur_data_load(path, 0, NULL, &error);
+        ck_assert_msg(back != NULL, "%s", error.text);
+        ck_assert_int_eq(back->n, view.n);
+        for (int64_t k = 0; k < view.n; k++) {
+            int64_t n = view.order[k];
+            ck_assert_mem_eq(back->x + k * 6, data->x + n * 6, 6 * sizeof(double));
+            ck_assert_mem_eq(back->weight + k * 3, data->weight + n * 3, 3 * sizeof(double));
+            ck_assert_double_eq(back->y[k], data->y[n]);
+            ck_assert_int_eq(back->lengths[k], data->lengths[n]);
+        }
+        ur_data_free(back);
+    }
+    view.order = (const int64_t[]){2};
+    ck_assert(!ur_data_save(&view, UR_F64, path, &error));
+    ck_assert_str_eq(error.text, "order[0] is 2, expected the number of a row from 0 to 1");
+    error.text[0] = 0;
+    view.order = (const int64_t[]){1};
+    data->y[1] = 0.5;
+    ck_assert(!ur_data_save(&view, UR_F64, path, &error));
+    ck_assert_str_eq(error.text, "y[0] is set to 0.5, expected an integer of type I64");
+    ur_data_free(data);
+}
+END_TEST
+
 START_TEST(data_errors_name_the_file)
 {
     ur_error error = {{0}};
@@ -254,6 +292,7 @@ int main(void)
     tcase_add_test(cases, data_refused);
     tcase_add_test(cases, classes_refused);
     tcase_add_test(cases, data_saved_and_loaded);
+    tcase_add_test(cases, rows_in_their_order);
     tcase_add_test(cases, data_errors_name_the_file);
     tcase_add_test(cases, new_data);
     return run_cases(suite_create("data"), cases);

@@ -32,6 +32,13 @@ static void net_of_a_million_million_units(ur_tape *tape)
     ur_net_new(tape, &o, 4, 5);
 }
 
+static void net_of_too_many_layers(ur_tape *tape)
+{
+    ur_net_options o = small();
+    o.layers = INT64_C(1) << 61; /* of its states' bytes no bit is left in a size_t */
+    ur_net_new(tape, &o, 4, 5);
+}
+
 static void net_without_steps(ur_tape *tape)
 {
     ur_net_options o = small();
@@ -226,7 +233,7 @@ static void epoch_without_room(ur_tape *tape)
     ur_data_free(data);
 }
 
-/* ---- what is none of the choices, and data that cannot be */
+/* ---- states whose names have no room */
 
 static void refuse_net(ur_tape *tape, const ur_net_options *o)
 {
@@ -257,6 +264,93 @@ static void long_state_that_is_learned(ur_tape *tape)
     o.start = UR_START_LEARNED;
     refuse_state(tape, "a_state_of_thirty_one_letters_0", o);
 }
+
+/* ---- descriptors of a user's own */
+
+static ur_var no_step(ur_tape *tape, const ur_net_options *options, ur_var x, ur_var *state)
+{
+    (void)tape, (void)options, (void)state;
+    ck_abort_msg("a cell that is refused was recorded");
+    return x;
+}
+
+static void refuse_cell(ur_tape *tape, ur_cell cell)
+{
+    ur_net_options o = small();
+    o.cell = &cell;
+    refuse_net(tape, &o);
+}
+
+static void cell_without_name(ur_tape *tape)
+{
+    refuse_cell(tape, (ur_cell){.step = no_step});
+}
+
+static void cell_without_step(ur_tape *tape)
+{
+    refuse_cell(tape, (ur_cell){.name = "own"});
+}
+
+static void cell_of_five_states(ur_tape *tape)
+{
+    refuse_cell(tape, (ur_cell){.name = "own", .step = no_step, .states = UR_STATES + 1});
+}
+
+static void cell_of_minus_one_states(ur_tape *tape)
+{
+    refuse_cell(tape, (ur_cell){.name = "own", .step = no_step, .states = -1});
+}
+
+static void cell_with_a_nameless_state(ur_tape *tape)
+{
+    refuse_cell(tape, (ur_cell){.name = "own", .step = no_step, .states = 2, .state = {{.name = "h"}}});
+}
+
+static void cell_without_step_back(ur_tape *tape)
+{
+    refuse_cell(tape, (ur_cell){.name = "own", .step = no_step, .back = &(ur_cell){.name = "own.back"}});
+}
+
+static void no_update(const ur_update *u, size_t n, double *theta, const double *g, double *const *state)
+{
+    (void)u, (void)n, (void)theta, (void)g, (void)state;
+    ck_abort_msg("an optimiser that is refused was used");
+}
+
+static void refuse_optim(ur_tape *tape, ur_optim optim)
+{
+    ur_data *data;
+    ur_net *net = fitted(tape, UR_SIGMOID, 0, &data);
+    ck_assert_ptr_null(ur_trainer_new(net, data, &(ur_train_options){.optim = &optim, .rate = 1}));
+    ur_data_free(data);
+}
+
+static void optim_without_name(ur_tape *tape)
+{
+    refuse_optim(tape, (ur_optim){.step = no_update});
+}
+
+static void optim_without_step(ur_tape *tape)
+{
+    refuse_optim(tape, (ur_optim){.name = "own"});
+}
+
+static void optim_of_three_states(ur_tape *tape)
+{
+    refuse_optim(tape, (ur_optim){.name = "own", .step = no_update, .states = 3, .state = {"m", "v"}});
+}
+
+static void optim_of_minus_two_states(ur_tape *tape)
+{
+    refuse_optim(tape, (ur_optim){.name = "own", .step = no_update, .states = -2});
+}
+
+static void optim_with_a_nameless_state(ur_tape *tape)
+{
+    refuse_optim(tape, (ur_optim){.name = "own", .step = no_update, .states = 2, .state = {"m"}});
+}
+
+/* ---- no such choices */
 
 static void hidden_activation_of_none(ur_tape *tape)
 {
@@ -300,6 +394,8 @@ static void schedule_of_none(ur_tape *tape)
     ck_assert_ptr_null(ur_trainer_new(net, data, &(ur_train_options){.rate = 1, .schedule = (ur_schedule)77}));
     ur_data_free(data);
 }
+
+/* ---- data that cannot be */
 
 static void order_below_0(ur_tape *tape)
 {
@@ -365,6 +461,7 @@ static const program programs[] = {
     {PROGRAM(net_without_hidden_units)},
     {PROGRAM(net_without_outputs)},
     {PROGRAM(net_of_a_million_million_units)},
+    {PROGRAM(net_of_too_many_layers)},
     {PROGRAM(net_without_steps)},
     {PROGRAM(data_with_other_features)},
     {PROGRAM(data_with_more_steps)},
@@ -386,6 +483,17 @@ static const program programs[] = {
     {PROGRAM(epoch_without_room)},
     {PROGRAM(long_state_of_a_layer)},
     {PROGRAM(long_state_that_is_learned)},
+    {PROGRAM(cell_without_name)},
+    {PROGRAM(cell_without_step)},
+    {PROGRAM(cell_of_five_states)},
+    {PROGRAM(cell_of_minus_one_states)},
+    {PROGRAM(cell_with_a_nameless_state)},
+    {PROGRAM(cell_without_step_back)},
+    {PROGRAM(optim_without_name)},
+    {PROGRAM(optim_without_step)},
+    {PROGRAM(optim_of_three_states)},
+    {PROGRAM(optim_of_minus_two_states)},
+    {PROGRAM(optim_with_a_nameless_state)},
     {PROGRAM(hidden_activation_of_none)},
     {PROGRAM(out_of_none)},
     {PROGRAM(loss_of_none)},

@@ -24,6 +24,8 @@ START_TEST(no_tape)
     ck_assert_ptr_null(ur_net_new(NULL, &o, 4, 5));
     ck_assert(!ur_params_copy(NULL, NULL));
     ck_assert(!ur_net_fits(NULL, NULL) && !ur_net_bind(NULL, NULL, 0, 1));
+    ck_assert_int_eq(ur_data_rows(NULL) + ur_data_length(NULL, 3), 0);
+    ck_assert_int_eq(ur_data_row(NULL, 3), 3);
     ck_assert(!ur_net_score(NULL, NULL, NULL, 0, 1, NULL));
     ck_assert(!ur_net_differentiate(NULL) && !ur_net_track(NULL));
     ck_assert_ptr_null(ur_cell_find(NULL));
@@ -123,7 +125,7 @@ START_TEST(no_names)
     ck_assert(!ur_array_get(NULL, numbers, &error));
     ck_assert_told(&error, "there is no array to read");
     ck_assert_ptr_null(ur_data_to_arrays(&(ur_data){.n = 1, .steps = 1, .inputs = 1}, UR_F32, NULL, &error));
-    ck_assert_told(&error, "there are no numbers to set an array to");
+    ck_assert_told(&error, "there is no data to write");
     ck_assert_ptr_null(ur_arrays_load(NULL, NULL, &error));
     ck_assert_told(&error, "the path of a file to read was expected, there is none");
     ck_assert(!ur_params_to_arrays(NULL, set, &error));

@@ -167,6 +167,9 @@ START_TEST(no_array)
     check_error(&error[2], "there is no array to write");
     ck_assert_str_eq(error[3].text, "there is no data to write");
     ck_assert_int_ne(access(path, F_OK), 0);
+    error[2].text[0] = 0;
+    ck_assert(!ur_npy_save(NULL, NULL, &error[2]));
+    ck_assert_str_eq(error[2].text, "there is no array to write");
 }
 END_TEST
 
@@ -177,6 +180,9 @@ START_TEST(types_that_npy_has_not)
     const ur_array *array = ur_arrays_add(set, "h", UR_ARRAY_F16, 1, (const int64_t[]){1}, NULL);
     ck_assert(!ur_npy_save(array, path, &error));
     check_error(&error, "array h has dtype F16, expected F32, F64, I32 or I64");
+    error.text[0] = 0;
+    ck_assert(!ur_npy_save(array, NULL, &error));
+    ck_assert_str_eq(error.text, "array h has dtype F16, expected F32, F64, I32 or I64");
     ur_arrays_free(set);
 }
 END_TEST

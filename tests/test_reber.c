@@ -123,6 +123,31 @@ START_TEST(data_is_one_hot_and_zero_past_the_end)
 }
 END_TEST
 
+/* Sequences count in the data's order; data of other inputs have no symbols, not even those past the alphabet. */
+START_TEST(symbols_of_a_view)
+{
+    char first[512], last[512], text[512] = "?";
+    ur_data *data = draw("reber", (ur_task_options){.count = 3, .seed = 4}), view = *data;
+    ur_task_symbols(task("reber"), data, 0, first, sizeof first);
+    ur_task_symbols(task("reber"), data, 2, last, sizeof last);
+    ck_assert_str_ne(first, last);
+    view.order = (const int64_t[]){2, 0};
+    view.n = 2;
+    view.rows = 3;
+    ck_assert_uint_eq(ur_task_symbols(task("reber"), &view, 0, text, sizeof text), strlen(last));
+    ck_assert_str_eq(text, last);
+    ck_assert_uint_eq(ur_task_symbols(task("reber"), &view, 1, text, sizeof text), strlen(first));
+    ck_assert_str_eq(text, first);
+    ur_data_free(data);
+    data = ur_data_new(1, 3, 20, 1, 0, NULL, NULL);
+    ck_assert_ptr_nonnull(data);
+    data->x[19] = 1;
+    ck_assert_uint_eq(ur_task_symbols(task("reber"), data, 0, text, sizeof text), 0);
+    ck_assert_str_eq(text, "");
+    ur_data_free(data);
+}
+END_TEST
+
 START_TEST(second_symbol_comes_back)
 {
     ur_data *data = draw("ereber", (ur_task_options){.count = 300, .min_length = 1, .seed = 2});
@@ -421,6 +446,7 @@ int main(void)
     tcase_add_test(cases, embedded_path);
     tcase_add_test(cases, invalid_strings);
     tcase_add_test(cases, data_is_one_hot_and_zero_past_the_end);
+    tcase_add_test(cases, symbols_of_a_view);
     tcase_add_test(cases, second_symbol_comes_back);
     tcase_add_test(cases, drawing_repeats);
     tcase_add_test(cases, strings_are_the_first_attempts_of_their_length);

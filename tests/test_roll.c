@@ -1,5 +1,6 @@
 /* test_roll.c - programs of loops from the tapes of networks: equal to the tape (rolled.h), and how few loops and
  * phases there are. */
+#include "every_cell.h"
 #include "rolled.h"
 
 /* ---- networks */
@@ -24,7 +25,7 @@ static size roll_net(const ur_net_options *o, int64_t steps)
 
 START_TEST(every_cell)
 {
-    ur_net_options o = options_of(cells[_i / LENGTHS]);
+    ur_net_options o = options_of(cell_number(_i / LENGTHS)->name);
     size s = roll_net(&o, lengths[_i % LENGTHS]);
     /* x masked; the cell and its adjoint, in both directions; the output and its adjoint */
     if (lengths[_i % LENGTHS] >= 4)
@@ -34,7 +35,7 @@ END_TEST
 
 START_TEST(straight_code_does_not_grow)
 {
-    ur_net_options o = options_of(cells[_i]);
+    ur_net_options o = options_of(cell_number(_i)->name);
     size s = roll_net(&o, 100);
     ck_assert_uint_eq(roll_net(&o, 50).statements, s.statements);
 }
@@ -42,9 +43,9 @@ END_TEST
 
 START_TEST(stacked_layers)
 {
-    ur_net_options o = options_of(cells[_i % CELLS]);
-    o.layers = 2 + _i / CELLS % 2;
-    o.bidirectional = !o.cell->back && _i / CELLS / 2;
+    ur_net_options o = options_of(cell_number(_i)->name);
+    o.layers = 2 + _i / count_cells() % 2;
+    o.bidirectional = !o.cell->back && _i / count_cells() / 2;
     o.recurrent_dropout = o.cell->recurrent ? 0.2 : 0;
     o.weighted = true;
     o.reduction = UR_MEAN_ALL;
@@ -101,8 +102,8 @@ END_TEST
 
 START_TEST(truncated_gradients)
 {
-    ur_net_options o = options_of(cells[_i % CELLS]);
-    o.bptt = _i < CELLS ? 5 : 20;
+    ur_net_options o = options_of(cell_number(_i)->name);
+    o.bptt = _i < count_cells() ? 5 : 20;
     for (int t = 0; t < LENGTHS; t++) {
         size s = roll_net(&o, lengths[t]);
         if (lengths[t] == 100) {
@@ -152,13 +153,13 @@ END_TEST
 int main(void)
 {
     TCase *cases = tcase_create("roll");
-    tcase_add_loop_test(cases, every_cell, 0, CELLS * LENGTHS);
-    tcase_add_loop_test(cases, straight_code_does_not_grow, 0, CELLS);
-    tcase_add_loop_test(cases, stacked_layers, 0, 4 * CELLS);
+    tcase_add_loop_test(cases, every_cell, 0, count_cells() * LENGTHS);
+    tcase_add_loop_test(cases, straight_code_does_not_grow, 0, count_cells());
+    tcase_add_loop_test(cases, stacked_layers, 0, 4 * count_cells());
     tcase_add_test(cases, dropout_between_layers);
     tcase_add_loop_test(cases, normalised_layers, 0, 4);
     tcase_add_loop_test(cases, chunks, 0, 4);
-    tcase_add_loop_test(cases, truncated_gradients, 0, 2 * CELLS);
+    tcase_add_loop_test(cases, truncated_gradients, 0, 2 * count_cells());
     tcase_add_test(cases, states_are_roots);
     tcase_add_test(cases, long_straight_code);
     return run_cases(suite_create("roll"), cases);

@@ -18,17 +18,13 @@ static const char *const format_choices[] = {"text", "json", "safetensors", "dot
  * have a name; a RESULT without one goes to stdout, and `-` is none. */
 typedef enum kind { FLAG, INTEGER, POSITIVE, REAL, TEXT, WRITTEN, RESULT, CHOICE, SIZE } kind;
 
-/* The names of the optimisers; the table of options holds its address, list_optims fills it. */
-enum { MOST_OPTIMS = 16 };
-static const char *optim_names[MOST_OPTIMS + 1];
-
 typedef struct option {
     const char *name;
     kind kind;
     int commands;
     size_t offset;
-    double low, high; /* of numbers */
-    const char *const *choices;
+    double low, high;           /* of numbers */
+    const char *const *choices; /* up to NULL; NULL: the optimisers */
     const char *value, *help;
     unsigned allowed; /* bit i: choice i; 0: all */
 } option;
@@ -103,7 +99,7 @@ static const option table[] = {
                "shortest sequence of a task (default reber: 30, ereber: 40)"),
     NUMBER_ROW("max-length", max_length, TRAIN | EVAL | DATA, INTEGER, 1, 1e9, "N", "longest sequence of a task"),
     /* training */
-    CHOICE_ROW("optim", optim, TRAIN, optim_names, 0, "optimiser (default gd, gradient descent)"),
+    CHOICE_ROW("optim", optim, TRAIN, NULL, 0, "optimiser (default gd, gradient descent)"),
     NUMBER_ROW("lr", lr, TRAIN, POSITIVE, 0, 1e30, "RATE", "step size (default 0.1)"),
     NUMBER_ROW("momentum", momentum, TRAIN, POSITIVE, 0, 0.9999, "MU", "of momentum and nesterov (default 0.9)"),
     CHOICE_ROW("schedule", schedule, TRAIN, ur_schedule_names, 0, "how the step size changes (default constant)"),
@@ -263,7 +259,16 @@ int unknown_name(const char *where, const char *what, const char *word, const ch
 
 /* ---- values */
 
-static bool allowed(const option *opt, int64_t i)
+/* The name of choice i, NULL past the last. */
+static const char *choice(const option *opt, size_t i)
+{
+    if (opt->choices)
+        return opt->choices[i];
+    const ur_optim *optim = ur_optim_at(i);
+    return optim ? optim->name : NULL;
+}
+
+static bool allowed(const option *opt, size_t i)
 {
     return !opt->allowed || (opt->allowed >> i & 1);
 }
@@ -272,17 +277,17 @@ static void list_choices(const option *opt, char *text, size_t bytes)
 {
     size_t length = 0;
     text[0] = 0;
-    for (int64_t i = 0; opt->choices[i]; i++)
+    for (size_t i = 0; choice(opt, i); i++)
         if (allowed(opt, i) && length < bytes)
-            length += (size_t)snprintf(text + length, bytes - length, "%s%s", length ? "|" : "", opt->choices[i]);
+            length += (size_t)snprintf(text + length, bytes - length, "%s%s", length ? "|" : "", choice(opt, i));
 }
 
 static bool read_choice(const option *opt, const char *word, options *o)
 {
     char text[128];
-    for (int64_t i = 0; opt->choices[i]; i++)
-        if (allowed(opt, i) && strcmp(opt->choices[i], word) == 0) {
-            *(int64_t *)(void *)((char *)o + opt->offset) = i;
+    for (size_t i = 0; choice(opt, i); i++)
+        if (allowed(opt, i) && strcmp(choice(opt, i), word) == 0) {
+            *(int64_t *)(void *)((char *)o + opt->offset) = (int64_t)i;
             return true;
         }
     list_choices(opt, text, sizeof text);
@@ -459,16 +464,8 @@ static bool add_argument(const command *c, const char *word, options *o)
     return true;
 }
 
-static void list_optims(void)
-{
-    const ur_optim *optim;
-    for (size_t k = 0; k < MOST_OPTIMS && (optim = ur_optim_at(k)); k++)
-        optim_names[k] = optim->name;
-}
-
 bool options_parse(const command *c, int count, char **words, options *o, bool *help)
 {
-    list_optims();
     bool only_arguments = false;
     *o = defaults;
     *help = false;
@@ -495,7 +492,6 @@ bool options_parse(const command *c, int count, char **words, options *o, bool *
 
 void options_print(const command *c, FILE *out)
 {
-    list_optims();
     for (size_t i = 0; i < OPTIONS; i++) {
         char left[256], choices[144] = "";
         if (!(table[i].commands & c->bit))

@@ -105,7 +105,7 @@ static bool all_good(const char *path, const ur_data *data, const numbers *a)
 {
     int64_t steps = a->steps ? a->steps : 1, width = a->width ? a->width : 1;
     for (int64_t n = 0; a->values && n < data->n; n++) {
-        int64_t length = data->lengths ? data->lengths[n] : data->steps;
+        int64_t length = ur_data_length(data, n);
         const double *own = a->values + n * steps * width;
         for (int64_t i = 0; i < (length < steps ? length : steps) * width; i++)
             if (!(own[i] >= a->low && own[i] <= a->high)) {

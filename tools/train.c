@@ -64,6 +64,18 @@ static bool tape_good(const run *r)
     return !error;
 }
 
+static bool refuse_momentum(void)
+{
+    char names[256] = "";
+    size_t length = 0;
+    const ur_optim *optim;
+    for (size_t k = 0; (optim = ur_optim_at(k)) && length < sizeof names; k++)
+        if (optim->momentum)
+            length +=
+                (size_t)snprintf(names + length, sizeof names - length, "%s%s", length ? " or " : "", optim->name);
+    return refuse("--momentum: belongs to --optim %s", names);
+}
+
 /* What the command line says; what it leaves out is as in `t`. */
 static bool override(const options *o, ur_train_options *t)
 {
@@ -85,9 +97,8 @@ static bool override(const options *o, ur_train_options *t)
     t->stateful |= o->stateful;
     t->epochs = o->epochs >= 0 ? o->epochs : t->epochs;
     t->seed = o->seed >= 0 ? setup_seed(o) : t->seed;
-    if (o->momentum > 0 &&
-        (!t->optim || (strcmp(t->optim->name, "momentum") != 0 && strcmp(t->optim->name, "nesterov") != 0)))
-        return refuse("--momentum: belongs to --optim momentum or nesterov");
+    if (o->momentum > 0 && (!t->optim || !t->optim->momentum))
+        return refuse_momentum();
     if (t->schedule == UR_PLATEAU && !t->patience)
         return refuse("--schedule: plateau halves the rate after some epochs without a better loss, expected "
                       "--patience N");
@@ -248,7 +259,7 @@ static bool prepare(run *r)
 static void print_sizes(const run *r)
 {
     size_t parameters, plan = ur_trainer_plan_bytes(r->trainer), optimiser = ur_trainer_bytes(r->trainer) - plan;
-    size_t tape = ur_tape_bytes(r->tape) - optimiser;
+    size_t tape = ur_tape_bytes(r->tape);
     ur_params(r->tape, &parameters);
     printf("sequences %lld of up to %lld steps, batch %lld\nparameters %zu\ntape nodes %zu\ntape bytes %zu\n"
            "optimiser bytes %zu\nplan bytes %zu\ntotal bytes %zu\n",
@@ -259,7 +270,7 @@ static void print_sizes(const run *r)
 /* What --explain-plan says. */
 static bool explain(const run *r)
 {
-    return ur_trainer_explain(r->trainer, stdout) || refuse("stdout: cannot be written");
+    return ur_trainer_explain(r->trainer, stdout) || (tape_good(r) && refuse("stdout: cannot be written"));
 }
 
 /* ---- epochs */
