@@ -124,29 +124,23 @@ static int binding_of(const ur_tape *tape, uint32_t v)
     return kind->op == &ur_op_sum_of ? UR_BINDS_SUM : kind->op->print ? kind->op->binds : UR_BINDS_CALL;
 }
 
-/* Another value that the formula of v begins with, without parentheses; v: it begins with none. */
-static uint32_t begins_with(const ur_tape *tape, uint32_t v)
-{
-    const ur__kind *kind = ur__kind_of(tape, v);
-    if (ur__name_of(tape, v) ||
-        (kind->op != &ur_op_sum_of && (!kind->op->print || strncmp(kind->op->print, "{0", 2) != 0)))
-        return v;
-    const uint32_t first = ur__unmasked(tape, ur__in(tape, v, 0));
-    return ur__name_of(tape, first) || binding_of(tape, first) >= binding_of(tape, v) ? first : v;
-}
-
-/* Does the formula of v begin with a minus? */
+/* Does the formula of v begin with a minus: its own, or that of a first operand without parentheses? */
 static bool is_signed(const ur_tape *tape, uint32_t v)
 {
-    int depth = 0;
-    for (uint32_t next; (next = begins_with(tape, v)) != v && depth < DEEPEST; depth++)
-        v = next;
-    const ur__kind *kind = ur__kind_of(tape, v);
-    const char *print = kind->op->print;
-    if (ur__name_of(tape, v))
-        return false;
-    return (print && print[0] == '-') ||
-           ((kind->op == &ur_op_const || (print && strncmp(print, "{c}", 3) == 0)) && ur__attr(tape, kind)[0] < 0);
+    for (int depth = 0; depth < DEEPEST && !ur__name_of(tape, v); depth++) {
+        const ur__kind *kind = ur__kind_of(tape, v);
+        const char *print = kind->op->print ? kind->op->print : "";
+        const bool number = kind->op == &ur_op_const || strncmp(print, "{c}", 3) == 0;
+        if (print[0] == '-' || (number && ur__attr(tape, kind)[0] < 0))
+            return true;
+        if (number || (kind->op != &ur_op_sum_of && strncmp(print, "{0", 2) != 0))
+            return false;
+        const int binds = binding_of(tape, v);
+        v = ur__unmasked(tape, ur__in(tape, v, 0));
+        if (binding_of(tape, v) < binds)
+            return false;
+    }
+    return false;
 }
 
 static void print_operand(void *user, uint32_t k, int binds, bool first, ur__text *out)
