@@ -531,13 +531,13 @@ static ur_var record(ur_tape *tape, const ur_op *op, size_t inputs, const ur_var
     return v;
 }
 
-/* Are the holes of a formula {c}, or those of inputs that there are? */
+/* Are the holes of a formula those of inputs that there are, or {c} where there are constants? */
 static bool has_good_holes(const ur_op *op, size_t inputs)
 {
     for (const char *c = op->print; c && (c = strchr(c, '{')); c++) {
         const bool input = c[1] >= '0' && c[1] <= '9' && (size_t)(c[1] - '0') < inputs;
         const bool marked = input && c[2] && (strchr("+*^", c[2]) || (c[2] == '\'' && c[1] - '0' < op->attrs));
-        if ((!input && c[1] != 'c') || c[marked ? 3 : 2] != '}')
+        if ((!input && (c[1] != 'c' || op->attrs == 0)) || c[marked ? 3 : 2] != '}')
             return false;
     }
     return true;
@@ -552,9 +552,8 @@ static bool defined(ur_tape *tape, const ur_op *op, size_t inputs, const double 
     if (op->attrs > 0 && !attr)
         return ur__fail(&tape->error, "%s: %d constants were expected, none were given", name, op->attrs);
     if (!has_good_holes(op, inputs))
-        return ur__fail(&tape->error,
-                        "%s: of the holes {0} to {%zu} and {c} one was expected at each { of its formula %s", name,
-                        inputs ? inputs - 1 : 0, op->print);
+        return ur__fail(&tape->error, "%s: of the holes {0} to {%zu}%s one was expected at each { of its formula %s",
+                        name, inputs ? inputs - 1 : 0, op->attrs > 0 ? " and {c}" : "", op->print);
     if (op->kind == UR_MAP ? !op->map || inputs > UR__MAP_INPUTS : !op->shape || !op->run || op->kind == UR_LEAF)
         return ur__fail(&tape->error, "%s: %s", name,
                         op->kind == UR_LEAF       ? "an operation is not of the kind UR_LEAF"

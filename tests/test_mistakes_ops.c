@@ -241,6 +241,13 @@ static void own_formula_of_a_missing_input(ur_tape *tape)
     ur_record(&own, 1, &a, NULL);
 }
 
+static void own_formula_of_a_missing_constant(ur_tape *tape)
+{
+    static const ur_op own = {.name = "own", .print = "{c} {0}", .inputs = 1, .kind = UR_MAP, .map = first};
+    ur_var a = matrix(tape, "a");
+    ur_record(&own, 1, &a, NULL);
+}
+
 static void own_formula_with_half_a_hole(ur_tape *tape)
 {
     static const ur_op own = {.name = "own", .print = "o{0", .inputs = 1, .kind = UR_MAP, .map = first};
@@ -271,6 +278,7 @@ static const program programs[] = {
     {PROGRAM(own_with_many_inputs)},
     {PROGRAM(own_with_any_inputs)},
     {PROGRAM(own_formula_of_a_missing_input)},
+    {PROGRAM(own_formula_of_a_missing_constant)},
     {PROGRAM(own_formula_with_half_a_hole)},
 };
 enum { PROGRAMS = sizeof programs / sizeof *programs };
