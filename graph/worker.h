@@ -118,6 +118,10 @@ static inline size_t ur__active_columns(const ur__worker *w, const ur__loop *loo
 
 static inline void ur__copy_rows(size_t rows, size_t bytes, char *to, size_t to_row, const char *from, size_t from_row)
 {
+    if (to_row == bytes && from_row == bytes) { /* rows of one column, say */
+        bytes *= rows;
+        rows = 1;
+    }
     for (size_t r = 0; r < rows; r++)
         memcpy(to + r * to_row, from + r * from_row, bytes);
 }
