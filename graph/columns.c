@@ -108,10 +108,10 @@ static bool keeps(const question *q)
     return q->op->kind == UR_COLUMNS && rule_keeps(q);
 }
 
-/* A sum over the batch: of one value, or a product A B^T of two. */
+/* A sum over the batch, or a mean: of one value, or a product A B^T of two. */
 static bool reduces(const question *q)
 {
-    if (q->op->kernel == UR__REDUCE) {
+    if (q->op->kernel == UR__REDUCE || q->op->kernel == UR__MEAN) {
         int last = ur__line_shape(q->plan, q->plan->program.ref[q->s->ref].line).rank - 1;
         return q->out.rank <= last || q->out.size[last] == 1;
     }

@@ -243,10 +243,12 @@ static bool adds_all(const ur_plan *plan, const ur__statement *sum, uint32_t l)
     return values == p->line[l].values;
 }
 
-/* Has the operand in every phase as many rows as the sum over the batch? */
+/* Is it a sum over the batch whose operand has in every phase as many rows? */
 static bool sums_rows(const ur_plan *plan, uint32_t l)
 {
     const ur__program *p = &plan->program;
+    if (ur__line_kind(plan, l)->op->kernel != UR__REDUCE)
+        return false;
     const ur__loop *loop = &p->loop[p->line[l].loop];
     for (uint32_t f = 0; f < loop->phases; f++) {
         const ur__statement *s = ur__statement_of(p, &p->phase[loop->phase + f], l);

@@ -28,23 +28,24 @@ static bool is_map(const ur__maker *m, const ur__statement *s)
 /* Does a program compute what the statement sums up, or read it from memory? Constants are nowhere. */
 static bool sums_values(const ur__maker *m, const ur__statement *s)
 {
-    if (ur__line_kind(m->plan, s->line)->op->kernel != UR__REDUCE || m->plan->line[s->line].rows != 1)
-        return false;
     ur__ref r = ur__input_of(m, s, 0);
-    return r.count == 1 && m->plan->line[r.line].class == UR__BATCH &&
+    return m->plan->line[s->line].rows == 1 && r.count == 1 && m->plan->line[r.line].class == UR__BATCH &&
            ur__line_kind(m->plan, r.line)->op != &ur_op_const;
 }
 
 /* Is it the sum of all rows of a value with the batch? */
 static bool is_row_sum(const ur__maker *m, const ur__statement *s)
 {
-    return m->plan->line[s->line].class == UR__BATCH && sums_values(m, s);
+    return m->plan->line[s->line].class == UR__BATCH &&
+           ur__line_kind(m->plan, s->line)->op->kernel == UR__REDUCE && sums_values(m, s);
 }
 
-/* Is it the sum of all elements of one? One row waits for a contraction. */
+/* Is it the sum or the mean of all elements of one? The sum of one row waits for a contraction. */
 static bool is_total(const ur__maker *m, const ur__statement *s)
 {
-    return m->plan->line[s->line].class == UR__REDUCED && !m->plan->line[s->line].contracted && sums_values(m, s);
+    const int kernel = ur__line_kind(m->plan, s->line)->op->kernel;
+    return m->plan->line[s->line].class == UR__REDUCED && !m->plan->line[s->line].contracted &&
+           (kernel == UR__REDUCE || kernel == UR__MEAN) && sums_values(m, s);
 }
 
 static ur__sort sort_of(ur__maker *m, const ur__statement *s)

@@ -59,7 +59,7 @@ typedef enum ur__kernel {
     UR__SOFTPLUS_FROM,    /* softplus(a), b = e^-|a| */
     UR__LOG_SIGMOID_FROM, /* log_sigmoid(a), b = e^-|a| */
     UR__BCE_NET_FROM,     /* bce_net(a, b), c = e^-|a| */
-    UR__SUM_TO,           /* y[0] += the sum of a */
+    UR__SUM_TO,           /* y[0] += attr[0] times the sum of a */
     UR__MAPS,             /* number of elementwise kernels */
 
     UR__MATMUL = UR__MAPS,

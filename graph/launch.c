@@ -187,6 +187,17 @@ static char *part_at(const ur_plan *plan, size_t block, uint32_t line, int32_t v
     return plan->sums + block * plan->parts_bytes + plan->line[line].part + (size_t)value * bytes;
 }
 
+/* The mean of the columns at hand becomes their share of the mean of all. */
+static void take_share(const ur__worker *w, size_t count)
+{
+    const double share = (double)w->columns / (double)w->plan->batch;
+    for (size_t i = 0, n; i < count; i += n) {
+        char *at = w->scratch + i * ur__element_bytes(w->plan);
+        n = count - i < UR__TILE ? count - i : UR__TILE;
+        w->plan->kernels->map[UR__SCALE](n, at, at, NULL, NULL, &share);
+    }
+}
+
 static void run_add_up(const ur__worker *w, const ur__launch *l)
 {
     const ur_plan *plan = w->plan;
@@ -194,6 +205,8 @@ static void run_add_up(const ur__worker *w, const ur__launch *l)
     size_t count = plan->line[part->line].rows;
     char *scratch = w->scratch + ur__round_up(count * ur__element_bytes(plan), UR__LINE);
     run_operation(w, l, w->scratch, ur__line_shape(plan, l->line), scratch);
+    if (ur__line_kind(plan, l->line)->op->kernel == UR__MEAN)
+        take_share(w, count);
     plan->kernels->add_to(count, part_at(plan, w->block, part->line, part->first + part->stride * (int32_t)w->i),
                           w->scratch);
 }

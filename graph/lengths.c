@@ -126,6 +126,7 @@ static bool is_zero(const reader *a)
     case UR__SUM_OF:
     case UR__ALIAS:
     case UR__REDUCE:
+    case UR__MEAN:
     case UR__BROADCAST:
         return all_zero(a, 0);
     default:

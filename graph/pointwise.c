@@ -321,17 +321,27 @@ static uint32_t result(writer *w, const ur__statement *s)
     return m->place[s->line] = take_buffer(w);
 }
 
-/* The first constants are of operations that have none. */
-static uint32_t constants(writer *w, const ur__statement *s)
+static uint32_t constant(writer *w, double value)
 {
     ur_plan *plan = w->m->plan;
+    w->good = w->good && ur__room(plan->tape, &plan->attr, &plan->attr_room, plan->attrs, sizeof *plan->attr);
+    if (w->good)
+        plan->attr[plan->attrs++] = value;
+    return (uint32_t)plan->attrs - 1;
+}
+
+/* Those of the operation; what a sum of all elements is multiplied by. The first ones are of operations without any. */
+static uint32_t constants(writer *w, const ur__statement *s)
+{
+    const ur_plan *plan = w->m->plan;
     const ur__kind *kind = ur__line_kind(plan, s->line);
-    uint32_t first = kind->op->attrs > 0 ? (uint32_t)plan->attrs : 0;
-    for (int i = 0; i < kind->op->attrs && w->good; i++) {
-        w->good = ur__room(plan->tape, &plan->attr, &plan->attr_room, plan->attrs, sizeof *plan->attr);
-        if (w->good)
-            plan->attr[plan->attrs++] = ur__attr(plan->tape, kind)[i];
+    const uint32_t first = kind->op->attrs > 0 ? (uint32_t)plan->attrs : 0;
+    if (adds_up(w->m, s)) {
+        const ur_shape all = ur__line_shape(plan, plan->program.ref[s->ref].line);
+        return constant(w, kind->op->kernel == UR__MEAN ? 1 / (double)ur_shape_count(all) : 1);
     }
+    for (int i = 0; i < kind->op->attrs; i++)
+        constant(w, ur__attr(plan->tape, kind)[i]);
     return first;
 }
 

@@ -339,7 +339,8 @@ static ur_tape *over_next(int which, roots *all)
 }
 
 /* Sums of all elements: of what a program makes, of an input, of a product or of three dimensions; two in one program,
- * in one sum over time or each by itself. */
+ * in one sum over time or each by itself. Means: of all elements, of a row, of the batch, and one that the next step
+ * reads. */
 static ur_tape *totals(int which, roots *all)
 {
     enum { M = 3 };
@@ -354,6 +355,14 @@ static ur_tape *totals(int which, roots *all)
         if (which == 2)
             z = ur_mul(ur_reshape(z, UR_SHAPE(1, M, BATCH)), ur_outer(h, x[k]));
         sum[k] = ur_sum(which == 0 ? ur_square(z) : z);
+        if (which == 5)
+            sum[k] = ur_mean(ur_square(z));
+        if (which == 6)
+            sum[k] = ur_mean(ur_mean_over(z, 0));
+        if (which == 7)
+            sum[k] = ur_sum(ur_mean_over(z, 1));
+        if (which == 8)
+            h = ur_add(h, ur_mean(z));
         sum[STEPS + k] = which == 3 ? ur_sum(ur_mul(h, x[k])) : which == 4 ? ur_sum(h) : t.zero;
         if (which == 4)
             add_root(all, sum[k]);
@@ -383,7 +392,7 @@ static ur_tape *constants(int which, roots *all)
         if (which == 1)
             z = ur_sum_over(c, 0);
         if (which == 2)
-            z = ur_add(ur_sum(c), ur_sum(row));
+            z = ur_add(ur_add(ur_sum(c), ur_sum(row)), ur_mean(c));
         if (which == 3)
             z = ur_mul(ur_slice(c, 0, 1, 1), ur_slice(h, 0, 1, 1));
         if (which == 4)
@@ -399,7 +408,7 @@ static ur_tape *constants(int which, roots *all)
     return end(&t, value, which > 0, &W, all);
 }
 
-enum { ALIKE = 3, BIASED = 4, TOTALS = 5 }; /* variants of these */
+enum { ALIKE = 3, BIASED = 4, TOTALS = 9 }; /* variants of these */
 
 static const struct {
     const char *name;

@@ -188,8 +188,10 @@ static void sum_to(size_t n, void *y_, const void *a_)
 
 static void map_sum_to(size_t n, void *y, const void *a, const void *b, const void *c, const double *attr)
 {
-    (void)b, (void)c, (void)attr;
-    sum_to(n, y, a);
+    real sum = 0;
+    (void)b, (void)c;
+    sum_to(n, &sum, a);
+    *(real *)y += (real)attr[0] * sum;
 }
 
 static void sum_rows(size_t rows, size_t n, void *y_, const void *a_, ptrdiff_t row, bool add)
