@@ -25,27 +25,29 @@ static bool is_map(const ur__maker *m, const ur__statement *s)
     return m->plan->line[s->line].class != UR__REDUCED;
 }
 
-/* Does a program compute what the statement sums up, or read it from memory? Constants are nowhere. */
+/* Is it a sum or a mean that gives one element, or one for each column, of what a program computes or reads from memory?
+ * Constants are nowhere. */
 static bool sums_values(const ur__maker *m, const ur__statement *s)
 {
+    const int kernel = ur__line_kind(m->plan, s->line)->op->kernel;
+    if ((kernel != UR__REDUCE && kernel != UR__MEAN) || m->plan->line[s->line].rows != 1)
+        return false;
     ur__ref r = ur__input_of(m, s, 0);
-    return m->plan->line[s->line].rows == 1 && r.count == 1 && m->plan->line[r.line].class == UR__BATCH &&
+    return r.count == 1 && m->plan->line[r.line].class == UR__BATCH &&
            ur__line_kind(m->plan, r.line)->op != &ur_op_const;
 }
 
-/* Is it the sum of all rows of a value with the batch? */
+/* Of all rows? */
 static bool is_row_sum(const ur__maker *m, const ur__statement *s)
 {
-    return m->plan->line[s->line].class == UR__BATCH &&
-           ur__line_kind(m->plan, s->line)->op->kernel == UR__REDUCE && sums_values(m, s);
+    return m->plan->line[s->line].class == UR__BATCH && sums_values(m, s);
 }
 
-/* Is it the sum or the mean of all elements of one? The sum of one row waits for a contraction. */
+/* Of all elements? The sum of one row waits for a contraction. */
 static bool is_total(const ur__maker *m, const ur__statement *s)
 {
-    const int kernel = ur__line_kind(m->plan, s->line)->op->kernel;
-    return m->plan->line[s->line].class == UR__REDUCED && !m->plan->line[s->line].contracted &&
-           (kernel == UR__REDUCE || kernel == UR__MEAN) && sums_values(m, s);
+    const ur__line_plan *line = &m->plan->line[s->line];
+    return line->class == UR__REDUCED && !line->contracted && sums_values(m, s);
 }
 
 static ur__sort sort_of(ur__maker *m, const ur__statement *s)

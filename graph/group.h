@@ -9,8 +9,8 @@
 typedef enum ur__sort {
     UR__NOTHING,     /* an alias, or inlined */
     UR__MAP,         /* an instruction of an elementwise program */
-    UR__ROW_SUM,     /* the sum of all rows of a value, an instruction too */
-    UR__TOTAL,       /* the sum or mean of all elements of a value with the batch, the same */
+    UR__ROW_SUM,     /* the sum or mean of all rows of a value, an instruction too */
+    UR__TOTAL,       /* that of all elements of a value with the batch, the same */
     UR__SUM_PRODUCT, /* a sum of products, a bias among them */
     UR__MIXED,       /* a sum of products, to which a program adds other values */
     UR__ALONE,       /* a launch of its own */

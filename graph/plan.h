@@ -129,8 +129,8 @@ typedef struct ur__argument {
     size_t row, higher;
 } ur__argument;
 
-/* y = kernel(a, b, c), on a tile, or y = the sum of the rows of a, with the kernel UR__REDUCE: numbers of operands of the
- * launch, and from `operands` on of tile buffers. */
+/* y = kernel(a, b, c), on a tile, or y = attr[0] times the sum of the rows of a, with the kernels UR__REDUCE and UR__MEAN:
+ * numbers of operands of the launch, and from `operands` on of tile buffers. */
 typedef struct ur__instruction {
     uint32_t kernel;
     uint32_t y, a, b, c;

@@ -330,15 +330,16 @@ static uint32_t constant(writer *w, double value)
     return (uint32_t)plan->attrs - 1;
 }
 
-/* Those of the operation; what a sum of all elements is multiplied by. The first ones are of operations without any. */
+/* Those of the operation; of sums and means, what a sum is multiplied by. The first ones are of operations without any. */
 static uint32_t constants(writer *w, const ur__statement *s)
 {
     const ur_plan *plan = w->m->plan;
     const ur__kind *kind = ur__line_kind(plan, s->line);
     const uint32_t first = kind->op->attrs > 0 ? (uint32_t)plan->attrs : 0;
-    if (adds_up(w->m, s)) {
-        const ur_shape all = ur__line_shape(plan, plan->program.ref[s->ref].line);
-        return constant(w, kind->op->kernel == UR__MEAN ? 1 / (double)ur_shape_count(all) : 1);
+    if (ur__sums_up(w->m, s)) {
+        const uint32_t of = plan->program.ref[s->ref].line;
+        const size_t all = adds_up(w->m, s) ? ur_shape_count(ur__line_shape(plan, of)) : plan->line[of].rows;
+        return constant(w, kind->op->kernel == UR__MEAN ? 1 / (double)all : 1);
     }
     for (int i = 0; i < kind->op->attrs; i++)
         constant(w, ur__attr(plan->tape, kind)[i]);

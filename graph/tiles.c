@@ -215,18 +215,31 @@ static void aim(const run *r, size_t row, size_t c, size_t n)
     }
 }
 
-/* y = the sum of a tile's rows, added to what y holds where it is not the first tile. */
-static void sum_rows(const run *r, size_t n, bool first, char *y, const char *a)
+/* Does the instruction sum up rows? */
+static bool sums_up(const ur__instruction *i)
 {
-    const ur_plan *plan = r->w->plan;
+    return i->kernel == UR__REDUCE || i->kernel == UR__MEAN;
+}
+
+/* Which tiles of the same columns a tile is. */
+typedef struct turn {
+    bool first, last;
+} turn;
+
+/* y = the sum of a tile's rows, added to what y holds where it is not the first tile; at last times a factor. */
+static void sum_rows(const run *r, size_t n, turn t, char *y, const char *a, const double *factor)
+{
+    const ur__kernels *kernels = r->w->plan->kernels;
     size_t columns = n < r->walk->columns ? n : r->walk->columns;
     if (columns > 1) {
-        plan->kernels->sum_rows(n / columns, columns, y, a, (ptrdiff_t)columns, !first);
-        return;
+        kernels->sum_rows(n / columns, columns, y, a, (ptrdiff_t)columns, !t.first);
+    } else {
+        if (t.first)
+            memset(y, 0, ur__element_bytes(r->w->plan));
+        kernels->sum_to(n, y, a); /* a row is an element: the lanes go along them */
     }
-    if (first)
-        memset(y, 0, ur__element_bytes(plan));
-    plan->kernels->sum_to(n, y, a); /* a row is an element: the lanes go along them */
+    if (t.last && *factor != 1)
+        kernels->map[UR__SCALE](columns, y, y, NULL, NULL, factor);
 }
 
 /* The instructions of the form that runs, without sums over the batch in steps that run again later. */
@@ -236,8 +249,8 @@ static const ur__instruction *program_of(const run *r, uint32_t *count)
     return &r->w->plan->instruction[r->l->first + (r->alive ? r->l->count : 0)];
 }
 
-/* All instructions on n elements from row `row` on. */
-static void run_tile(const run *r, size_t row, size_t n)
+/* All instructions on n elements. */
+static void run_tile(const run *r, turn t, size_t n)
 {
     const ur_plan *plan = r->w->plan;
     uint32_t count;
@@ -246,8 +259,8 @@ static void run_tile(const run *r, size_t row, size_t n)
     const double *attr = plan->attr;
     char *const *at = r->w->at;
     for (; in < end; in++)
-        if (in->kernel == UR__REDUCE)
-            sum_rows(r, n, row == 0, at[in->y], at[in->a]);
+        if (sums_up(in))
+            sum_rows(r, n, t, at[in->y], at[in->a], attr + in->attr);
         else
             map[in->kernel](n, at[in->y], at[in->a], at[in->b], at[in->c], attr + in->attr);
 }
@@ -261,7 +274,7 @@ static void run_tile_by_tile(run *r)
         for (size_t c = 0, n = rows * r->walk->columns, tile; c < n; c += tile) {
             tile = n - c < UR__TILE ? n - c : UR__TILE;
             aim(r, row, c, tile);
-            run_tile(r, row, tile);
+            run_tile(r, (turn){row == 0, row + rows == r->walk->rows}, tile);
         }
     }
 }
@@ -283,7 +296,7 @@ static void make_call(const run *r, const ur__instruction *in, ur__call *call)
 {
     const ur_plan *plan = r->w->plan;
     const uint32_t number[] = {in->y, in->a, in->b, in->c};
-    call->map = in->kernel == UR__REDUCE ? NULL : plan->kernels->map[in->kernel];
+    call->map = sums_up(in) ? NULL : plan->kernels->map[in->kernel];
     call->attr = plan->attr + in->attr;
     for (int k = 0; k < 4; k++) {
         const bool moves = number[k] < r->l->operands;
@@ -294,6 +307,12 @@ static void make_call(const run *r, const ur__instruction *in, ur__call *call)
     }
 }
 
+/* Of a walk over whole rows; one over a single row has other columns in every tile. */
+static turn turn_of(const ur__walk *walk, size_t tile)
+{
+    return (turn){tile == 0 || walk->rows == 1, tile + 1 == walk->tiles || walk->rows == 1};
+}
+
 /* In a phase of one iteration. */
 static void run_once(const run *r)
 {
@@ -302,11 +321,12 @@ static void run_once(const run *r)
     uint32_t count;
     const ur__instruction *in = program_of(r, &count), *end = in + count;
     for (size_t tile = 0; tile < walk->tiles; tile++) {
+        const turn t = turn_of(walk, tile);
         const size_t n = tile + 1 < walk->tiles ? walk->tile : walk->last;
         for (const ur__instruction *i = in; i < end; i++) {
             char *y = address_of(r, i->y, tile), *a = address_of(r, i->a, tile);
-            if (i->kernel == UR__REDUCE)
-                sum_rows(r, n, tile == 0 || walk->rows == 1, y, a);
+            if (sums_up(i))
+                sum_rows(r, n, t, y, a, plan->attr + i->attr);
             else
                 plan->kernels->map[i->kernel](n, y, a, address_of(r, i->b, tile), address_of(r, i->c, tile),
                                               plan->attr + i->attr);
@@ -319,13 +339,14 @@ static void run_iteration(const run *r, ur__call *call, const ur__call *end)
 {
     const ur__walk *walk = r->walk;
     for (size_t tile = 0; tile < walk->tiles; tile++) {
-        const bool first = tile == 0 || walk->rows == 1, last = tile + 1 == walk->tiles;
+        const turn t = turn_of(walk, tile);
+        const bool last = tile + 1 == walk->tiles;
         const size_t n = last ? walk->last : walk->tile;
         for (ur__call *c = call; c < end; c++) {
             if (c->map)
                 c->map(n, c->at[0], c->at[1], c->at[2], c->at[3], c->attr);
             else
-                sum_rows(r, n, first, c->at[0], c->at[1]);
+                sum_rows(r, n, t, c->at[0], c->at[1], c->attr);
             for (int k = 0; k < 4; k++)
                 c->at[k] += c->hop[last][k];
         }

@@ -35,7 +35,7 @@ typedef struct ur__cursor {
 
 /* An instruction with the addresses of y, a, b and c, and how far away the next ones are. */
 typedef struct ur__call {
-    ur__map_kernel *map; /* NULL: y is the sum of the rows of a */
+    ur__map_kernel *map; /* NULL: y is attr[0] times the sum of the rows of a */
     const double *attr;
     char *at[4];
     ptrdiff_t hop[2][4]; /* to the next tile; from the last one to the next iteration */
