@@ -399,9 +399,10 @@ static void dense_decay(const ur__dense_call *c)
 
 /* ---- over the features */
 
-/* The first dimension of the operand are rows, all others columns; n <= UR__TILE of them from `first` on. */
+/* The first dimension of the operand are rows, all others columns; n <= UR__TILE of them from `first` on. Where those are
+ * all columns, rows follow each other in memory: some of them, `band`, are gone through at once. */
 typedef struct features {
-    size_t rows, columns, first, n;
+    size_t rows, columns, first, n, band;
 } features;
 
 static features features_of(const ur__dense_call *c)
@@ -416,53 +417,97 @@ static bool next_columns(features *f)
     f->first += f->n;
     size_t left = f->columns - f->first;
     f->n = left < UR__TILE ? left : UR__TILE;
+    f->band = f->n == f->columns && f->n > 0 ? UR__TILE / f->n : 1;
+    f->band = f->band < f->rows ? f->band : f->rows;
     return left > 0;
 }
 
-static void largest_of(const features *f, const real *a, real *largest)
+/* Rows first.. of a band, and how many elements these have. */
+typedef struct band {
+    size_t first, n, at; /* at: the first element */
+} band;
+
+/* The next band, false after the last; the first one follows {0}. */
+static bool next_band(const features *f, band *b)
 {
-    memcpy(largest, a + f->first, f->n * sizeof *largest);
-    for (size_t i = 1; i < f->rows; i++) {
-        const real *x = a + i * f->columns + f->first;
-        for (size_t j = 0; j < f->n; j++)
-            largest[j] = x[j] > largest[j] ? x[j] : largest[j];
-    }
+    b->first += b->n / f->n;
+    const size_t left = f->rows - b->first;
+    b->n = (left < f->band ? left : f->band) * f->n;
+    b->at = b->first * f->columns + f->first;
+    return left > 0;
 }
 
-/* e[j] = e^(a[j] - largest[j]), added to sum[j]. */
-INLINE void add_exp(size_t n, const real *a, const real *largest, real *e, real *sum)
+/* A number for each column stands in every row of a band. */
+static void repeat(const features *f, real *column)
+{
+    for (size_t i = f->n; i < f->band * f->n; i++)
+        column[i] = column[i - f->n];
+}
+
+/* sum[j] += column j of a band of n elements. */
+static void add_columns(const features *f, size_t n, const real *a, real *sum)
+{
+    if (n == f->n)
+        add_to(n, sum, a);
+    else if (f->n == 1)
+        sum_to(n, sum, a);
+    else
+        sum_rows(n / f->n, f->n, sum, a, (ptrdiff_t)f->n, true);
+}
+
+/* The largest element of each column, repeated. */
+static void largest_of(const features *f, const real *a, real *largest)
+{
+    memcpy(largest, a + f->first, f->band * f->n * sizeof *largest);
+    for (band b = {0}; next_band(f, &b);)
+        for (size_t j = 0; j < b.n; j++)
+            largest[j] = a[b.at + j] > largest[j] ? a[b.at + j] : largest[j];
+    for (size_t rows = f->band, half; rows > 1; rows = half) {
+        half = (rows + 1) / 2;
+        for (size_t j = 0; j < (rows - half) * f->n; j++)
+            largest[j] = largest[half * f->n + j] > largest[j] ? largest[half * f->n + j] : largest[j];
+    }
+    repeat(f, largest);
+}
+
+/* e = e^(a - largest), of n elements. */
+INLINE void exp_below(size_t n, const real *a, const real *largest, real *e)
 {
     INDEPENDENT
     for (size_t j = 0; j < n; j++)
         e[j] = a[j] - largest[j];
     map_exp(n, e, e, NULL, NULL, NULL);
-    INDEPENDENT
-    for (size_t j = 0; j < n; j++)
-        sum[j] += e[j];
 }
 
-/* ln sum_i e^(a_i - largest) */
+/* ln sum_i e^(a_i - largest), repeated. */
 static void log_sum(const features *f, const real *a, const real *largest, real *sum)
 {
     real e[UR__TILE];
     memset(sum, 0, f->n * sizeof *sum);
-    for (size_t i = 0; i < f->rows; i++)
-        add_exp(f->n, a + i * f->columns + f->first, largest, e, sum);
+    for (band b = {0}; next_band(f, &b);) {
+        exp_below(b.n, a + b.at, largest, e);
+        add_columns(f, b.n, e, sum);
+    }
     map_log(f->n, sum, sum, NULL, NULL, NULL);
+    repeat(f, sum);
 }
 
 static void dense_softmax(const ur__dense_call *c)
 {
     const real *a = (const real *)c->in[0];
+    real *y = (real *)c->out;
     for (features f = features_of(c); next_columns(&f);) {
-        real largest[UR__TILE], sum[UR__TILE] = {0}, *y = (real *)c->out + f.first;
+        real largest[UR__TILE], sum[UR__TILE] = {0};
         largest_of(&f, a, largest);
-        for (size_t i = 0; i < f.rows; i++)
-            add_exp(f.n, a + i * f.columns + f.first, largest, y + i * f.columns, sum);
-        for (size_t i = 0; i < f.rows; i++, y += f.columns) {
+        for (band b = {0}; next_band(&f, &b);) {
+            exp_below(b.n, a + b.at, largest, y + b.at);
+            add_columns(&f, b.n, y + b.at, sum);
+        }
+        repeat(&f, sum);
+        for (band b = {0}; next_band(&f, &b);) {
             INDEPENDENT
-            for (size_t j = 0; j < f.n; j++)
-                y[j] /= sum[j];
+            for (size_t j = 0; j < b.n; j++)
+                y[b.at + j] /= sum[j];
         }
     }
 }
@@ -470,58 +515,64 @@ static void dense_softmax(const ur__dense_call *c)
 static void dense_log_softmax(const ur__dense_call *c)
 {
     const real *a = (const real *)c->in[0];
+    real *y = (real *)c->out;
     for (features f = features_of(c); next_columns(&f);) {
         real largest[UR__TILE], sum[UR__TILE];
         largest_of(&f, a, largest);
         log_sum(&f, a, largest, sum);
-        for (size_t i = 0; i < f.rows; i++) {
-            const real *x = a + i * f.columns + f.first;
-            real *y = (real *)c->out + i * f.columns + f.first;
+        for (band b = {0}; next_band(&f, &b);) {
             INDEPENDENT
-            for (size_t j = 0; j < f.n; j++)
-                y[j] = x[j] - largest[j] - sum[j];
+            for (size_t j = 0; j < b.n; j++)
+                y[b.at + j] = a[b.at + j] - largest[j] - sum[j];
         }
     }
 }
 
 static void dense_softmax_ce(const ur__dense_call *c)
 {
-    const real *net = (const real *)c->in[0];
+    const real *net = (const real *)c->in[0], *y = (const real *)c->in[1];
     for (features f = features_of(c); next_columns(&f);) {
-        real largest[UR__TILE], sum[UR__TILE], *error = (real *)c->out + f.first;
+        real largest[UR__TILE], sum[UR__TILE], terms[UR__TILE], *error = (real *)c->out + f.first;
         largest_of(&f, net, largest);
         log_sum(&f, net, largest, sum);
         memset(error, 0, f.n * sizeof *error);
-        for (size_t i = 0; i < f.rows; i++) {
-            const real *x = net + i * f.columns + f.first, *y = (const real *)c->in[1] + i * f.columns + f.first;
+        for (band b = {0}; next_band(&f, &b);) {
             INDEPENDENT
-            for (size_t j = 0; j < f.n; j++)
-                error[j] += y[j] * (sum[j] - (x[j] - largest[j]));
+            for (size_t j = 0; j < b.n; j++)
+                terms[j] = y[b.at + j] * (sum[j] - (net[b.at + j] - largest[j]));
+            add_columns(&f, b.n, terms, error);
         }
     }
 }
 
 static void dense_layer_norm(const ur__dense_call *c)
 {
+    const real *a = (const real *)c->in[0];
+    real *y = (real *)c->out;
     for (features f = features_of(c); next_columns(&f);) {
-        const real *a = (const real *)c->in[0] + f.first;
-        const real rows = (real)f.rows;
-        real mean[UR__TILE] = {0}, deviation[UR__TILE] = {0}, *y = (real *)c->out + f.first;
-        for (size_t i = 0; i < f.rows; i++)
-            for (size_t j = 0; j < f.n; j++)
-                mean[j] += a[i * f.columns + j] / rows;
-        for (size_t i = 0; i < f.rows; i++)
-            for (size_t j = 0; j < f.n; j++) {
-                real d = a[i * f.columns + j] - mean[j];
-                deviation[j] += d * d / rows;
-            }
+        const real share = 1 / (real)f.rows;
+        real mean[UR__TILE] = {0}, deviation[UR__TILE] = {0}, terms[UR__TILE];
+        for (band b = {0}; next_band(&f, &b);) {
+            INDEPENDENT
+            for (size_t j = 0; j < b.n; j++)
+                terms[j] = a[b.at + j] * share;
+            add_columns(&f, b.n, terms, mean);
+        }
+        repeat(&f, mean);
+        for (band b = {0}; next_band(&f, &b);) {
+            INDEPENDENT
+            for (size_t j = 0; j < b.n; j++)
+                terms[j] = (a[b.at + j] - mean[j]) * (a[b.at + j] - mean[j]) * share;
+            add_columns(&f, b.n, terms, deviation);
+        }
         for (size_t j = 0; j < f.n; j++)
             deviation[j] += REAL(UR__LAYER_NORM_EPSILON);
         map_sqrt(f.n, deviation, deviation, NULL, NULL, NULL);
-        for (size_t i = 0; i < f.rows; i++) {
+        repeat(&f, deviation);
+        for (band b = {0}; next_band(&f, &b);) {
             INDEPENDENT
-            for (size_t j = 0; j < f.n; j++)
-                y[i * f.columns + j] = (a[i * f.columns + j] - mean[j]) / deviation[j];
+            for (size_t j = 0; j < b.n; j++)
+                y[b.at + j] = (a[b.at + j] - mean[j]) / deviation[j];
         }
     }
 }

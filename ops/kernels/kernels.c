@@ -205,11 +205,11 @@ static void sum_rows(size_t rows, size_t n, void *y_, const void *a_, ptrdiff_t 
             sum += load(a + (ptrdiff_t)i * row + j);
         store(y + j, sum);
     }
-    for (; j < n; j++) {
-        real sum = add ? y[j] : 0;
+    if (j < n) {
+        vec sum = add ? load_part(y + j, n - j) : (vec){0};
         for (size_t i = 0; i < rows; i++)
-            sum += a[(ptrdiff_t)i * row + (ptrdiff_t)j];
-        y[j] = sum;
+            sum += load_part(a + (ptrdiff_t)i * row + j, n - j);
+        store_part(y + j, sum, n - j);
     }
 }
 
