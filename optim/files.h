@@ -5,7 +5,7 @@
 #include "../graph/support.h"
 #include "optim.h"
 
-/* ur__fail with `FILE: ` in front, unless `file` is NULL. */
+/* ur__fail with `FILE: ` in front, unless `file` is NULL; of a long path the end, `.../FILE: `. */
 bool ur__fail_in(ur_error *error, const char *file, const char *format, ...) UR_PRINTF(3, 4);
 
 /* ---- arrays.c */
