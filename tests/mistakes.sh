@@ -44,7 +44,10 @@ raw() {
 }
 
 one='\000\000\000\000\000\000\360\077'
+long=$(printf %0200d 0)/$(printf %0200d 0)/$(printf %0200d 0)
 mkdir folder
+mkdir -p "$long"
+echo junk >"$long/w.st"
 : >empty
 echo text >text
 zeros 48 | npy X.npy '<f8' '1, 2, 3'
@@ -320,6 +323,13 @@ wrong info nosuchfile
 wrong info folder
 wrong info cut.safetensors
 
+# The line has room for the reason, whatever the path takes.
+part 'long paths'
+"$UNROLL" info "$long/w.st" >../out 2>../err
+judge $? 'unroll info LONG/w.st'
+"$UNROLL" data reber -o "$long/nosuchfolder/D.st" >../out 2>../err
+judge $? 'unroll data reber -o LONG/nosuchfolder/D.st'
+
 part 'files that cannot be written'
 wrong train rnn --task reber --hidden 4 --save folder
 wrong train rnn --task reber --hidden 4 --log nosuchfolder/run.csv
@@ -335,6 +345,8 @@ wrong run rnn --weights W.safetensors --input X.npy --output folder
 wrong run rnn --weights W.safetensors --input X.npy --target Y4.npy --loss mse --output new --grad text/G
 wrong run rnn --weights W.safetensors --input X.npy --target Y4.npy --loss mse --output X2.npy --grad text/G
 wrong data reber --min-length 1 --max-length 4 -o xy.safetensors
+(ulimit -f 1000 && exec "$UNROLL" data reber --count 4000 -o new) >../out 2>../err
+judge $? '(ulimit -f 1000; unroll data reber --count 4000 -o new)'
 
 # A device takes what is written until it is full, and a reader may leave.
 full() {
