@@ -234,6 +234,12 @@ wrong train gru --resume M.safetensors
 wrong train rnn --resume M.safetensors --data xy.safetensors
 wrong train rnn --resume M.safetensors --epochs 2 --log log.csv
 wrong train rnn --resume M.safetensors --epochs 2 --log log2.csv
+wrong train rnn --task reber --hidden 4 --heads 2
+wrong train lstm --task reber --hidden 4 --hidden-activation relu
+wrong gradcheck mlstm --hidden-activation tanh
+wrong train lstm --task reber --hidden 4 --dropout 0.5
+wrong run M.safetensors --input X.npy --output new --dropout 0.5
+wrong run M.safetensors --input X.npy --output new --heads 2
 wrong train rnn --data xy.safetensors --loss bce
 wrong train rnn --task reber --hidden 4 --out tanh
 wrong gradcheck rnn --loss ce
