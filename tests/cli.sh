@@ -153,9 +153,16 @@ expect 0 train $small_lstm --dry-run --memory $((bytes * 2 / 3))
 [ "$(sed -n 's/^plan bytes //p' out)" -le $((bytes * 2 / 3)) ] || fail '--memory: the plan takes more'
 # shellcheck disable=SC2086
 expect 2 train $small_lstm --memory 1000
-has err '^unroll: --memory: the plan takes at least [0-9]+ bytes, 1000 are allowed$'
+has err '^unroll: --memory: the plans do not fit into 1000 bytes, at least [0-9]+ were expected$'
 lines err 1
 empty out
+# The number that is named is enough, for one plan and for two that share it.
+for options in '' '--valid 0.2' '--valid 0.5 --batch 10' '--until-zero-errors --batch 10'; do
+    # shellcheck disable=SC2086
+    expect 2 train $small_lstm $options --memory 1
+    # shellcheck disable=SC2086
+    expect 0 train $small_lstm $options --dry-run --memory "$(sed 's/.* at least \([0-9]*\) were expected$/\1/' err)"
+done
 # shellcheck disable=SC2086
 expect 0 train $small_lstm --dry-run --valid 0.2 --memory $((bytes * 2))
 [ "$(sed -n 's/^plan bytes //p' out)" -le $((bytes * 2)) ] || fail '--memory: two plans take more'
