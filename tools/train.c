@@ -254,8 +254,8 @@ static size_t missing_memory(const run *r)
     return error && strncmp(error, call, strlen(call)) == 0 ? strtoull(error + strlen(call), NULL, 10) : 0;
 }
 
-/* False, after an error, when --memory is too little. The plan that fails is one of two that share it, so a number that is
- * enough is found by trying. */
+/* False, after an error, when --memory is too little. The plan that fails is one of two that share it, so a number that
+ * is enough is found by trying. */
 static bool memory_enough(run *r, const ur_net_options *shape, int64_t steps, int64_t columns)
 {
     size_t allowed = r->training.memory, *memory = &r->training.memory;
