@@ -118,6 +118,18 @@ static double element(const ur_array *array, size_t i)
     return (double)ur__array_integer(array, i);
 }
 
+bool ur__array_is_finite(const ur_array *array, const char *path, ur_error *error)
+{
+    size_t i = 0;
+    if (!ur__array_has_numbers(array, error))
+        return false;
+    while (i < array->count && isfinite(element(array, i)))
+        i++;
+    return i == array->count ||
+           ur__fail_in(error, path, "%.80s, element %zu, is %g, a finite number was expected", array->name, i,
+                       isnan(element(array, i)) ? NAN : element(array, i)); /* printf's -nan tells nothing */
+}
+
 bool ur__array_convert(const ur_array *array, ur_dtype dtype, void *out, ur_error *error)
 {
     if (!ur__array_has_numbers(array, error))

@@ -21,7 +21,7 @@ struct ur_file {
 static bool fail(ur_error *error, const char *path)
 {
     const char *reason = errno == ENOENT ? "the folder does not exist" : errno ? strerror(errno) : "write error";
-    return ur__fail(error, "%s: cannot be written: %s", path, reason);
+    return ur__fail_in(error, path, "cannot be written: %s", reason);
 }
 
 static void free_file(ur_file *file)

@@ -7,14 +7,27 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+/* A path leaves this much room for what is wrong with its file. */
+enum { PATH_SHOWN = UR_ERROR_BYTES / 2 };
+
+/* Where the end of a longer path begins, at a folder if one begins there. */
+static const char *end_of(const char *path)
+{
+    size_t length = strlen(path);
+    const char *end = length > PATH_SHOWN ? path + length - PATH_SHOWN : path;
+    const char *folder = end > path ? strchr(end, '/') : NULL;
+    return folder ? folder : end;
+}
+
 bool ur__fail_in(ur_error *error, const char *file, const char *format, ...)
 {
     ur_error message = {{0}};
+    const char *end = file ? end_of(file) : "";
     va_list list;
     va_start(list, format);
     ur__fail_list(&message, format, list);
     va_end(list);
-    return ur__fail(error, "%s%s%s", file ? file : "", file ? ": " : "", message.text);
+    return ur__fail(error, "%s%s%s%s", file && end > file ? "..." : "", end, file ? ": " : "", message.text);
 }
 
 /* ---- reading */
@@ -30,11 +43,11 @@ FILE *ur__open_file(const char *path, uint64_t *bytes, ur_error *error)
     FILE *stream = descriptor >= 0 ? fdopen(descriptor, "rb") : NULL;
     struct stat status;
     if (!stream || fstat(descriptor, &status) != 0)
-        ur__fail(error, "%s: cannot be read: %s", path, strerror(errno));
+        ur__fail_in(error, path, "cannot be read: %s", strerror(errno));
     else if (S_ISDIR(status.st_mode))
-        ur__fail(error, "%s: is a directory, expected a file", path);
+        ur__fail_in(error, path, "is a directory, expected a file");
     else if (!S_ISREG(status.st_mode))
-        ur__fail(error, "%s: is a device or pipe, expected a regular file", path);
+        ur__fail_in(error, path, "is a device or pipe, expected a regular file");
     else {
         *bytes = (uint64_t)status.st_size;
         return stream;
@@ -52,8 +65,8 @@ bool ur__read(FILE *stream, const char *path, void *out, size_t bytes, ur_error 
     if (got == bytes)
         return true;
     if (ferror(stream))
-        return ur__fail(error, "%s: cannot be read: %s", path, strerror(errno));
-    return ur__fail(error, "%s: ends %zu bytes too early", path, bytes - got);
+        return ur__fail_in(error, path, "cannot be read: %s", strerror(errno));
+    return ur__fail_in(error, path, "ends %zu bytes too early", bytes - got);
 }
 
 /* ---- little-endian numbers */

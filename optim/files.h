@@ -5,7 +5,7 @@
 #include "../graph/support.h"
 #include "optim.h"
 
-/* ur__fail with `FILE: ` in front, unless `file` is NULL. */
+/* ur__fail with `FILE: ` in front, unless `file` is NULL; of a long path the end, `.../FILE: `. */
 bool ur__fail_in(ur_error *error, const char *file, const char *format, ...) UR_PRINTF(3, 4);
 
 /* ---- arrays.c */
@@ -18,6 +18,8 @@ bool ur__array_is_integer(const ur_array *array);
 int64_t ur__array_integer(const ur_array *array, size_t i);
 /* Is it of a type with numbers? */
 bool ur__array_has_numbers(const ur_array *array, ur_error *error);
+/* And are they finite? */
+bool ur__array_is_finite(const ur_array *array, const char *path, ur_error *error);
 /* ur_array_set for elements begin ... begin + n - 1. */
 bool ur__array_set_part(ur_array *array, size_t begin, size_t n, const double *values, ur_error *error);
 /* All elements in a tape's type. */
@@ -70,6 +72,11 @@ bool ur__set_number(ur_arrays *set, const char *key, uint64_t number, ur_error *
 bool ur__set_real(ur_arrays *set, const char *key, double value, ur_error *error);
 extern const char *const ur__no_yes[];
 
+/* Which numbers an option may be: any, finite ones from 0, or those from 0 to below 1. */
+typedef enum ur__limits { UR__ANY, UR__FROM_0, UR__BELOW_1 } ur__limits;
+/* What was expected in place of the number; NULL: it is one of them. */
+const char *ur__expected(ur__limits limits, double number);
+
 /* Reads the metadata; after the first error, which names `path` and the key, results mean nothing. */
 typedef struct ur__reader {
     const ur_arrays *set;
@@ -80,7 +87,7 @@ typedef struct ur__reader {
 
 const char *ur__read_text(ur__reader *r, const char *key);
 int64_t ur__read_number(ur__reader *r, const char *key, int64_t least);
-double ur__read_real(ur__reader *r, const char *key);
+double ur__read_real(ur__reader *r, const char *key, ur__limits limits);
 uint64_t ur__read_seed(ur__reader *r, const char *key);
 unsigned ur__read_choice(ur__reader *r, const char *key, const char *const *choices);
 

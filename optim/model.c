@@ -330,11 +330,12 @@ static bool set_drawn(const ur_task_options *o, ur_arrays *set, ur_error *error)
            (!o->max_length || ur__set_number(set, "max_length", (uint64_t)o->max_length, error));
 }
 
+static const char format[] = "unroll model 1";
+
 bool ur__model_to_arrays(const ur_net *net, const ur_model *model, ur_arrays *set, ur_error *error)
 {
     const ur_net_options *o = &net->options;
-    return ur_arrays_set_text(set, "format", "unroll model 1", error) &&
-           ur_arrays_set_text(set, "cell", o->cell->name, error) &&
+    return ur_arrays_set_text(set, "format", format, error) && ur_arrays_set_text(set, "cell", o->cell->name, error) &&
            ur__set_number(set, "d", (uint64_t)o->inputs, error) &&
            ur__set_number(set, "m", (uint64_t)o->hidden, error) &&
            ur__set_number(set, "p", (uint64_t)o->outputs, error) &&
@@ -404,7 +405,20 @@ uint64_t ur__read_seed(ur__reader *r, const char *key)
     return is_read(r, key, text, end, *text != '-', "a number from 0") ? number : 0;
 }
 
-double ur__read_real(ur__reader *r, const char *key)
+const char *ur__expected(ur__limits limits, double number)
+{
+    switch (limits) {
+    case UR__FROM_0:
+        return number >= 0 && isfinite(number) ? NULL : "a finite number from 0";
+    case UR__BELOW_1:
+        return number >= 0 && number < 1 ? NULL : "a number from 0 to below 1";
+    case UR__ANY:
+        break;
+    }
+    return isnan(number) ? "a number" : NULL;
+}
+
+double ur__read_real(ur__reader *r, const char *key, ur__limits limits)
 {
     const char *text = ur__read_text(r, key);
     char *end;
@@ -414,7 +428,8 @@ double ur__read_real(ur__reader *r, const char *key)
     double number = strtod(text, &end);
     if (errno == ERANGE && number < 1 && number > -1) /* below the normal numbers, but read to the bit */
         errno = 0;
-    return is_read(r, key, text, end, !isnan(number), "a number") ? number : 0;
+    const char *expected = ur__expected(limits, number);
+    return is_read(r, key, text, end, !expected, expected ? expected : "a number") ? number : 0;
 }
 
 unsigned ur__read_choice(ur__reader *r, const char *key, const char *const *choices)
@@ -443,6 +458,22 @@ static bool size_holds(const ur__reader *r, const char *key, int64_t told, int64
                                         key, (long long)told, (long long)found);
 }
 
+/* Can a network with these options be recorded? One of few units tells. */
+static bool options_hold(const ur__reader *r, const ur_net_options *o)
+{
+    if (o->cell->heads && o->hidden % o->heads != 0)
+        return ur__fail_in(r->error, r->path,
+                           "'heads' in the metadata is %lld, which does not divide the %lld hidden units",
+                           (long long)o->heads, (long long)o->hidden);
+    ur_net_options few = *o;
+    ur_tape *tape = ur_tape_new(NULL);
+    few.inputs = few.outputs = 1;
+    few.hidden = o->heads;
+    bool good = ur_net_new(tape, &few, 1, 1) || ur__fail_in(r->error, r->path, "%s", ur_tape_error(tape));
+    ur_tape_free(tape);
+    return good;
+}
+
 static bool sizes_hold(const ur__reader *r, const ur_net_options *o)
 {
     ur_net_options found = *o;
@@ -456,7 +487,7 @@ static bool sizes_hold(const ur__reader *r, const ur_net_options *o)
                            "'%s' in the metadata is %lld, the file has %zu arrays of sizes up to %lld",
                            o->heads > largest ? "heads" : "layers",
                            (long long)(o->heads > largest ? o->heads : o->layers), arrays, (long long)largest);
-    return ur_sizes_from_arrays(r->set, r->path, &found, r->error) &&
+    return options_hold(r, o) && ur_sizes_from_arrays(r->set, r->path, &found, r->error) &&
            read_size(INPUTS, r->set, r->path, o, &found.inputs, r->error) &&
            size_holds(r, "d", o->inputs, found.inputs) && size_holds(r, "m", o->hidden, found.hidden) &&
            size_holds(r, "p", o->outputs, found.outputs);
@@ -467,7 +498,9 @@ bool ur_model_read(const ur_arrays *set, const char *path, ur_net_options *optio
     ur__reader r = {.set = set, .path = path, .error = error};
     if (!options || !model)
         return ur__fail_in(error, path, "room for the options and the ur_model was expected, there is none");
-    const char *cell = ur__read_text(&r, "cell");
+    const char *cell = ur__read_text(&r, "cell"), *told = ur_arrays_text(set, "format");
+    if (told && strcmp(told, format) != 0) /* other programs need not tell it */
+        return ur__fail_in(error, path, "'format' in the metadata is '%s', '%s' was expected", told, format);
     *options = (ur_net_options){
         .cell = cell ? ur_cell_find(cell) : NULL,
         .inputs = ur__read_number(&r, "d", 1),
@@ -482,8 +515,8 @@ bool ur_model_read(const ur_arrays *set, const char *path, ur_net_options *optio
         .heads = ur__read_number(&r, "heads", 1),
         .start = ur__read_choice(&r, "start", starts) ? UR_START_LEARNED : UR_START_FIXED,
         .bptt = ur__read_number(&r, "bptt", 0),
-        .dropout = ur__read_real(&r, "dropout"),
-        .recurrent_dropout = ur__read_real(&r, "recurrent_dropout"),
+        .dropout = ur__read_real(&r, "dropout", UR__BELOW_1),
+        .recurrent_dropout = ur__read_real(&r, "recurrent_dropout", UR__BELOW_1),
         .seed = (uint32_t)ur__read_seed(&r, "dropout_seed"),
         .layer_norm = ur__read_choice(&r, "layer_norm", ur__no_yes),
         .batch_norm = ur__read_choice(&r, "batch_norm", ur__no_yes),

@@ -32,8 +32,8 @@ typedef struct reader {
 
 static bool refuse(reader *r, const char *expected)
 {
-    return ur__fail(r->error, "%s: found \"%.20s\" at byte %zu of the header, expected %s", r->path, r->header + r->at,
-                    r->at, expected);
+    return ur__fail_in(r->error, r->path, "found \"%.20s\" at byte %zu of the header, expected %s", r->header + r->at,
+                       r->at, expected);
 }
 
 static bool take(reader *r, const char *word)
@@ -75,13 +75,13 @@ static bool take_description(reader *r)
             r->type = (ur_array_type)i;
             return true;
         }
-    return ur__fail(r->error, "%s: has dtype '%.20s', expected '<f4', '<f8', '<i4' or '<i8'", r->path, found);
+    return ur__fail_in(r->error, r->path, "has dtype '%.20s', expected '<f4', '<f8', '<i4' or '<i8'", found);
 }
 
 static bool take_order(reader *r)
 {
     if (take(r, "True"))
-        return ur__fail(r->error, "%s: has fortran_order True, expected C order (numpy.ascontiguousarray)", r->path);
+        return ur__fail_in(r->error, r->path, "has fortran_order True, expected C order (numpy.ascontiguousarray)");
     return need(r, "False", "True or False");
 }
 
@@ -95,7 +95,7 @@ static bool take_integer(reader *r, int64_t *value)
     for (; digits > 0; digits--) {
         int digit = r->header[r->at++] - '0';
         if (*value > (INT64_MAX - digit) / 10)
-            return ur__fail(r->error, "%s: has a size beyond 2^63, expected a smaller one", r->path);
+            return ur__fail_in(r->error, r->path, "has a size beyond 2^63, expected a smaller one");
         *value = 10 * *value + digit;
     }
     return true;
@@ -108,7 +108,7 @@ static bool take_shape(reader *r)
         return false;
     for (r->rank = 0; !take(r, ")"); r->rank++) {
         if (r->rank == UR_ARRAY_RANK)
-            return ur__fail(r->error, "%s: has more than %d dimensions", r->path, UR_ARRAY_RANK);
+            return ur__fail_in(r->error, r->path, "has more than %d dimensions", UR_ARRAY_RANK);
         if (!take_integer(r, &r->size[r->rank]))
             return false;
         if (!take(r, ",") && (r->rank == 0 || r->header[r->at] != ')'))
@@ -127,8 +127,8 @@ static bool take_member(reader *r, unsigned *seen)
     while (k < 3 && strcmp(key, members[k]) != 0)
         k++;
     if (k == 3 || (*seen & 1u << k))
-        return ur__fail(r->error, "%s: has \"%.20s\" in the header, expected descr, fortran_order and shape once each",
-                        r->path, key);
+        return ur__fail_in(r->error, r->path,
+                           "has \"%.20s\" in the header, expected descr, fortran_order and shape once each", key);
     *seen |= 1u << k;
     if (!need(r, ":", "':'"))
         return false;
@@ -147,10 +147,10 @@ static bool take_header(reader *r)
             return refuse(r, "',' or '}'");
     }
     if (seen != 7)
-        return ur__fail(r->error, "%s: has no %s in the header", r->path,
-                        !(seen & 1)   ? "descr"
-                        : !(seen & 2) ? "fortran_order"
-                                      : "shape");
+        return ur__fail_in(r->error, r->path, "has no %s in the header",
+                           !(seen & 1)   ? "descr"
+                           : !(seen & 2) ? "fortran_order"
+                                         : "shape");
     take(r, "");
     return r->at == r->header_bytes || refuse(r, "the header's end after '}'");
 }
@@ -160,8 +160,8 @@ static bool take_header(reader *r)
 static bool read_some(reader *r, void *out, size_t bytes)
 {
     if (r->bytes_left < bytes)
-        return ur__fail(r->error, "%s: is truncated: expected %zu more bytes of the header, found %llu", r->path, bytes,
-                        (unsigned long long)r->bytes_left);
+        return ur__fail_in(r->error, r->path, "is truncated: expected %zu more bytes of the header, found %llu", bytes,
+                           (unsigned long long)r->bytes_left);
     r->bytes_left -= bytes;
     return ur__read(r->stream, r->path, out, bytes, r->error);
 }
@@ -170,20 +170,20 @@ static bool read_length(reader *r)
 {
     unsigned char prefix[PREFIX_BYTES], length[4];
     if (r->bytes_left < PREFIX_BYTES)
-        return ur__fail(r->error, "%s: has %d bytes, expected a .npy file", r->path, (int)r->bytes_left);
+        return ur__fail_in(r->error, r->path, "has %d bytes, expected a .npy file", (int)r->bytes_left);
     if (!read_some(r, prefix, sizeof prefix))
         return false;
     if (memcmp(prefix, magic, sizeof magic) != 0)
-        return ur__fail(r->error, "%s: does not begin with \\x93NUMPY, expected a .npy file", r->path);
+        return ur__fail_in(r->error, r->path, "does not begin with \\x93NUMPY, expected a .npy file");
     if (prefix[6] < 1 || prefix[6] > 3 || prefix[7] != 0)
-        return ur__fail(r->error, "%s: has version %d.%d, expected 1.0, 2.0 or 3.0", r->path, prefix[6], prefix[7]);
+        return ur__fail_in(r->error, r->path, "has version %d.%d, expected 1.0, 2.0 or 3.0", prefix[6], prefix[7]);
     int width = prefix[6] == 1 ? 2 : 4;
     if (!read_some(r, length, (size_t)width))
         return false;
     r->header_bytes = (size_t)ur__little(length, width);
     return r->header_bytes <= HEADER_MOST_BYTES ||
-           ur__fail(r->error, "%s: has a header of %zu bytes, expected at most %d", r->path, r->header_bytes,
-                    HEADER_MOST_BYTES);
+           ur__fail_in(r->error, r->path, "has a header of %zu bytes, expected at most %d", r->header_bytes,
+                       HEADER_MOST_BYTES);
 }
 
 static bool check_size(reader *r)
@@ -192,10 +192,10 @@ static bool check_size(reader *r)
     size_t count, bytes;
     ur__sizes_text(r->rank, r->size, shape);
     if (!ur__array_bytes(r->type, r->rank, r->size, &count, &bytes))
-        return ur__fail(r->error, "%s: has the shape %s, which is too large", r->path, shape);
+        return ur__fail_in(r->error, r->path, "has the shape %s, which is too large", shape);
     if (bytes != r->bytes_left)
-        return ur__fail(r->error, "%s: has %llu bytes of data, expected %zu for '%s' %s", r->path,
-                        (unsigned long long)r->bytes_left, bytes, descriptions[r->type], shape);
+        return ur__fail_in(r->error, r->path, "has %llu bytes of data, expected %zu for '%s' %s",
+                           (unsigned long long)r->bytes_left, bytes, descriptions[r->type], shape);
     return true;
 }
 
@@ -205,7 +205,7 @@ static bool read_header(reader *r, const ur_allocator *a)
         return false;
     r->header = (char *)ur__new(a, r->header_bytes + 1);
     if (!r->header)
-        return ur__fail(r->error, "%s: no memory for a header of %zu bytes", r->path, r->header_bytes);
+        return ur__fail_in(r->error, r->path, "no memory for a header of %zu bytes", r->header_bytes);
     r->header[r->header_bytes] = 0;
     bool good = read_some(r, r->header, r->header_bytes) && take_header(r) && check_size(r);
     ur__free(a, r->header, r->header_bytes + 1);

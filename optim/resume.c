@@ -10,31 +10,11 @@
 
 /* ---- options */
 
-static const struct {
-    const char *key;
-    size_t offset; /* of a double in ur_train_options */
-} reals[] = {
-    {"lr", offsetof(ur_train_options, rate)},
-    {"momentum", offsetof(ur_train_options, momentum)},
-    {"beta1", offsetof(ur_train_options, beta1)},
-    {"beta2", offsetof(ur_train_options, beta2)},
-    {"rho", offsetof(ur_train_options, rho)},
-    {"epsilon", offsetof(ur_train_options, epsilon)},
-    {"valid", offsetof(ur_train_options, valid)},
-    {"clip_value", offsetof(ur_train_options, clip_value)},
-    {"clip_norm", offsetof(ur_train_options, clip_norm)},
-    {"weight_decay", offsetof(ur_train_options, weight_decay)},
-};
-enum { REALS = sizeof reals / sizeof *reals };
-
 static bool set_options(const ur_train_options *o, ur_arrays *set, ur_error *error)
 {
     bool good = ur_arrays_set_text(set, "optim", o->optim->name, error);
-    for (size_t i = 0; i < REALS; i++) {
-        double value;
-        memcpy(&value, (const char *)o + reals[i].offset, sizeof value);
-        good = good && ur__set_real(set, reals[i].key, value, error);
-    }
+    for (const ur__train_real *real = ur__train_reals; real->name; real++)
+        good = good && ur__set_real(set, real->key, ur__train_number(o, real), error);
     return good && ur_arrays_set_text(set, "schedule", ur_schedule_names[o->schedule], error) &&
            ur__set_number(set, "epochs", (uint64_t)o->epochs, error) &&
            ur__set_number(set, "patience", (uint64_t)o->patience, error) &&
@@ -62,9 +42,9 @@ bool ur_train_options_read(const ur_arrays *set, const char *path, ur_train_opti
         .until_zero_errors = ur__read_choice(&r, "until_zero_errors", ur__no_yes),
         .stateful = ur__read_choice(&r, "stateful", ur__no_yes),
     };
-    for (size_t i = 0; i < REALS; i++) {
-        double value = ur__read_real(&r, reals[i].key);
-        memcpy((char *)options + reals[i].offset, &value, sizeof value);
+    for (const ur__train_real *real = ur__train_reals; real->name; real++) {
+        double number = ur__read_real(&r, real->key, real->limits);
+        memcpy((char *)options + real->offset, &number, sizeof number);
     }
     if (!r.failed && !options->optim)
         return ur__fail_in(error, path, "the optimiser '%s' is not one of this version", optim);
@@ -112,13 +92,28 @@ bool ur_trainer_save(const ur_trainer *trainer, const ur_model *model, const cha
     return good;
 }
 
-static bool has_vector(const ur_arrays *set, const char *prefix)
+/* The first array from number *k on whose name begins with the prefix, or NULL; *k becomes its number. */
+static const ur_array *next_array(const ur_arrays *set, const char *prefix, size_t *k)
 {
     const ur_array *array;
-    for (size_t k = 0; (array = ur_arrays_at(set, k)); k++)
-        if (strncmp(array->name, prefix, strlen(prefix)) == 0)
-            return true;
-    return false;
+    while ((array = ur_arrays_at(set, *k)) && strncmp(array->name, prefix, strlen(prefix)) != 0)
+        ++*k;
+    return array;
+}
+
+static bool has_vector(const ur_arrays *set, const char *prefix)
+{
+    size_t k = 0;
+    return next_array(set, prefix, &k) != NULL;
+}
+
+static bool state_is_finite(const ur_arrays *set, const char *path, ur_error *error)
+{
+    const ur_array *array;
+    for (size_t k = 0; (array = next_array(set, "optim.", &k)); k++)
+        if (!ur__array_is_finite(array, path, error))
+            return false;
+    return true;
 }
 
 static bool state_fits(const ur_trainer *t, const ur_arrays *set, const char *path, ur_error *error)
@@ -173,10 +168,10 @@ bool ur_trainer_resume(ur_trainer *t, const ur_arrays *set, const char *path, ur
     told.updates = ur__read_number(&r, "updates", 0);
     told.waited = ur__read_number(&r, "waited", 0);
     told.halvings = ur__read_number(&r, "halvings", 0);
-    told.best_loss = ur__read_real(&r, "best_loss");
+    told.best_loss = ur__read_real(&r, "best_loss", UR__ANY);
     told.score = (ur_score){0};
     if (r.failed || !same_optimiser(t, &r) || !ur__net_fits_arrays(t->net, set, path, error) ||
-        !state_fits(t, set, path, error))
+        !state_fits(t, set, path, error) || !state_is_finite(set, path, error))
         return false;
     *t = told;
     return ur_net_from_arrays(t->net, set, path, error) && read_state(t, set, path, error);

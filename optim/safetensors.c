@@ -48,10 +48,10 @@ static bool refuse(reader *r, const char *expected)
     unsigned char c = (unsigned char)r->header[r->at];
     size_t place = r->at + LENGTH_BYTES;
     if (r->at == r->header_bytes)
-        return ur__fail(&r->error, "%s: byte %zu: found the header's end, expected %s", r->path, place, expected);
+        return ur__fail_in(&r->error, r->path, "byte %zu: found the header's end, expected %s", place, expected);
     if (c < 0x20 || c > 0x7E)
-        return ur__fail(&r->error, "%s: byte %zu: found 0x%02x, expected %s", r->path, place, c, expected);
-    return ur__fail(&r->error, "%s: byte %zu: found '%c', expected %s", r->path, place, c, expected);
+        return ur__fail_in(&r->error, r->path, "byte %zu: found 0x%02x, expected %s", place, c, expected);
+    return ur__fail_in(&r->error, r->path, "byte %zu: found '%c', expected %s", place, c, expected);
 }
 
 static void skip_spaces(reader *r)
@@ -211,10 +211,10 @@ static bool take_dtype(reader *r, tensor *t)
 {
     const char *dtype = take_string(r, "a dtype in quotes");
     if (dtype && !ur__array_type_find(dtype, &t->type))
-        ur__fail(&r->error,
-                 "%s: tensor \"%.80s\" has the unknown dtype \"%.20s\", expected F32, F64, I32, I64 or another "
-                 "dtype of the format",
-                 r->path, t->name, dtype);
+        ur__fail_in(&r->error, r->path,
+                    "tensor \"%.80s\" has the unknown dtype \"%.20s\", expected F32, F64, I32, I64 or another "
+                    "dtype of the format",
+                    t->name, dtype);
     return !failed(r);
 }
 
@@ -225,7 +225,7 @@ static bool take_offsets(reader *r, tensor *t)
     if (!take_integers(r, 2, offsets, &count, "two data_offsets"))
         return false;
     if (count != 2)
-        return ur__fail(&r->error, "%s: tensor \"%.80s\" has %d data_offsets, expected 2", r->path, t->name, count);
+        return ur__fail_in(&r->error, r->path, "tensor \"%.80s\" has %d data_offsets, expected 2", t->name, count);
     t->begin = (uint64_t)offsets[0];
     t->end = (uint64_t)offsets[1];
     return true;
@@ -242,11 +242,11 @@ static bool take_member(reader *r, tensor *t, unsigned *seen)
     while (k < 3 && strcmp(key, members[k]) != 0)
         k++;
     if (k == 3)
-        return ur__fail(&r->error,
-                        "%s: tensor \"%.80s\" has a member \"%.80s\", expected dtype, shape and data_offsets", r->path,
-                        t->name, key);
+        return ur__fail_in(&r->error, r->path,
+                           "tensor \"%.80s\" has a member \"%.80s\", expected dtype, shape and data_offsets", t->name,
+                           key);
     if (*seen & 1u << k)
-        return ur__fail(&r->error, "%s: tensor \"%.80s\" has two members \"%s\", expected one", r->path, t->name, key);
+        return ur__fail_in(&r->error, r->path, "tensor \"%.80s\" has two members \"%s\", expected one", t->name, key);
     *seen |= 1u << k;
     return k == 0   ? take_dtype(r, t)
            : k == 1 ? take_integers(r, UR_ARRAY_RANK, t->size, &t->rank, "']' after at most 8 sizes")
@@ -262,10 +262,10 @@ static bool take_tensor(reader *r, tensor *t)
     while (another(r, '}', &done))
         take_member(r, t, &seen);
     if (!failed(r) && seen != 7)
-        ur__fail(&r->error, "%s: tensor \"%.80s\" has no %s", r->path, t->name,
-                 !(seen & 1)   ? "dtype"
-                 : !(seen & 2) ? "shape"
-                               : "data_offsets");
+        ur__fail_in(&r->error, r->path, "tensor \"%.80s\" has no %s", t->name,
+                    !(seen & 1)   ? "dtype"
+                    : !(seen & 2) ? "shape"
+                                  : "data_offsets");
     return !failed(r);
 }
 
@@ -275,7 +275,7 @@ static bool append(reader *r, const tensor *t)
         size_t more = r->room ? 2 * r->room : 16;
         tensor *grown = (tensor *)ur__resize(&r->allocator, r->tensor, r->room * sizeof *grown, more * sizeof *grown);
         if (!grown)
-            return ur__fail(&r->error, "%s: no memory for %zu tensors", r->path, more);
+            return ur__fail_in(&r->error, r->path, "no memory for %zu tensors", more);
         r->tensor = grown;
         r->room = more;
     }
@@ -294,7 +294,7 @@ static bool take_metadata(reader *r)
         if (!value)
             return false;
         if (ur_arrays_text(r->set, key))
-            return ur__fail(&r->error, "%s: __metadata__ has two keys \"%.80s\", expected one", r->path, key);
+            return ur__fail_in(&r->error, r->path, "__metadata__ has two keys \"%.80s\", expected one", key);
         ur_arrays_set_text(r->set, key, value, &r->error);
     }
     return !failed(r);
@@ -312,7 +312,7 @@ static bool take_header(reader *r)
             return false;
         bool is_metadata = strcmp(t.name, "__metadata__") == 0;
         if (is_metadata && metadata)
-            return ur__fail(&r->error, "%s: the header has two members __metadata__, expected one", r->path);
+            return ur__fail_in(&r->error, r->path, "the header has two members __metadata__, expected one");
         metadata |= is_metadata;
         if (!(is_metadata ? take_metadata(r) : take_tensor(r, &t) && append(r, &t)))
             return false;
@@ -336,28 +336,28 @@ static bool refuse_length(reader *r, const unsigned char *length, uint64_t bytes
 {
     for (size_t i = 0; i < sizeof foreign / sizeof *foreign; i++)
         if (memcmp(length, foreign[i].magic, strlen(foreign[i].magic)) == 0)
-            return ur__fail(&r->error, "%s: is %s, expected a safetensors file", r->path, foreign[i].format);
-    return ur__fail(&r->error,
-                    "%s: the header's length is %llu bytes, expected at most %d; is this a safetensors file?", r->path,
-                    (unsigned long long)bytes, HEADER_MOST_BYTES);
+            return ur__fail_in(&r->error, r->path, "is %s, expected a safetensors file", foreign[i].format);
+    return ur__fail_in(&r->error, r->path,
+                       "the header's length is %llu bytes, expected at most %d; is this a safetensors file?",
+                       (unsigned long long)bytes, HEADER_MOST_BYTES);
 }
 
 static bool read_length(reader *r)
 {
     unsigned char length[LENGTH_BYTES];
     if (r->file_bytes == 0)
-        return ur__fail(&r->error, "%s: is empty, expected a safetensors file", r->path);
+        return ur__fail_in(&r->error, r->path, "is empty, expected a safetensors file");
     if (r->file_bytes < LENGTH_BYTES + 2)
-        return ur__fail(&r->error, "%s: has %d bytes, expected a safetensors file of at least 10", r->path,
-                        (int)r->file_bytes);
+        return ur__fail_in(&r->error, r->path, "has %d bytes, expected a safetensors file of at least 10",
+                           (int)r->file_bytes);
     if (!ur__read(r->stream, r->path, length, sizeof length, &r->error))
         return false;
     uint64_t bytes = ur__little(length, LENGTH_BYTES);
     if (bytes > HEADER_MOST_BYTES)
         return refuse_length(r, length, bytes);
     if (bytes > r->file_bytes - LENGTH_BYTES)
-        return ur__fail(&r->error, "%s: is truncated: expected a header of %llu bytes, found %llu", r->path,
-                        (unsigned long long)bytes, (unsigned long long)(r->file_bytes - LENGTH_BYTES));
+        return ur__fail_in(&r->error, r->path, "is truncated: expected a header of %llu bytes, found %llu",
+                           (unsigned long long)bytes, (unsigned long long)(r->file_bytes - LENGTH_BYTES));
     r->header_bytes = (size_t)bytes;
     r->data_bytes = r->file_bytes - LENGTH_BYTES - bytes;
     return true;
@@ -370,7 +370,7 @@ static bool read_header(reader *r)
     r->header = (char *)ur__new(&r->allocator, r->header_bytes + 1);
     r->set = ur_arrays_new(&r->allocator);
     if (!r->header || !r->set || !ur__arrays_set_file(r->set, r->path))
-        return ur__fail(&r->error, "%s: no memory for a header of %zu bytes", r->path, r->header_bytes);
+        return ur__fail_in(&r->error, r->path, "no memory for a header of %zu bytes", r->header_bytes);
     if (!ur__read(r->stream, r->path, r->header, r->header_bytes, &r->error))
         return false;
     r->header[r->header_bytes] = 0;
@@ -387,17 +387,17 @@ static bool check_size(reader *r, const tensor *t)
     size_t count, bytes;
     ur__sizes_text(t->rank, t->size, shape);
     if (!ur__array_bytes(t->type, t->rank, t->size, &count, &bytes))
-        return ur__fail(&r->error, "%s: tensor \"%.80s\" of %s %s is too large or makes no whole bytes", r->path,
-                        t->name, ur_array_type_name(t->type), shape);
+        return ur__fail_in(&r->error, r->path, "tensor \"%.80s\" of %s %s is too large or makes no whole bytes",
+                           t->name, ur_array_type_name(t->type), shape);
     if (t->begin > t->end || t->end > r->data_bytes)
-        return ur__fail(&r->error,
-                        "%s: tensor \"%.80s\" has data_offsets %llu to %llu, expected a range within the %llu "
-                        "bytes of data",
-                        r->path, t->name, (unsigned long long)t->begin, (unsigned long long)t->end,
-                        (unsigned long long)r->data_bytes);
+        return ur__fail_in(&r->error, r->path,
+                           "tensor \"%.80s\" has data_offsets %llu to %llu, expected a range within the %llu "
+                           "bytes of data",
+                           t->name, (unsigned long long)t->begin, (unsigned long long)t->end,
+                           (unsigned long long)r->data_bytes);
     if (t->end - t->begin != bytes)
-        return ur__fail(&r->error, "%s: tensor \"%.80s\" has %llu bytes, expected %zu for %s %s", r->path, t->name,
-                        (unsigned long long)(t->end - t->begin), bytes, ur_array_type_name(t->type), shape);
+        return ur__fail_in(&r->error, r->path, "tensor \"%.80s\" has %llu bytes, expected %zu for %s %s", t->name,
+                           (unsigned long long)(t->end - t->begin), bytes, ur_array_type_name(t->type), shape);
     return true;
 }
 
@@ -418,18 +418,19 @@ static bool check_contiguous(reader *r, tensor **order)
     for (size_t i = 0; i < r->tensors; i++) {
         const tensor *t = order[i];
         if (t->begin < at)
-            return ur__fail(&r->error,
-                            "%s: tensor \"%.80s\" begins at byte %llu of the data, inside tensor \"%.80s\" that "
-                            "ends at %llu",
-                            r->path, t->name, (unsigned long long)t->begin, order[i - 1]->name, (unsigned long long)at);
+            return ur__fail_in(&r->error, r->path,
+                               "tensor \"%.80s\" begins at byte %llu of the data, inside tensor \"%.80s\" that "
+                               "ends at %llu",
+                               t->name, (unsigned long long)t->begin, order[i - 1]->name, (unsigned long long)at);
         if (t->begin > at)
-            return ur__fail(&r->error, "%s: tensor \"%.80s\" begins at byte %llu of the data, expected %llu: a hole",
-                            r->path, t->name, (unsigned long long)t->begin, (unsigned long long)at);
+            return ur__fail_in(&r->error, r->path,
+                               "tensor \"%.80s\" begins at byte %llu of the data, expected %llu: a hole", t->name,
+                               (unsigned long long)t->begin, (unsigned long long)at);
         at = t->end;
     }
     if (at != r->data_bytes)
-        return ur__fail(&r->error, "%s: has %llu bytes after the last tensor, expected none", r->path,
-                        (unsigned long long)(r->data_bytes - at));
+        return ur__fail_in(&r->error, r->path, "has %llu bytes after the last tensor, expected none",
+                           (unsigned long long)(r->data_bytes - at));
     return true;
 }
 
@@ -460,7 +461,7 @@ static bool read_tensors(reader *r)
     size_t bytes = r->tensors * sizeof(tensor *);
     tensor **order = (tensor **)ur__new(&r->allocator, bytes);
     if (!order)
-        return ur__fail(&r->error, "%s: no memory for %zu tensors", r->path, r->tensors);
+        return ur__fail_in(&r->error, r->path, "no memory for %zu tensors", r->tensors);
     bool good = read_data(r, order);
     ur__free(&r->allocator, order, bytes);
     return good;
@@ -580,12 +581,12 @@ static bool compose(const ur_arrays *set, const uint64_t *begin, const char *pat
     ur__text header = {.text = NULL};
     print_header(&header, set, begin);
     if (header.length > HEADER_MOST_BYTES)
-        return ur__fail(error, "%s: the header has %zu bytes, expected at most %d", path, header.length,
-                        HEADER_MOST_BYTES);
+        return ur__fail_in(error, path, "the header has %zu bytes, expected at most %d", header.length,
+                           HEADER_MOST_BYTES);
     size_t bytes = header.length + 1;
     header = (ur__text){.text = (char *)ur__new(&a, bytes), .bytes = bytes};
     if (!header.text)
-        return ur__fail(error, "%s: no memory for a header of %zu bytes", path, bytes);
+        return ur__fail_in(error, path, "no memory for a header of %zu bytes", bytes);
     print_header(&header, set, begin);
     bool good = write_file(set, &header, path, error);
     ur__free(&a, header.text, bytes);
@@ -602,7 +603,7 @@ bool ur_arrays_save(const ur_arrays *set, const char *path, ur_error *error)
         count++;
     uint64_t *begin = (uint64_t *)ur__new(&a, count * sizeof *begin);
     if (!begin)
-        return ur__fail(error, "%s: no memory for %zu offsets", path, count);
+        return ur__fail_in(error, path, "no memory for %zu offsets", count);
     place_data(set, begin);
     bool good = compose(set, begin, path, error);
     ur__free(&a, begin, count * sizeof *begin);

@@ -7,9 +7,25 @@
 
 /* ---- options */
 
-static bool positive(double value)
+const ur__train_real ur__train_reals[] = {
+    {"rate", "lr", offsetof(ur_train_options, rate), UR__FROM_0},
+    {"momentum", "momentum", offsetof(ur_train_options, momentum), UR__BELOW_1},
+    {"beta1", "beta1", offsetof(ur_train_options, beta1), UR__BELOW_1},
+    {"beta2", "beta2", offsetof(ur_train_options, beta2), UR__BELOW_1},
+    {"rho", "rho", offsetof(ur_train_options, rho), UR__BELOW_1},
+    {"epsilon", "epsilon", offsetof(ur_train_options, epsilon), UR__FROM_0},
+    {"valid", "valid", offsetof(ur_train_options, valid), UR__BELOW_1},
+    {"clip_value", "clip_value", offsetof(ur_train_options, clip_value), UR__FROM_0},
+    {"clip_norm", "clip_norm", offsetof(ur_train_options, clip_norm), UR__FROM_0},
+    {"weight_decay", "weight_decay", offsetof(ur_train_options, weight_decay), UR__FROM_0},
+    {.name = NULL},
+};
+
+double ur__train_number(const ur_train_options *options, const ur__train_real *real)
 {
-    return value > 0 && isfinite(value);
+    double number;
+    memcpy(&number, (const char *)options + real->offset, sizeof number);
+    return number;
 }
 
 static bool fail_range(ur_tape *tape, const char *option, double value, const char *expected)
@@ -20,25 +36,12 @@ static bool fail_range(ur_tape *tape, const char *option, double value, const ch
 
 static bool check_numbers(ur_tape *tape, const ur_train_options *o)
 {
-    const struct {
-        const char *name;
-        double value;
-    } fractions[] = {{"valid", o->valid},
-                     {"momentum", o->momentum},
-                     {"beta1", o->beta1},
-                     {"beta2", o->beta2},
-                     {"rho", o->rho}},
-      numbers[] = {{"rate", o->rate},
-                   {"epsilon", o->epsilon},
-                   {"clip_value", o->clip_value},
-                   {"clip_norm", o->clip_norm},
-                   {"weight_decay", o->weight_decay}};
-    for (size_t i = 0; i < sizeof fractions / sizeof *fractions; i++)
-        if (!(fractions[i].value >= 0 && fractions[i].value < 1))
-            return fail_range(tape, fractions[i].name, fractions[i].value, "a number from 0 to below 1");
-    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
-        if (numbers[i].value != 0 && !positive(numbers[i].value))
-            return fail_range(tape, numbers[i].name, numbers[i].value, "a finite number from 0");
+    for (const ur__train_real *real = ur__train_reals; real->name; real++) {
+        double number = ur__train_number(o, real);
+        const char *expected = ur__expected(real->limits, number);
+        if (expected)
+            return fail_range(tape, real->name, number, expected);
+    }
     return true;
 }
 

@@ -2,8 +2,7 @@
 #ifndef UR_TRAIN_H
 #define UR_TRAIN_H
 
-#include "../graph/support.h"
-#include "optim.h"
+#include "files.h"
 
 /* Sequences with the weight that their loss has: their number, or the sum of their lengths. */
 typedef struct ur__part {
@@ -60,6 +59,17 @@ struct ur_trainer {
     int64_t waited, halvings;
     void *best, *best_average;
 };
+
+/* ---- options that are numbers */
+
+typedef struct ur__train_real {
+    const char *name, *key; /* in ur_train_options and in model files */
+    size_t offset;          /* of the double in ur_train_options */
+    ur__limits limits;
+} ur__train_real;
+
+extern const ur__train_real ur__train_reals[]; /* the last one has no name */
+double ur__train_number(const ur_train_options *options, const ur__train_real *real);
 
 /* ---- freeze.c */
 

@@ -153,9 +153,16 @@ expect 0 train $small_lstm --dry-run --memory $((bytes * 2 / 3))
 [ "$(sed -n 's/^plan bytes //p' out)" -le $((bytes * 2 / 3)) ] || fail '--memory: the plan takes more'
 # shellcheck disable=SC2086
 expect 2 train $small_lstm --memory 1000
-has err '^unroll: --memory: the plan takes at least [0-9]+ bytes, 1000 are allowed$'
+has err '^unroll: --memory: the plans do not fit into 1000 bytes, at least [0-9]+ were expected$'
 lines err 1
 empty out
+# The number that is named is enough, for one plan and for two that share it.
+for options in '' '--valid 0.2' '--valid 0.5 --batch 10' '--until-zero-errors --batch 10'; do
+    # shellcheck disable=SC2086
+    expect 2 train $small_lstm $options --memory 1
+    # shellcheck disable=SC2086
+    expect 0 train $small_lstm $options --dry-run --memory "$(sed 's/.* at least \([0-9]*\) were expected$/\1/' err)"
+done
 # shellcheck disable=SC2086
 expect 0 train $small_lstm --dry-run --valid 0.2 --memory $((bytes * 2))
 [ "$(sed -n 's/^plan bytes //p' out)" -le $((bytes * 2)) ] || fail '--memory: two plans take more'
@@ -458,10 +465,10 @@ expect 0 info through.st
 has out '^average.layer1.variance\[5\] F32$'
 expect 0 eval through.st --count 5
 expect 0 gradcheck slstm --heads 2
-# Cells without heads have one.
+# Cells without heads have one, and their own activation.
 learn='--task reber --count 5 --hidden 5 --epochs 1 --quiet'
 # shellcheck disable=SC2086
-expect 0 train lstm $learn --heads 2 --save a.st
+expect 0 train lstm $learn --heads 1 --hidden-activation tanh --save a.st
 # shellcheck disable=SC2086
 expect 0 train lstm $learn --save b.st
 same a.st b.st

@@ -44,7 +44,10 @@ raw() {
 }
 
 one='\000\000\000\000\000\000\360\077'
+long=$(printf %0200d 0)/$(printf %0200d 0)/$(printf %0200d 0)
 mkdir folder
+mkdir -p "$long"
+echo junk >"$long/w.st"
 : >empty
 echo text >text
 zeros 48 | npy X.npy '<f8' '1, 2, 3'
@@ -98,6 +101,18 @@ printf 'epoch,loss\n' >log.csv
 printf 'epoch,loss,wrong_positions,positions,wrong_sequences,sequences\n1,two,3,4,5,6\n' >log2.csv
 raw long.safetensors '{"x":{"dtype":"F64","shape":[1,1,1],"data_offsets":[0,8]},"y":{"dtype":"F64","shape":[1,1,1],"data_offsets":[8,16]},"lengths":{"dtype":"F64","shape":[1],"data_offsets":[16,24]}}' 24
 "$UNROLL" train rnn --task reber --count 2 --hidden 2 --epochs 1 --save M.safetensors --quiet >/dev/null || exit 1
+# Models with other metadata, of the same lengths.
+"$UNROLL" train rnn --task reber --count 2 --hidden 2 --valid 0.5 --freeze bh --epochs 1 --save M2.safetensors --quiet \
+    >/dev/null || exit 1
+edited() { sed "s/\"$2\":\"[^\"]*\"/\"$2\":\"$3\"/" M2.safetensors >"$1.safetensors"; }
+edited format format 'unroll model 2'
+edited rate lr -0.1000000000000001
+edited momentum momentum 1.90000000000000000
+edited clip clip_norm x
+edited dropout dropout 2
+edited valid valid 0.1
+edited freeze freeze bx
+edited patience patience 7
 raw strange.safetensors '{"__metadata__":{"cell":"nrr","d":"1","m":"1","p":"0","hidden_activation":"tanh","out":"none","loss":"mse","reduce":"sum","epoch":"0","seed":"1"},"Wi":{"dtype":"F64","shape":[1,1],"data_offsets":[0,8]}}' 8
 
 state() { ls -lA . folder; cksum ./*.* text empty; }
@@ -231,6 +246,22 @@ wrong train gru --resume M.safetensors
 wrong train rnn --resume M.safetensors --data xy.safetensors
 wrong train rnn --resume M.safetensors --epochs 2 --log log.csv
 wrong train rnn --resume M.safetensors --epochs 2 --log log2.csv
+wrong train rnn --resume rate.safetensors
+wrong train rnn --resume momentum.safetensors
+wrong train rnn --resume clip.safetensors
+wrong train rnn --resume dropout.safetensors
+wrong train rnn --resume valid.safetensors
+wrong train rnn --resume M2.safetensors --valid 0.1
+wrong train rnn --resume freeze.safetensors
+wrong train rnn --resume M2.safetensors --freeze bx
+wrong train rnn --resume patience.safetensors --valid 0
+wrong eval format.safetensors
+wrong train rnn --task reber --hidden 4 --heads 2
+wrong train lstm --task reber --hidden 4 --hidden-activation relu
+wrong gradcheck mlstm --hidden-activation tanh
+wrong train lstm --task reber --hidden 4 --dropout 0.5
+wrong run M.safetensors --input X.npy --output new --dropout 0.5
+wrong run M.safetensors --input X.npy --output new --heads 2
 wrong train rnn --data xy.safetensors --loss bce
 wrong train rnn --task reber --hidden 4 --out tanh
 wrong gradcheck rnn --loss ce
@@ -320,6 +351,13 @@ wrong info nosuchfile
 wrong info folder
 wrong info cut.safetensors
 
+# The line has room for the reason, whatever the path takes.
+part 'long paths'
+"$UNROLL" info "$long/w.st" >../out 2>../err
+judge $? 'unroll info LONG/w.st'
+"$UNROLL" data reber -o "$long/nosuchfolder/D.st" >../out 2>../err
+judge $? 'unroll data reber -o LONG/nosuchfolder/D.st'
+
 part 'files that cannot be written'
 wrong train rnn --task reber --hidden 4 --save folder
 wrong train rnn --task reber --hidden 4 --log nosuchfolder/run.csv
@@ -335,6 +373,8 @@ wrong run rnn --weights W.safetensors --input X.npy --output folder
 wrong run rnn --weights W.safetensors --input X.npy --target Y4.npy --loss mse --output new --grad text/G
 wrong run rnn --weights W.safetensors --input X.npy --target Y4.npy --loss mse --output X2.npy --grad text/G
 wrong data reber --min-length 1 --max-length 4 -o xy.safetensors
+(ulimit -f 1000 && exec "$UNROLL" data reber --count 4000 -o new) >../out 2>../err
+judge $? '(ulimit -f 1000; unroll data reber --count 4000 -o new)'
 
 # A device takes what is written until it is full, and a reader may leave.
 full() {

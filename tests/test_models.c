@@ -184,6 +184,10 @@ START_TEST(wrong_metadata_are_named)
         {"p", "1000000", "'p' in the metadata is 1000000, the parameters have 3"},
         {"layers", "1000000", "'layers' in the metadata is 1000000, the file has 5 arrays of sizes up to 3"},
         {"heads", "1000000", "'heads' in the metadata is 1000000, the file has 5 arrays of sizes up to 3"},
+        {"format", "unroll model 99", "'unroll model 99', 'unroll model 1' was expected"},
+        {"dropout", "-1", "'dropout' in the metadata is '-1', a number from 0 to below 1 was expected"},
+        {"recurrent_dropout", "1", "'recurrent_dropout' in the metadata is '1', a number from 0 to below 1"},
+        {"cell", "brnn", "the parameter Wih of the cell brnn is missing"},
         {"cell", "lstm", "the parameter Wkappa of the cell lstm is missing"},
         {"layers", "2", "the parameter layer0.Wi of the cell rnn is missing"},
     };
@@ -212,6 +216,39 @@ START_TEST(wrong_metadata_are_named)
 }
 END_TEST
 
+/* Options that do not go together are the file's too. */
+START_TEST(models_that_cannot_be_recorded)
+{
+    static const struct {
+        const char *cell, *key, *value, *words;
+    } wrong[] = {
+        {"rnn", "batch_norm", "yes", "m.safetensors: rnn: a layer's output is normalised over its units or"},
+        {"brnn", "bidirectional", "yes", "m.safetensors: brnn: runs in both directions itself"},
+        {"mlp", "recurrent_dropout", "0.5", "m.safetensors: mlp: recurrent dropout was asked for"},
+        {"slstm", "heads", "2",
+         "m.safetensors: 'heads' in the metadata is 2, which does not divide the 5 hidden units"},
+    };
+    for (size_t k = 0; k < sizeof wrong / sizeof *wrong; k++) {
+        const char *path = temporary_path();
+        ur_error error = {{0}};
+        ur_model model = {.epoch = 3};
+        ur_net_options options = *options_of(UR_SIGMOID, UR_BCE, UR_SUM_ALL, false);
+        options.cell = ur_cell_find(wrong[k].cell);
+        options.hidden = 5;
+        options.layer_norm = true;
+        ur_net *net = new_net(UR_F32, &options, T, 1);
+        ck_assert_msg(ur_model_save(net, &model, path, &error), "%s", error.text);
+        ur_arrays *set = ur_arrays_load(path, NULL, &error);
+        ck_assert(ur_arrays_set_text(set, wrong[k].key, wrong[k].value, &error));
+        ck_assert(!ur_model_read(set, "m.safetensors", &options, &model, &error));
+        ck_assert_msg(strstr(error.text, wrong[k].words), "'%s' was expected in '%s'", wrong[k].words, error.text);
+        ur_arrays_free(set);
+        ur_tape_free(net->tape);
+        ck_assert_int_eq(unlink(path), 0);
+    }
+}
+END_TEST
+
 int main(void)
 {
     TCase *cases = tcase_create("models");
@@ -220,5 +257,6 @@ int main(void)
     tcase_add_test(cases, wrong_parameters_are_named);
     tcase_add_test(cases, sizes_from_parameters);
     tcase_add_test(cases, wrong_metadata_are_named);
+    tcase_add_test(cases, models_that_cannot_be_recorded);
     return run_cases(suite_create("models"), cases);
 }

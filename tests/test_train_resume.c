@@ -380,6 +380,15 @@ START_TEST(what_cannot_be_resumed)
     check_no_resume(plain, "gd", "holds no state of a training");
     check_no_resume(set, "adam", "was trained by momentum");
     check_no_resume(set, "rmsprop", "was trained by momentum");
+    for (int k = 0; k < 2; k++) {
+        ur_array *state = ur_arrays_find(set, k ? "optim.v.bo" : "optim.v.Wi");
+        double *element = (double *)state->data + 1, right = *element;
+        *element = k ? -INFINITY : NAN;
+        check_no_resume(set, "momentum",
+                        k ? "optim.v.bo, element 1, is -inf, a finite number was expected"
+                          : "optim.v.Wi, element 1, is nan, a finite number was expected");
+        *element = right;
+    }
     ck_assert(ur_arrays_set_text(set, "optim", "adam", NULL)); /* its states are not there */
     check_no_resume(set, "adam", "optim.m.Wi[2,3] is missing");
     ck_assert(ur_arrays_set_text(set, "waited", "-2", NULL));
@@ -401,6 +410,33 @@ START_TEST(what_cannot_be_resumed)
 }
 END_TEST
 
+/* The file is named, and in it the key: the user who resumes it has given no such option. */
+START_TEST(wrong_numbers_in_files_are_named)
+{
+    static const char *const keys[] = {"lr",      "momentum", "beta1",      "beta2",     "rho",
+                                       "epsilon", "valid",    "clip_value", "clip_norm", "weight_decay"};
+    sample s;
+    fill_sample(&s);
+    ur_net *net = new_net(3);
+    ur_trainer *trainer = new_trainer(net, &s.data, &(ur_train_options){.rate = 0.1});
+    for (size_t k = 0; k < sizeof keys / sizeof *keys; k++) {
+        static const char *const values[] = {"-1", "inf"};
+        ur_arrays *set = through_a_file(trainer);
+        for (int i = 0; i < 2; i++) {
+            ur_error error = {{0}};
+            ur_train_options options;
+            char words[80];
+            snprintf(words, sizeof words, "m.safetensors: '%s' in the metadata is '%s', a ", keys[k], values[i]);
+            ck_assert(ur_arrays_set_text(set, keys[k], values[i], NULL));
+            ck_assert(!ur_train_options_read(set, "m.safetensors", &options, &error));
+            ck_assert_msg(strstr(error.text, words), "'%s' was expected in '%s'", words, error.text);
+        }
+        ur_arrays_free(set);
+    }
+    close_training(trainer, net);
+}
+END_TEST
+
 int main(void)
 {
     TCase *cases = tcase_create("train resume");
@@ -415,5 +451,6 @@ int main(void)
     tcase_add_test(cases, stopped_trainings_stay_stopped);
     tcase_add_test(cases, training_state_is_no_parameter);
     tcase_add_test(cases, what_cannot_be_resumed);
+    tcase_add_test(cases, wrong_numbers_in_files_are_named);
     return run_cases(suite_create("train resume"), cases);
 }

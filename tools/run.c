@@ -29,9 +29,9 @@ static bool read_model(pass *p)
     if (o->weights)
         return refuse("--weights: %s is a model and has its own", o->argument[0]);
     p->weights = ur_arrays_load(o->argument[0], NULL, &p->error);
-    if (!p->weights || !ur_model_read(p->weights, o->argument[0], &p->shape, &about, &p->error))
+    if (!p->weights || !ur_model_read(p->weights, o->argument[0], &p->shape, &about, &p->error) ||
+        !setup_override(o, &p->shape))
         return false;
-    setup_override(o, &p->shape);
     p->shape.bptt = 0; /* the gradient is that of the printed loss, through all steps */
     return true;
 }
@@ -44,8 +44,8 @@ static bool read_weights(pass *p, const ur_cell *cell)
         return refuse("--weights: the file with the weights of the cell %s is missing", cell->name);
     p->weights = ur_arrays_load(o->weights, NULL, &p->error);
     p->shape = (ur_net_options){.cell = cell, .inputs = 1, .hidden_activation = UR_TANH, .reduction = UR_PER_SEQUENCE};
-    setup_override(o, &p->shape);
-    if (!p->weights || !ur_sizes_from_arrays(p->weights, o->weights, &p->shape, &p->error))
+    if (!p->weights || !setup_override(o, &p->shape) ||
+        !ur_sizes_from_arrays(p->weights, o->weights, &p->shape, &p->error))
         return false;
     p->shape.inputs = 0;
     return true;

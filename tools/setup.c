@@ -252,7 +252,35 @@ static int64_t index_of(const char *const *names, const char *name)
     return names[i] ? i : 0;
 }
 
-void setup_override(const options *o, ur_net_options *net)
+/* Does a step of the cell apply this activation? */
+static bool activates(const ur_cell *cell, ur_activation activation)
+{
+    ur_tape *tape = ur_tape_new(NULL);
+    ur_net_options one = {.cell = cell, .inputs = 1, .hidden = 1, .hidden_activation = activation};
+    ur_node node;
+    size_t k = 0, nodes = ur_net_new(tape, &one, 1, 1) ? ur_tape_nodes(tape) : 0;
+    while (k < nodes && ur_look(ur_node_at(tape, k), &node) &&
+           strcmp(node.op->name, ur_activation_names[activation]) != 0)
+        k++;
+    ur_tape_free(tape);
+    return k < nodes;
+}
+
+/* Does every option of the command line mean something to the network? */
+static bool options_mean(const options *o, const ur_net_options *net)
+{
+    const ur_cell *cell = net->cell;
+    if (o->heads > 1 && !cell->heads)
+        return refuse("--heads: the units of %s are not divided into heads", cell->name);
+    if (o->hidden_activation >= 0 && !activates(cell, net->hidden_activation))
+        return refuse("--hidden-activation: %s has no %s in it", cell->name,
+                      ur_activation_names[net->hidden_activation]);
+    if (o->dropout > 0 && net->layers <= 1)
+        return refuse("--dropout: drops outputs between layers, expected --layers from 2");
+    return true;
+}
+
+bool setup_override(const options *o, ur_net_options *net)
 {
     if (o->out >= 0)
         net->out = (ur_activation)o->out;
@@ -276,6 +304,7 @@ void setup_override(const options *o, ur_net_options *net)
     net->layer_norm |= o->layer_norm;
     net->batch_norm |= o->batch_norm;
     setup_mask_seed(o, net);
+    return options_mean(o, net);
 }
 
 void setup_mask_seed(const options *o, ur_net_options *net)
@@ -396,7 +425,8 @@ bool setup_net_options(const options *o, const ur_cell *cell, const ur_task *tas
         net->out = (ur_activation)index_of(ur_activation_names, task->out);
         net->loss = (ur_loss)index_of(ur_loss_names, task->loss);
     }
-    setup_override(o, net);
+    if (!setup_override(o, net))
+        return false;
     net->outputs = net->out ? data->outputs : 0;
     if (!hidden && net->out) {
         complain("--hidden: the number of hidden units is missing, such as --hidden 4");
@@ -420,8 +450,7 @@ bool setup_bare_options(const options *o, ur_loss loss, ur_net_options *net)
                             .hidden_activation = UR_TANH,
                             .loss = loss,
                             .reduction = UR_PER_SEQUENCE};
-    setup_override(o, net);
-    return setup_loss_fits(net);
+    return setup_override(o, net) && setup_loss_fits(net);
 }
 
 static bool has_every_parameter(const ur_net *net, const ur_arrays *file)

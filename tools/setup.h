@@ -22,8 +22,9 @@ bool setup_net_options(const options *o, const ur_cell *cell, const ur_task *tas
  * otherwise. */
 bool setup_bare_options(const options *o, ur_loss loss, ur_net_options *net);
 
-/* Replaces what the command line gives of out, loss, reduction and hidden activation. */
-void setup_override(const options *o, ur_net_options *net);
+/* Replaces what the command line gives of the network's options. False, after an error, when one of them means nothing
+ * to such a network. */
+bool setup_override(const options *o, ur_net_options *net);
 /* The seed of dropout's masks, where there is dropout, from --seed. */
 void setup_mask_seed(const options *o, ur_net_options *net);
 /* The value of `--size NAME=N`, or `otherwise`. */
