@@ -258,7 +258,7 @@ wrong train rnn --resume patience.safetensors --valid 0
 wrong eval format.safetensors
 wrong train rnn --task reber --hidden 4 --heads 2
 wrong train lstm --task reber --hidden 4 --hidden-activation relu
-wrong gradcheck mlstm --hidden-activation tanh
+wrong gradcheck mlstm --hidden-activation relu
 wrong train lstm --task reber --hidden 4 --dropout 0.5
 wrong run M.safetensors --input X.npy --output new --dropout 0.5
 wrong run M.safetensors --input X.npy --output new --heads 2

@@ -272,7 +272,7 @@ static bool options_mean(const options *o, const ur_net_options *net)
     const ur_cell *cell = net->cell;
     if (o->heads > 1 && !cell->heads)
         return refuse("--heads: the units of %s are not divided into heads", cell->name);
-    if (o->hidden_activation >= 0 && !activates(cell, net->hidden_activation))
+    if (net->hidden_activation != UR_TANH && !activates(cell, net->hidden_activation))
         return refuse("--hidden-activation: %s has no %s in it", cell->name,
                       ur_activation_names[net->hidden_activation]);
     if (o->dropout > 0 && net->layers <= 1)

@@ -48,9 +48,19 @@ static bool refuse_value(const options *o, const char *name, bool given, const c
                                : refuse("%s: '%s' in the metadata: %s", o->resume, name, problem);
 }
 
+/* Refuses --memory, which two plans share where there is evaluation besides training. */
+static bool refuse_memory(const options *o, const char *problem)
+{
+    char allowed[40];
+    snprintf(allowed, sizeof allowed, ", %lld are allowed", (long long)o->memory);
+    return refuse("--memory: the plan takes%s%s", problem,
+                  strstr(problem, allowed) ? "" : "; evaluation gets a third of --memory, training what is left");
+}
+
 /* Says what is wrong with the tape, if anything is. */
 static bool tape_good(const run *r)
 {
+    static const char memory[] = "ur_plan_new: the plan takes";
     const options *o = r->o;
     const struct {
         const char *call, *option; /* how the library begins what it says of an option's value */
@@ -59,6 +69,8 @@ static bool tape_good(const run *r)
                    {"ur_trainer_new: epochs ", "epochs", o->epochs >= 0},
                    {"freeze: ", "freeze", o->freeze != NULL}};
     const char *error = ur_tape_error(r->tape);
+    if (error && strncmp(error, memory, strlen(memory)) == 0)
+        return refuse_memory(o, error + strlen(memory));
     for (size_t i = 0; error && i < sizeof renamed / sizeof *renamed; i++) {
         size_t length = strlen(renamed[i].call);
         if (strncmp(error, renamed[i].call, length) == 0)
@@ -235,39 +247,6 @@ static bool choose_steps(const run *r, ur_net_options *shape, int64_t *steps)
     return true;
 }
 
-/* Records the network for so many columns and makes its trainer; the tape has the error. */
-static void record(run *r, const ur_net_options *shape, int64_t steps, int64_t columns)
-{
-    r->tape = ur_tape_new(&(ur_tape_options){.dtype = type_of(r)});
-    r->net = ur_net_new(r->tape, shape, steps, columns);
-    if (r->net)
-        r->net->pool = r->pool;
-    if (r->net && setup_initial(r->o, r->tape))
-        r->trainer = ur_trainer_new(r->net, r->data, &r->training);
-}
-
-/* The bytes that a plan takes at least, when --memory left it less; else 0. */
-static size_t missing_memory(const run *r)
-{
-    static const char call[] = "ur_plan_new: the plan takes at least ";
-    const char *error = ur_tape_error(r->tape);
-    return error && strncmp(error, call, strlen(call)) == 0 ? strtoull(error + strlen(call), NULL, 10) : 0;
-}
-
-/* False, after an error, when --memory is too little. The plan that fails is one of two that share it, so a number that
- * is enough is found by trying. */
-static bool memory_enough(run *r, const ur_net_options *shape, int64_t steps, int64_t columns)
-{
-    size_t allowed = r->training.memory, *memory = &r->training.memory;
-    for (size_t least; (least = missing_memory(r)) > 0; record(r, shape, steps, columns)) {
-        *memory = *memory < least ? least : *memory + least / 2;
-        ur_tape_free(r->tape);
-    }
-    return *memory == allowed ||
-           (tape_good(r) &&
-            refuse("--memory: the plans do not fit into %zu bytes, at least %zu were expected", allowed, *memory));
-}
-
 static bool prepare(run *r)
 {
     const options *o = r->o;
@@ -279,10 +258,13 @@ static bool prepare(run *r)
         return false;
     int64_t n = ur_train_count(&r->training, r->data->n), batch = o->batch >= 0 ? o->batch : r->model.batch;
     r->model.batch = batch > 0 && batch < n ? batch : 0;
-    int64_t columns = r->model.batch ? r->model.batch : n;
-    r->pool = setup_pool(o);
-    record(r, &shape, steps, columns);
-    if (!memory_enough(r, &shape, steps, columns) || !tape_good(r))
+    r->tape = ur_tape_new(&(ur_tape_options){.dtype = type_of(r)});
+    r->net = ur_net_new(r->tape, &shape, steps, r->model.batch ? r->model.batch : n);
+    if (r->net)
+        r->net->pool = r->pool = setup_pool(o);
+    if (r->net && setup_initial(o, r->tape))
+        r->trainer = ur_trainer_new(r->net, r->data, &r->training);
+    if (!tape_good(r))
         return false;
     if (o->resume && !ur_trainer_resume(r->trainer, r->resumed, o->resume, &error))
         return refuse("%s", error.text);
