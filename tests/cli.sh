@@ -360,6 +360,21 @@ expect 0 run slstm.st --input X.npy -o O.npy
 expect 0 run slstm.st --input X.npy -o O2.npy --state zeros.st
 same O.npy O2.npy
 expect 0 run a.safetensors --input X.npy -o O.npy
+# Two heads of two units, q = 1 in the first one alone: only there does n matter. Its units are listed head by head.
+at=0 json='' zeros="$zero$zero$zero$zero" ones="$one$one$one$one"
+for tensor in Wq:1,4 Wk:1,4 Wv:1,4 Womega:1,4 bq:4 bk:4 bv:4 bomega:4 Wkappa:1,2 bkappa:2 Wphi:1,2 bphi:2; do
+    size=${tensor#*:} end=$((at + 8 * ${tensor##*[:,]}))
+    json="$json${json:+,}\"${tensor%:*}\":{\"dtype\":\"F64\",\"shape\":[$size],\"data_offsets\":[$at,$end]}"
+    at=$end
+done
+printf "$zeros$zeros$zeros$zeros$one$one$zero$zero$ones$ones$zeros$zeros$zeros" | header heads.st "{$json}"
+printf "$zero" | npy x.npy '<f8' '1, 1, 1'
+printf "$zeros" | npy y.npy '<f8' '1, 1, 4'
+expect 0 run mlstm --heads 2 --weights heads.st --input x.npy --target y.npy --loss mse --grad heads.grad
+begin=$(od -An -tu2 -N2 heads.grad)
+first=$(head -c $((begin + 8)) heads.grad | sed 's/.*"delta.n":[^}]*"data_offsets":\[\([0-9]*\).*/\1/')
+tail -c +$((begin + 9 + first)) heads.grad | od -An -v -tf8 -N32 | tr -s ' ' '\n' | awk 'NF { print $1 == 0 }' | tr -d '\n' >out
+[ "$(cat out)" = 0011 ] || fail "run: delta.n is 0 at the units $(cat out)"
 # A learned start, h0 = 1: with Wi = 0, Wh = 1, bh = 0 the outputs are tanh 1, tanh tanh 1.
 printf "$zero$one$zero$one" | header learned.st '{"__metadata__":{"cell":"rnn","d":"1","m":"1","p":"0","hidden_activation":"tanh","out":"none","loss":"mse","reduce":"sum","layers":"1","bidirectional":"no","heads":"1","start":"learned","bptt":"0","dropout":"0","recurrent_dropout":"0","dropout_seed":"0","layer_norm":"no","batch_norm":"no","epoch":"0","seed":"1"},"Wi":{"dtype":"F64","shape":[1,1],"data_offsets":[0,8]},"Wh":{"dtype":"F64","shape":[1,1],"data_offsets":[8,16]},"bh":{"dtype":"F64","shape":[1],"data_offsets":[16,24]},"h0":{"dtype":"F64","shape":[1],"data_offsets":[24,32]}}'
 printf "$zero$zero" | npy two.npy '<f8' '1, 2, 1'

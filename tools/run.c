@@ -271,6 +271,15 @@ static bool list_units(const pass *p, gradients *g)
     return true;
 }
 
+/* Units that lie in heads, [.., heads, B], are listed head by head, as those of weights are. */
+static ur_var by_heads(ur_var value)
+{
+    ur_node node;
+    for (int axis = ur_look(value, &node) ? node.shape.rank - 2 : 0; axis > 0; axis--)
+        value = ur_transpose(value, axis - 1, axis);
+    return value;
+}
+
 static bool differentiate(const pass *p, gradients *g)
 {
     size_t steps = (size_t)p->net->steps, k = p->net->params;
@@ -288,7 +297,10 @@ static bool differentiate(const pass *p, gradients *g)
     for (size_t u = 0; u < g->units; u++)
         for (size_t t = 0; t < steps; t++)
             g->of[k + steps * (1 + u) + t] = net_value(ur_find(p->tape, g->unit[u], (int64_t)t + 1));
-    return ur_grad(p->net->loss, g->count, g->of, g->value);
+    bool good = ur_grad(p->net->loss, g->count, g->of, g->value);
+    for (size_t i = k + steps; i < g->count; i++)
+        g->value[i] = by_heads(g->value[i]);
+    return good;
 }
 
 static bool add_param_gradient(pass *p, ur_arrays *set, size_t k, ur_var gradient)
