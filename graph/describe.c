@@ -377,8 +377,23 @@ static void say_operands(ur__page *p, const ur__argument *first, uint32_t n)
     }
 }
 
-/* [rows,m] of the longest stretch: dW, dU += h[t-1] (delta, delta)'; db, dc += sums of the rows of delta, delta. Or, where
- * it is turned, dW, dU += (delta, delta) h[t-1]'. */
+/* h[t-1] (delta, delta)', or where that is turned (delta, delta) h[t-1]'. */
+static void say_factors(ur__page *p, const ur__launch *l, const ur__argument *a, const ur__argument *b)
+{
+    if (!l->turned) {
+        say_ref(p, a->ref);
+        ur__say(p, " ");
+    }
+    ur__say(p, "(");
+    say_operands(p, b, l->matrices);
+    ur__say(p, l->turned ? ") " : ")'");
+    if (l->turned) {
+        say_ref(p, a->ref);
+        ur__say(p, "'");
+    }
+}
+
+/* [rows,m] of the longest stretch: dW, dU += h[t-1] (delta, delta)'; db, dc += sums of the rows of delta, delta. */
 static void describe_contraction(ur__page *p, const ur__launch *l)
 {
     const ur_plan *plan = p->shown;
@@ -408,14 +423,8 @@ static void describe_contraction(ur__page *p, const ur__launch *l)
     if (l->rows) {
         say_operands(p, out, l->matrices);
         ur__say(p, " += ");
-        if (!l->turned)
-            say_ref(p, x->ref);
-        ur__say(p, l->turned ? "(" : " (");
-        say_operands(p, b, l->matrices);
-        ur__say(p, l->turned ? ") " : ")'");
-        if (l->turned)
-            say_ref(p, x->ref);
-        ur__say(p, "%s%s", l->turned ? "'" : "", l->sums ? "; " : "");
+        say_factors(p, l, x, b);
+        ur__say(p, l->sums ? "; " : "");
         out += l->matrices;
     }
     if (l->sums) {

@@ -272,43 +272,50 @@ START_TEST(formula)
 }
 END_TEST
 
+typedef struct shown {
+    ur_var value;
+    const char *text;
+} shown;
+
+static void assert_formulas(ur_tape *tape, size_t n, const shown *formulas)
+{
+    assert_good(tape, "tape");
+    for (size_t k = 0; k < n; k++) {
+        char text[80];
+        ur_formula(formulas[k].value, text, sizeof text);
+        ck_assert_str_eq(text, formulas[k].text);
+    }
+    ur_tape_free(tape);
+}
+
 /* A formula means what was recorded: what binds less than its place has parentheses, so has a minus that is not first. */
 START_TEST(parentheses)
 {
     ur_tape *tape = new_tape(UR_F64);
     ur_var a = ur_input(tape, "a", UR_SHAPE(2)), b = ur_input(tape, "b", UR_SHAPE(2));
     ur_var c = ur_input(tape, "c", UR_SHAPE(2)), two = ur_const(tape, UR_SHAPE(2), -2);
-    const struct {
-        ur_var value;
-        const char *text;
-    } formulas[] = {{ur_one_minus(ur_add(a, b)), "1 - (a + b)"},
-                    {ur_one_minus(ur_one_minus(a)), "1 - (1 - a)"},
-                    {ur_sub(a, ur_sub(b, c)), "a - (b - c)"},
-                    {ur_sub(ur_sub(a, b), c), "a - b - c"},
-                    {ur_sub(a, two), "a - (-2)"},
-                    {ur_div(a, ur_mul(b, c)), "a ./ (b .* c)"},
-                    {ur_mul(ur_div(a, b), c), "a ./ b .* c"},
-                    {ur_scale(ur_neg(a), 3), "3 (-a)"},
-                    {ur_scale(ur_scale(a, -2), 3), "3 (-2 a)"},
-                    {ur_mul(a, ur_scale(b, -3)), "a .* (-3 b)"},
-                    {ur_mul(ur_neg(a), b), "-a .* b"},
-                    {ur_add(c, ur_mul(ur_neg(a), b)), "c + (-a .* b)"},
-                    {ur_total(3, (ur_var[]){a, ur_neg(b), c}), "a + (-b) + c"},
-                    {ur_neg(ur_neg(a)), "-(-a)"},
-                    {ur_neg(ur_mul(a, b)), "-(a .* b)"},
-                    {ur_power(ur_power(a, b), c), "(a^b)^c"},
-                    {ur_power(a, ur_power(b, c)), "a^(b^c)"},
-                    {ur_square(ur_power(a, b)), "(a^b)^2"},
-                    {ur_square(ur_neg(a)), "(-a)^2"},
-                    {ur_square(two), "(-2)^2"},
-                    {ur_exp(ur_neg(a)), "exp(-a)"}};
-    assert_good(tape, "tape");
-    for (size_t k = 0; k < sizeof formulas / sizeof *formulas; k++) {
-        char text[80];
-        ur_formula(formulas[k].value, text, sizeof text);
-        ck_assert_str_eq(text, formulas[k].text);
-    }
-    ur_tape_free(tape);
+    const shown formulas[] = {{ur_one_minus(ur_add(a, b)), "1 - (a + b)"},
+                              {ur_one_minus(ur_one_minus(a)), "1 - (1 - a)"},
+                              {ur_sub(a, ur_sub(b, c)), "a - (b - c)"},
+                              {ur_sub(ur_sub(a, b), c), "a - b - c"},
+                              {ur_sub(a, two), "a - (-2)"},
+                              {ur_div(a, ur_mul(b, c)), "a ./ (b .* c)"},
+                              {ur_mul(ur_div(a, b), c), "a ./ b .* c"},
+                              {ur_scale(ur_neg(a), 3), "3 (-a)"},
+                              {ur_scale(ur_scale(a, -2), 3), "3 (-2 a)"},
+                              {ur_mul(a, ur_scale(b, -3)), "a .* (-3 b)"},
+                              {ur_mul(ur_neg(a), b), "-a .* b"},
+                              {ur_add(c, ur_mul(ur_neg(a), b)), "c + (-a .* b)"},
+                              {ur_total(3, (ur_var[]){a, ur_neg(b), c}), "a + (-b) + c"},
+                              {ur_neg(ur_neg(a)), "-(-a)"},
+                              {ur_neg(ur_mul(a, b)), "-(a .* b)"},
+                              {ur_power(ur_power(a, b), c), "(a^b)^c"},
+                              {ur_power(a, ur_power(b, c)), "a^(b^c)"},
+                              {ur_square(ur_power(a, b)), "(a^b)^2"},
+                              {ur_square(ur_neg(a)), "(-a)^2"},
+                              {ur_square(two), "(-2)^2"},
+                              {ur_exp(ur_neg(a)), "exp(-a)"}};
+    assert_formulas(tape, sizeof formulas / sizeof *formulas, formulas);
 }
 END_TEST
 
@@ -324,30 +331,21 @@ static size_t formula_of_squares(int count, char *text, size_t bytes)
     return length;
 }
 
-/* A value that is read twice is written twice, its own operands four times: the whole text would have 2^150 letters. */
 /* select(alive, a, b) is a where columns are alive, also through a reshaped mask; every other condition stays. */
 START_TEST(masks_in_formulas)
 {
     ur_tape *tape = new_tape(UR_F64);
     ur_var alive = ur_input(tape, "alive", UR_SHAPE(1, 2)), a = ur_input(tape, "a", UR_SHAPE(3, 2));
     ur_var b = ur_input(tape, "b", UR_SHAPE(3, 2)), same = ur_reshape(alive, UR_SHAPE(1, 2));
-    const struct {
-        ur_var value;
-        const char *text;
-    } masked[] = {{ur_tanh(ur_select(alive, a, b)), "tanh(a)"},
-                  {ur_tanh(ur_select(same, a, b)), "tanh(a)"},
-                  {ur_tanh(ur_select(ur_one_minus(alive), a, b)), "tanh(select(1 - alive, a, b))"},
-                  {ur_tanh(ur_select(a, a, b)), "tanh(select(a, a, b))"}};
-    assert_good(tape, "tape");
-    for (size_t k = 0; k < sizeof masked / sizeof *masked; k++) {
-        char text[80];
-        ur_formula(masked[k].value, text, sizeof text);
-        ck_assert_str_eq(text, masked[k].text);
-    }
-    ur_tape_free(tape);
+    const shown masked[] = {{ur_tanh(ur_select(alive, a, b)), "tanh(a)"},
+                            {ur_tanh(ur_select(same, a, b)), "tanh(a)"},
+                            {ur_tanh(ur_select(ur_one_minus(alive), a, b)), "tanh(select(1 - alive, a, b))"},
+                            {ur_tanh(ur_select(a, a, b)), "tanh(select(a, a, b))"}};
+    assert_formulas(tape, sizeof masked / sizeof *masked, masked);
 }
 END_TEST
 
+/* A value that is read twice is written twice, its own operands four times: the whole text would have 2^150 letters. */
 START_TEST(formulas_of_shared_values)
 {
     char text[256], few[] = "a .* tanh(a) .* tanh(a .* tanh(a))";
