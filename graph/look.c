@@ -79,7 +79,7 @@ void ur__print_pattern(const ur__pattern *p, ur__text *out)
         }
         const bool first = c == p->text; /* a right operand binds tighter: a - (b - c) */
         if (*++c == 'c') {
-            ur__print(out, "%g", p->attr[0]);
+            ur__print(out, "%g", p->attr ? p->attr[0] : 0);
             c++;
             continue;
         }

@@ -416,10 +416,12 @@ static bool next_columns(features *f)
 {
     f->first += f->n;
     size_t left = f->columns - f->first;
+    if (left == 0)
+        return false;
     f->n = left < UR__TILE ? left : UR__TILE;
-    f->band = f->n == f->columns && f->n > 0 ? UR__TILE / f->n : 1;
+    f->band = f->n == f->columns ? UR__TILE / f->n : 1;
     f->band = f->band < f->rows ? f->band : f->rows;
-    return left > 0;
+    return true;
 }
 
 /* Rows first.. of a band, and how many elements these have. */
