@@ -10,7 +10,7 @@ SONAME  := libunroll.so.0
 
 # Yours to set: make CC=clang CFLAGS='-O0 -g' WERROR=1; V=1 shows the commands whole.
 BUILD         ?= build
-CFLAGS        ?= -O2 -g
+CFLAGS        ?= -O2 -g -falign-functions=32
 KERNEL_CFLAGS ?= -O3 -falign-functions=64 -falign-loops=32
 WERROR        ?= 0
 PREFIX        ?= /usr/local
