@@ -172,11 +172,15 @@ static void add_to(size_t n, void *y_, const void *a_)
 static void sum_to(size_t n, void *y_, const void *a_)
 {
     const real *a = (const real *)a_;
-    vec lanes = {0};
+    vec lanes = {0}, others = {0};
     size_t i = 0;
+    for (; i + 2 * LANES <= n; i += 2 * LANES) {
+        lanes += load(a + i);
+        others += load(a + i + LANES);
+    }
     for (; i + LANES <= n; i += LANES)
         lanes += load(a + i);
-    real sum = sum_lanes(lanes);
+    real sum = sum_lanes(lanes + others);
     for (; i < n; i++)
         sum += a[i];
     *(real *)y_ += sum;
