@@ -4,7 +4,7 @@
  *
  *     D(h) = (y(x+h) - y(x-h)) / 2h = y' + O(h^2),     n = (4 D(h/2) - D(h)) / 3 = y' + O(h^4).
  *
- * The error of n is estimated from the element itself: rounding, eps |y| / h or what the smallest steps show of it, plus
+ * The error of n is estimated from the element itself: rounding, some eps |y| / h or what the smallest steps show of it, plus
  * the change when h is halved. h is halved a dozen times, and the n with the least error is taken. Nothing constant is
  * added, so a small wrong gradient is found as surely as a large one; where differences cannot tell, the verdict is
  * UR_UNSTABLE. */
@@ -37,6 +37,9 @@ static bool evaluate(const probe *p, size_t i, double x, double *y)
     return good;
 }
 
+/* Either value of y is rounded where its last terms are added up as well as at the end, and n takes 3/2 of D's error. */
+enum { ROUNDINGS = 4 };
+
 /* D(h), and the rounding error that it can have. `here` is y(x). */
 static bool central(const probe *p, size_t i, double h, double here, difference *d)
 {
@@ -44,7 +47,7 @@ static bool central(const probe *p, size_t i, double h, double here, difference 
     if (!evaluate(p, i, up, &above) || !evaluate(p, i, down, &below))
         return false;
     d->value = (above - below) / (up - down);
-    d->error = DBL_EPSILON * fmax(fabs(above), fabs(below)) / h;
+    d->error = ROUNDINGS * DBL_EPSILON * fmax(fabs(above), fabs(below)) / h;
     d->bend = fabs((above - here) / (up - x) - (here - below) / (x - down));
     return true;
 }
