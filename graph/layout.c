@@ -59,12 +59,13 @@ static bool is_heavy(const ur_plan *plan)
     return plan->tape->theta_count * element_bytes(plan) > 2097152;
 }
 
-/* Units of a block whose saved values take at most 0.7 MiB; up to 8 MiB where launches would be on few elements, and
- * more than one where the weights are large. */
+/* Units of a block whose saved values take at most 0.7 MiB; more where launches would be on few elements, and more than
+ * one where the weights are large. Cores with vectors of 64 bytes have 1 to 2 MiB of L2, and wait for what lies behind it;
+ * others have less and bear it: there 8 MiB were the faster. */
 static size_t units_of_block(const ur_plan *plan)
 {
-    const size_t budget = 716800, most = 8388608, elements = 4096;
     size_t e = element_bytes(plan), unit = unit_columns(plan), saved = 0, rows = 1;
+    const size_t budget = 716800, most = plan->kernels->lanes * e < 64 ? 8388608 : 1572864, elements = 4096;
     for (size_t l = 0; l < plan->program.lines; l++) {
         const ur__line_plan *line = &plan->line[l];
         if (line->class != UR__BATCH || plan->program.line[l].loop == UR_NONE || !line->stored ||
@@ -91,7 +92,8 @@ static void set_blocks(ur_plan *plan, size_t blocks)
 }
 
 /* Chooses the number of blocks; each has as many units as any other or one more. Where threads can gain from it, it is
- * even, so that two of them have one half each. From shapes alone, so that results do not depend on the machine. */
+ * even, so that two of them have one half each. From shapes and the instruction set alone, so that results do not depend
+ * on the machine. */
 static void choose_blocks(ur_plan *plan)
 {
     size_t half = is_heavy(plan) ? 32 : 16; /* columns: on fewer, products wait for their weights */

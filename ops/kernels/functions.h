@@ -137,7 +137,12 @@ static inline real real_silu(real x)
     return (x < 0 ? x * root * root : x) / (1 + u);
 }
 
-/* tanh |x| = m/(2 - m), m = -expm1(-2 |x|): relative accuracy near 0 */
+/* tanh |x| = m/(2 - m), m = 1 - e^(-2 |x|): relative accuracy near 0 */
+static inline real part_of_tanh(real x)
+{
+    return -expm1_of_negative(-2 * real_abs(x));
+}
+
 static inline real tanh_from(real x, real m)
 {
     return real_of(bits_of(m / (2 - m)) | (bits_of(x) & SIGN));

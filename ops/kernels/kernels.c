@@ -72,31 +72,43 @@ INLINE void store_rest(real *p, vec v, size_t count)
     }                                                                                                                  \
     WHOLE_VECTORS(name)
 
-/* A costly function of a part u of it, in two loops. A core looks ahead by so many operations, and those of an element are
- * a long chain: where the chain is cut, more elements are under way at once. One vector takes one loop. */
-#define IN_HALVES(name, part, expression)                                                                              \
+/* A costly function of a first part u of it. A core looks ahead by so many operations, and those of an element are a long
+ * chain: where the chain is cut, more elements are under way at once. The first part is `ahead` elements before the
+ * second: so few where that is little more than a division, which then goes on beside the rest; else a tile, so that the two
+ * follow each other. One vector takes one loop. */
+#define IN_HALVES(name, ahead, first_part, expression)                                                                 \
     INLINE void loop_##name(size_t n, real *y, const real *a, const real *b, const real *c, real k)                    \
     {                                                                                                                  \
         real parts[UR__TILE];                                                                                          \
+        const size_t distance = (ahead), begun = distance < UR__TILE && distance < n ? distance : n;                   \
         (void)b, (void)c, (void)k;                                                                                     \
         if (n <= LANES) {                                                                                              \
             INDEPENDENT                                                                                                \
             for (size_t i = 0; i < n; i++) {                                                                           \
-                const real u = (part);                                                                                 \
+                const real u = first_part(a[i]);                                                                       \
                 y[i] = (expression);                                                                                   \
             }                                                                                                          \
             return;                                                                                                    \
         }                                                                                                              \
         INDEPENDENT                                                                                                    \
-        for (size_t i = 0; i < n; i++)                                                                                 \
-            parts[i] = (part);                                                                                         \
+        for (size_t i = 0; i < begun; i++)                                                                             \
+            parts[i] = first_part(a[i]);                                                                               \
         INDEPENDENT                                                                                                    \
-        for (size_t i = 0; i < n; i++) {                                                                               \
+        for (size_t i = 0; distance < UR__TILE && i < n - begun; i++) {                                                \
+            parts[i + distance] = first_part(a[i + distance]);                                                         \
+            const real u = parts[i];                                                                                   \
+            y[i] = (expression);                                                                                       \
+        }                                                                                                              \
+        INDEPENDENT                                                                                                    \
+        for (size_t i = n - begun; i < n; i++) {                                                                       \
             const real u = parts[i];                                                                                   \
             y[i] = (expression);                                                                                       \
         }                                                                                                              \
     }                                                                                                                  \
     WHOLE_VECTORS(name)
+
+/* SSE's registers are too few for two chains beside each other. */
+enum { AHEAD = UR_VECTOR == 16 ? (int)UR__TILE : 256 / BYTES_OF(UR_REAL) };
 
 MAP(select, a[i] != 0 ? b[i] : c[i])
 MAP(add, a[i] + b[i])
@@ -109,12 +121,12 @@ MAP(one_minus, 1 - a[i])
 MAP(square, a[i] * a[i])
 COSTLY(exp, real_exp(a[i]))
 COSTLY(log, real_log(a[i]))
-IN_HALVES(sigmoid, exp_of_size(a[i]), sigmoid_from(a[i], u))
-IN_HALVES(tanh, -expm1_of_negative(-2 * real_abs(a[i])), tanh_from(a[i], u))
+IN_HALVES(sigmoid, AHEAD, exp_of_size, sigmoid_from(a[i], u))
+IN_HALVES(tanh, AHEAD, part_of_tanh, tanh_from(a[i], u))
 MAP(relu, a[i] > 0 || a[i] != a[i] ? a[i] : 0)
 MAP(step, a[i] > 0 ? 1 : 0)
-IN_HALVES(softplus, exp_of_size(a[i]), softplus_from(a[i], u))
-IN_HALVES(bce_net, exp_of_size(a[i]), bce_net_from(a[i], b[i], u))
+IN_HALVES(softplus, UR__TILE, exp_of_size, softplus_from(a[i], u))
+IN_HALVES(bce_net, UR__TILE, exp_of_size, bce_net_from(a[i], b[i], u))
 MAP(squared_error, (real)0.5 * (a[i] - b[i]) * (a[i] - b[i]))
 MAP(min, a[i] < b[i] ? a[i] : a[i] != a[i] ? a[i] : b[i])
 MAP(max, a[i] > b[i] ? a[i] : a[i] != a[i] ? a[i] : b[i])
@@ -128,7 +140,7 @@ COSTLY(selu, a[i] > 0 ? REAL(1.0507009873554805) * a[i]
                       : REAL(1.0507009873554805 * 1.6732632423543772) * expm1_of_negative(a[i]))
 COSTLY(silu, real_silu(a[i]))
 COSTLY(gelu, real_gelu(a[i]))
-IN_HALVES(log_sigmoid, exp_of_size(a[i]), log_sigmoid_from(a[i], u))
+IN_HALVES(log_sigmoid, UR__TILE, exp_of_size, log_sigmoid_from(a[i], u))
 COSTLY(bce, (b[i] == 0 ? 0 : -b[i] * real_log(a[i])) + (b[i] == 1 ? 0 : (b[i] - 1) * real_log1p(-a[i])))
 COSTLY(cross_entropy, b[i] == 0 ? 0 : -b[i] * real_log(a[i]))
 MAP(power, IS_F32 ? (real)powf((float)a[i], (float)b[i]) : (real)pow((double)a[i], (double)b[i]))
