@@ -31,10 +31,10 @@ static void address_leaf(const ur_plan *plan, ur__argument *a, uint32_t n)
     a->leaf = (char *)ur__leaf_data(plan->tape, first);
 }
 
-/* An element of a block's sums. */
+/* What a block adds to. */
 static void address_part(const ur_plan *plan, ur__argument *a)
 {
-    const ptrdiff_t bytes = (ptrdiff_t)ur_dtype_bytes(plan->tape->dtype);
+    const ptrdiff_t bytes = (ptrdiff_t)ur__part_bytes(plan, a->ref.line);
     a->home = UR__IN_SUMS;
     a->known = true;
     a->offset = (ptrdiff_t)plan->line[a->ref.line].part + a->ref.first * bytes;

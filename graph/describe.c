@@ -290,7 +290,7 @@ static void describe_formulas(ur__page *p, const ur__launch *l, formula *value)
         uint32_t reads = count_reads(p, l, i, &last);
         formula *result = &value[in->y];
         print_instruction(p, in, value, result);
-        if (in->kernel == UR__SUM_TO) {
+        if (in->kernel == UR__ADD_LANES) {
             say_total(p, operand_of(p, l, in->y), result->text);
             continue;
         }

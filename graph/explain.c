@@ -113,7 +113,8 @@ static void explain_blocks(const ur__page *p)
                 plan->one_block ? ", its columns depend on each other" : "");
     else
         fprintf(p->out, "batch %lld in %zu blocks of %zu columns, %zu at a time\n", (long long)plan->batch,
-                plan->blocks, plan->width, plan->workers);
+                plan->blocks, plan->width,
+                plan->workers * plan->abreast < plan->blocks ? plan->workers * plan->abreast : plan->blocks);
     if (plan->alive)
         fprintf(p->out, "where a column of a block has ended, its values are selected: that form is not shown\n");
     if (plan->segments > 1)

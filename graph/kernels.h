@@ -59,13 +59,13 @@ typedef enum ur__kernel {
     UR__SOFTPLUS_FROM,    /* softplus(a), b = e^-|a| */
     UR__LOG_SIGMOID_FROM, /* log_sigmoid(a), b = e^-|a| */
     UR__BCE_NET_FROM,     /* bce_net(a, b), c = e^-|a| */
-    UR__SUM_TO,           /* y[0] += attr[0] times the sum of a */
     UR__MAPS,             /* number of elementwise kernels */
 
     UR__MATMUL = UR__MAPS,
     UR__ALIAS, /* the result is the input's memory */
     UR__SUM_OF,
     UR__REDUCE,
+    UR__ADD_LANES, /* part of a sum over the batch: a plan's, no operation names it */
     UR__BROADCAST,
     UR__DENSE, /* these work on whole arrays: ur__dense_kernel */
     UR__BMM = UR__DENSE,
@@ -177,6 +177,8 @@ typedef struct ur__kernels {
     void (*sum_to)(size_t n, void *y, const void *a); /* *y += sum of a */
     /* y[j] = the sum over i of a[i,j], a being [rows,n], its rows `row` elements apart; `add`: added to what y holds. */
     void (*sum_rows)(size_t rows, size_t n, void *y, const void *a, ptrdiff_t row, bool add);
+    /* Two vectors of y, in turn, += factor times the vectors of the rows of a, [rows,n], which are `row` elements apart. */
+    void (*add_lanes)(size_t rows, size_t n, size_t row, void *y, const void *a, double factor);
     void (*fill)(size_t n, void *y, const void *element); /* y = *element, n times */
     void (*to_f64)(size_t n, double *y, const void *a);
     void (*from_f64)(size_t n, void *y, const double *a);

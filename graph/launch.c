@@ -183,8 +183,7 @@ static void run_statement(const ur__worker *w, const ur__launch *l)
 /* The part of a block in a sum over the batch. */
 static char *part_at(const ur_plan *plan, size_t block, uint32_t line, int32_t value)
 {
-    size_t bytes = plan->line[line].rows * ur__element_bytes(plan);
-    return plan->sums + block * plan->parts_bytes + plan->line[line].part + (size_t)value * bytes;
+    return plan->sums + block * plan->parts_bytes + plan->line[line].part + (size_t)value * ur__part_bytes(plan, line);
 }
 
 /* The mean of the columns at hand becomes their share of the mean of all. */
@@ -198,7 +197,20 @@ static void take_share(const ur__worker *w, size_t count)
     }
 }
 
-static void run_add_up(const ur__worker *w, const ur__launch *l)
+/* Block number k of those at hand, by itself. */
+static ur__worker only(const ur__worker *w, size_t k)
+{
+    ur__worker one = *w;
+    one.block += k;
+    one.blocks = 1;
+    one.first = ur__block_begin(w->plan, one.block);
+    one.skip = one.first - w->first;
+    one.columns = ur__block_begin(w->plan, one.block + 1) - one.first;
+    one.columns = one.columns < w->columns - one.skip ? one.columns : w->columns - one.skip;
+    return one;
+}
+
+static void add_up(const ur__worker *w, const ur__launch *l)
 {
     const ur_plan *plan = w->plan;
     const ur__ref *part = &plan->argument[l->operand].ref;
@@ -211,6 +223,14 @@ static void run_add_up(const ur__worker *w, const ur__launch *l)
                           w->scratch);
 }
 
+static void run_add_up(const ur__worker *w, const ur__launch *l)
+{
+    for (size_t k = 0; k < w->blocks; k++) {
+        const ur__worker one = only(w, k);
+        add_up(&one, l);
+    }
+}
+
 static void run_collect(const ur__worker *w, const ur__launch *l)
 {
     const ur_plan *plan = w->plan;
@@ -221,7 +241,9 @@ static void run_collect(const ur__worker *w, const ur__launch *l)
     for (size_t b = 0; b < plan->blocks && begun; b++) {
         const char *part = part_at(plan, b, own->line, own->first + own->stride * (int32_t)w->i);
         if (b == 0)
-            memcpy(y.at, part, count * e);
+            memset(y.at, 0, count * e);
+        if (count == 1)
+            plan->kernels->sum_to(2 * plan->kernels->lanes, y.at, part);
         else
             plan->kernels->add_to(count, y.at, part);
     }
@@ -325,7 +347,7 @@ static bool make_stretch(const ur__worker *w, const ur__launch *l, const ur__con
     return true;
 }
 
-static void run_contraction(const ur__worker *w, const ur__launch *l)
+static void contract(const ur__worker *w, const ur__launch *l)
 {
     const ur_plan *plan = w->plan;
     const ur__contraction_room room = ur__room_for_contraction(plan, l);
@@ -357,6 +379,14 @@ static void run_contraction(const ur__worker *w, const ur__launch *l)
     for (uint32_t k = 0; k < l->outputs; k++) {
         const ur__ref *r = &plan->argument[l->operand + k].ref;
         plan->kernels->add_to((size_t)(k < products ? l->rows : 1) * l->m, part_at(plan, w->block, r->line, 0), out[k]);
+    }
+}
+
+static void run_contraction(const ur__worker *w, const ur__launch *l)
+{
+    for (size_t k = 0; k < w->blocks; k++) {
+        const ur__worker one = only(w, k);
+        contract(&one, l);
     }
 }
 

@@ -65,7 +65,7 @@ static bool is_heavy(const ur_plan *plan)
 static size_t units_of_block(const ur_plan *plan)
 {
     size_t e = element_bytes(plan), unit = unit_columns(plan), saved = 0, rows = 1;
-    const size_t budget = 716800, most = plan->kernels->lanes * e < 64 ? 8388608 : 1572864, elements = 4096;
+    const size_t budget = 716800, most = plan->kernels->lanes * e < 64 ? 8388608 : 2097152, elements = 4096;
     for (size_t l = 0; l < plan->program.lines; l++) {
         const ur__line_plan *line = &plan->line[l];
         if (line->class != UR__BATCH || plan->program.line[l].loop == UR_NONE || !line->stored ||
@@ -81,9 +81,10 @@ static size_t units_of_block(const ur_plan *plan)
     return fit;
 }
 
-static void set_blocks(ur_plan *plan, size_t blocks)
+static void set_blocks(ur_plan *plan, size_t blocks, size_t abreast)
 {
     plan->blocks = blocks;
+    plan->abreast = abreast;
     plan->width = 0;
     for (size_t b = 0; b < plan->blocks; b++) {
         size_t columns = ur__block_begin(plan, b + 1) - ur__block_begin(plan, b);
@@ -102,7 +103,19 @@ static void choose_blocks(ur_plan *plan)
     if (!plan->one_block && plan->blocks % 2 && (size_t)plan->batch >= 2 * half && plan->blocks < most &&
         ur__work(plan) > (double)(plan->blocks + 1) * UR__WORTH_A_THREAD)
         plan->blocks++;
-    set_blocks(plan, plan->blocks);
+}
+
+/* Blocks of one vector, which two threads would have, are computed in pairs where one has both: a product of two vectors
+ * takes less time than two of one, which wait for their weights. The sums of either are its own, so that results do not
+ * depend on the threads. Not where a value of two would take more than 256 KiB: several have to be in L2. */
+static size_t choose_abreast(const ur_plan *plan)
+{
+    const size_t unit = unit_columns(plan), most = 2048;
+    const bool whole = plan->batch == (int64_t)(plan->blocks * unit);
+    for (size_t l = 0; l < plan->program.lines; l++)
+        if (plan->line[l].class == UR__BATCH && plan->line[l].stored && plan->line[l].rows > most)
+            return 1;
+    return plan->blocks > 1 && whole && plan->kernels->lanes == unit ? 2 : 1;
 }
 
 /* ---- what the caller reads */
@@ -183,7 +196,7 @@ static bool is_temporary(const ur_plan *plan, uint32_t l)
 
 static size_t block_value_bytes(const ur_plan *plan, const ur__line_plan *line)
 {
-    size_t columns = line->class == UR__BATCH ? plan->width : 1;
+    size_t columns = line->class == UR__BATCH ? plan->width * plan->abreast : 1;
     return ur__times(ur__times(line->rows, columns), element_bytes(plan));
 }
 
@@ -296,6 +309,12 @@ static bool is_part(const ur_plan *plan, const ur__launch *l, uint32_t k)
                                     : (l->kind == UR__ADD_UP || l->kind == UR__CONTRACT) && k < l->outputs;
 }
 
+size_t ur__part_bytes(const ur_plan *plan, uint32_t line)
+{
+    const size_t rows = plan->line[line].rows;
+    return ur__times(rows > 1 ? rows : 2 * plan->kernels->lanes, element_bytes(plan));
+}
+
 /* Where the parts of sums over the batch are; `form` has launches, `plan` the memory. */
 static void place_parts(ur_plan *form, ur_plan *plan)
 {
@@ -308,7 +327,7 @@ static void place_parts(ur_plan *form, ur_plan *plan)
                 continue;
             if (*part == UR__NOWHERE)
                 *part = place(&plan->parts_bytes,
-                              aligned(ur__times(value_bytes(plan, line), plan->program.line[line].values)));
+                              aligned(ur__times(ur__part_bytes(plan, line), plan->program.line[line].values)));
             form->line[line].part = *part;
         }
     }
@@ -424,6 +443,8 @@ static void reset(ur_plan *plan)
 size_t ur__more_blocks(const ur_plan *plan)
 {
     size_t all = units(plan), each = (all + plan->blocks - 1) / plan->blocks, less = each / 8 ? each / 8 : 1;
+    if (plan->abreast > 1)
+        return plan->blocks;
     return plan->one_block || each < 2 ? 0 : (all + each - less - 1) / (each - less);
 }
 
@@ -438,9 +459,9 @@ bool ur__layout(ur_plan *plan, size_t blocks)
     choose_blocks(alive ? alive : plan);
     if (alive)
         plan->blocks = alive->blocks;
-    set_blocks(plan, blocks ? blocks : plan->blocks);
+    set_blocks(plan, blocks ? blocks : plan->blocks, blocks ? 1 : choose_abreast(plan));
     if (alive)
-        set_blocks(alive, plan->blocks);
+        set_blocks(alive, plan->blocks, plan->abreast);
     ur__place_packed(plan);
     if (!place_exports(plan))
         return false;

@@ -216,7 +216,7 @@ static bool build(ur_plan *plan, const ur_plan_options *o)
     return true;
 }
 
-ur_plan *ur_plan_new(ur_tape *tape, const ur_plan_options *options)
+ur_plan *ur__plan_with(ur_tape *tape, const ur_plan_options *options, const ur__kernels *kernels)
 {
     if (!tape || tape->error.text[0])
         return NULL;
@@ -229,7 +229,7 @@ ur_plan *ur_plan_new(ur_tape *tape, const ur_plan_options *options)
         return NULL;
     *plan = (ur_plan){.tape = tape,
                       .generation = tape->generation,
-                      .kernels = ur__kernels_of(tape->dtype),
+                      .kernels = kernels,
                       .nodes = tape->nodes,
                       .finite = options && options->finite,
                       .subnormals = options && options->subnormals,
@@ -242,6 +242,11 @@ ur_plan *ur_plan_new(ur_tape *tape, const ur_plan_options *options)
     }
     ur_plan_free(plan);
     return NULL;
+}
+
+ur_plan *ur_plan_new(ur_tape *tape, const ur_plan_options *options)
+{
+    return ur__plan_with(tape, options, tape ? ur__kernels_of(tape->dtype) : NULL);
 }
 
 static void free_launches(ur_plan *plan)

@@ -107,7 +107,7 @@ typedef enum ur__spread {
     UR__ROW,     /* [1, columns]: every row is the same */
     UR__COLUMN,  /* [rows, 1] */
     UR__ELEMENT, /* one element */
-    UR__PART     /* one element of the block's sums, which is added to */
+    UR__PART     /* two vectors of the block's sums, whose lanes are added to */
 } ur__spread;
 
 typedef struct ur__argument {
@@ -129,8 +129,8 @@ typedef struct ur__argument {
     size_t row, higher;
 } ur__argument;
 
-/* y = kernel(a, b, c), on a tile, or y = attr[0] times the sum of the rows of a, with the kernels UR__REDUCE and UR__MEAN:
- * numbers of operands of the launch, and from `operands` on of tile buffers. */
+/* y = kernel(a, b, c), on a tile; with the kernels UR__REDUCE and UR__MEAN y = attr[0] times the sum of the rows of a, with
+ * UR__ADD_LANES y += attr[0] times the elements of a: numbers of operands of the launch, and from `operands` on of tile buffers. */
 typedef struct ur__instruction {
     uint32_t kernel;
     uint32_t y, a, b, c;
@@ -237,6 +237,7 @@ struct ur_plan {
     int64_t batch;              /* 0: none */
     bool one_block, odd_phases; /* odd_phases: some line has the batch, but what a phase makes it from has not */
     size_t blocks, width;       /* width: the columns of the widest one */
+    size_t abreast;             /* so many blocks are computed side by side */
 
     /* group.c and its writers: the launches */
     ur__launch *launch;
@@ -287,6 +288,9 @@ struct ur_plan {
 
 /* ---- making one: each returns false with the tape's error set */
 
+/* As ur_plan_new, for the kernels of any instruction set that the processor has. */
+ur_plan *ur__plan_with(ur_tape *tape, const ur_plan_options *options, const ur__kernels *kernels);
+
 bool ur__columns(ur_plan *plan);
 bool ur__fold(ur_plan *plan);
 /* Lines that are computed twice become aliases. */
@@ -319,6 +323,8 @@ bool ur__layout(ur_plan *plan, size_t blocks);
 size_t ur__more_blocks(const ur_plan *plan);
 /* The layout that costs the least time in so many bytes, 0: any number; then as many workers as there is memory for. */
 bool ur__lay_out_within(ur_plan *plan, size_t memory);
+/* The bytes of a block's part of a sum over the batch: of one number two vectors, the sum of whose lanes it is. */
+size_t ur__part_bytes(const ur_plan *plan, uint32_t line);
 /* Adds up the bytes of everything, when all its parts are known. */
 void ur__add_bytes(ur_plan *plan);
 size_t ur__packed_bytes(const ur_plan *plan);

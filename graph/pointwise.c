@@ -31,7 +31,7 @@ static uint32_t kernel_of(const ur__maker *m, const ur__statement *s)
 {
     const ur_op *op = ur__line_kind(m->plan, s->line)->op;
     if (adds_up(m, s))
-        return UR__SUM_TO;
+        return UR__ADD_LANES;
     if (op == &ur_op_sum_of || op->kernel == UR__ADD)
         return UR__ADD;
     if (op->kernel == UR__ALIAS || op->kernel == UR__BROADCAST || op->kernel == UR__SLICE || is_transparent(m, s))

@@ -23,7 +23,7 @@ ur__view ur__view_of(const ur__worker *w, const ur__ref *r, bool own)
                                             : plan->memory + line->offset + slot;
     at -= w->passed * line->window_bytes;
     if (line->class == UR__BATCH && line->home == UR__IN_BLOCK) /* rows are as long as the block is wide */
-        return (ur__view){at + line->higher * w->all * ur__element_bytes(plan), w->all};
+        return (ur__view){at + (line->higher * w->all + w->skip) * ur__element_bytes(plan), w->all};
     if (own && line->wide && line->home != UR__IN_BLOCK)
         at += w->first * ur__element_bytes(plan);
     return (ur__view){at, line->row};
@@ -410,7 +410,7 @@ static ur__worker worker_of(const ur_plan *plan, size_t number)
 {
     size_t at = number * plan->worker_bytes, batch = plan->batch > 0 ? (size_t)plan->batch : 1;
     char *own = plan->block + at;
-    ur__worker w = {.plan = plan, .columns = batch, .all = batch, .full = plan->full + at};
+    ur__worker w = {.plan = plan, .blocks = plan->blocks, .columns = batch, .all = batch, .full = plan->full + at};
     w.home[UR__IN_BLOCK] = own;
     w.home[UR__IN_PLAN] = plan->memory;
     w.home[UR__IN_SUMS] = plan->sums;
@@ -424,39 +424,50 @@ static ur__worker worker_of(const ur_plan *plan, size_t number)
     return w;
 }
 
-static ur__worker block_of(const ur_plan *plan, size_t number, size_t block)
+/* The worker goes to so many blocks. */
+static void go_to_blocks(ur__worker *w, size_t block, size_t blocks)
 {
-    ur__worker w = worker_of(plan, number);
-    w.block = block;
-    w.home[UR__IN_SUMS] += block * plan->parts_bytes;
-    w.first = ur__block_begin(plan, block);
-    w.all = w.columns = ur__block_begin(plan, block + 1) - w.first;
-    return w;
+    const ur_plan *plan = w->plan;
+    w->block = block;
+    w->blocks = blocks;
+    w->home[UR__IN_SUMS] = plan->sums + block * plan->parts_bytes;
+    w->first = ur__block_begin(plan, block);
+    w->all = w->columns = ur__block_begin(plan, block + blocks) - w->first;
+    w->passed = 0;
 }
 
-static void run_block(ur_plan *plan, size_t number, size_t block)
+static void run_within(ur__worker *w)
 {
-    ur__worker w = block_of(plan, number, block);
-    memset(plan->sums + block * plan->parts_bytes, 0, plan->parts_bytes);
-    if (find_full(&w) && plan->alive)
-        w = block_of(plan->alive, number, block);
-    if (plan->blocks == 1)
-        plan->ran_alive = w.plan != plan;
-    if (w.plan->segments > 1) {
-        run_segments(&w);
+    if (w->plan->segments > 1) {
+        run_segments(w);
     } else {
-        run_loops(&w, UR__WITHIN);
-        finish(&w, true);
+        run_loops(w, UR__WITHIN);
+        finish(w, true);
     }
-    copy_exports(&w, true);
+    copy_exports(w, true);
 }
 
-static void fill_tiles(const ur_plan *plan, size_t number)
+/* The blocks at hand, side by side. `alive`: the worker by the plan for living columns, NULL if there is none. */
+static void run_blocks(ur_plan *plan, ur__worker *w, ur__worker *alive)
 {
-    if (plan->tile_bytes == 0)
+    const size_t block = w->block, blocks = w->blocks;
+    const bool full = find_full(w);
+    if (!full && blocks > 1) { /* each may have another form */
+        for (size_t b = block; b < block + blocks; b++) {
+            go_to_blocks(w, b, 1);
+            run_blocks(plan, w, alive);
+        }
         return;
-    ur__worker w = worker_of(plan, number);
-    ur__fill_tiles(&w);
+    }
+    memset(w->home[UR__IN_SUMS], 0, blocks * plan->parts_bytes);
+    if (plan->blocks == 1)
+        plan->ran_alive = full && alive;
+    if (full && alive) {
+        go_to_blocks(alive, block, blocks);
+        run_within(alive);
+    } else {
+        run_within(w);
+    }
 }
 
 /* A worker's share of the blocks, as many as any other's or one more. Workers write to their own memory, to their blocks'
@@ -464,20 +475,25 @@ static void fill_tiles(const ur_plan *plan, size_t number)
 static void run_share(void *arg, int number)
 {
     ur_plan *plan = (ur_plan *)arg;
-    size_t k = (size_t)number;
-    fill_tiles(plan, k);
-    if (plan->alive)
-        fill_tiles(plan->alive, k);
-    for (size_t b = k * plan->blocks / plan->workers; b < (k + 1) * plan->blocks / plan->workers; b++)
-        run_block(plan, k, b);
+    const size_t k = (size_t)number, end = (k + 1) * plan->blocks / plan->workers;
+    ur__worker w = worker_of(plan, k), alive;
+    ur__fill_tiles(&w);
+    if (plan->alive) {
+        alive = worker_of(plan->alive, k);
+        ur__fill_tiles(&alive);
+    }
+    for (size_t b = k * plan->blocks / plan->workers, n; b < end; b += n) {
+        n = plan->abreast < end - b ? plan->abreast : end - b;
+        go_to_blocks(&w, b, n);
+        run_blocks(plan, &w, plan->alive ? &alive : NULL);
+    }
 }
 
-static void pack(const ur_plan *plan, bool has_run)
+static void pack(const ur__worker *w, bool has_run)
 {
-    ur__worker w = worker_of(plan, 0);
-    for (size_t i = 0; i < plan->packings; i++)
-        if (!has_run || !plan->packing[i].fixed)
-            ur__run_packing(&w, &plan->packing[i]);
+    for (size_t i = 0; i < w->plan->packings; i++)
+        if (!has_run || !w->plan->packing[i].fixed)
+            ur__run_packing(w, &w->plan->packing[i]);
 }
 
 /* Numbers below the smallest normal one are 0 during a run, unless the plan keeps them: gradients that vanish would make
@@ -513,9 +529,11 @@ void ur__run(ur_plan *plan)
     unsigned was = set_flush(plan);
     ur__worker w = worker_of(plan, 0);
     run_loops(&w, UR__BEFORE);
-    pack(plan, plan->has_run);
-    if (plan->alive)
-        pack(plan->alive, plan->has_run);
+    pack(&w, plan->has_run);
+    if (plan->alive) {
+        const ur__worker alive = worker_of(plan->alive, 0);
+        pack(&alive, plan->has_run);
+    }
     ur__pool_work(plan->pool, (int)plan->workers, run_share, plan);
     if (plan->ran_alive) /* what was computed once within the block is where the plan that ran has it */
         w = worker_of(plan->alive, 0);

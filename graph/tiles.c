@@ -215,10 +215,10 @@ static void aim(const run *r, size_t row, size_t c, size_t n)
     }
 }
 
-/* Does the instruction sum up rows? */
+/* Does the instruction sum up rows, or all elements? */
 static bool sums_up(const ur__instruction *i)
 {
-    return i->kernel == UR__REDUCE || i->kernel == UR__MEAN;
+    return i->kernel == UR__REDUCE || i->kernel == UR__MEAN || i->kernel == UR__ADD_LANES;
 }
 
 /* Which tiles of the same columns a tile is. */
@@ -226,11 +226,27 @@ typedef struct turn {
     bool first, last;
 } turn;
 
-/* y = the sum of a tile's rows, added to what y holds where it is not the first tile; at last times a factor. */
-static void sum_rows(const run *r, size_t n, turn t, char *y, const char *a, const double *factor)
+/* The sums of every block += its columns of a tile. */
+static void add_lanes(const run *r, size_t n, char *y, const char *a, double factor)
+{
+    const ur_plan *plan = r->w->plan;
+    const size_t row = r->walk->bound, width = row / r->w->blocks, e = ur__element_bytes(plan);
+    if (r->w->blocks == 1)
+        plan->kernels->add_lanes(1, n, n, y, a, factor);
+    for (size_t b = 0; b < r->w->blocks && r->w->blocks > 1; b++, y += plan->parts_bytes, a += width * e)
+        plan->kernels->add_lanes(n / row, width, row, y, a, factor);
+}
+
+/* y = the sum of a tile's rows, added to what y holds where it is not the first tile; at last times a factor. Or y, two
+ * vectors of the block's sums, += all elements times the factor. */
+static void sum_up(const run *r, uint32_t kernel, size_t n, turn t, char *y, const char *a, const double *factor)
 {
     const ur__kernels *kernels = r->w->plan->kernels;
     size_t columns = n < r->walk->columns ? n : r->walk->columns;
+    if (kernel == UR__ADD_LANES) {
+        add_lanes(r, n, y, a, *factor);
+        return;
+    }
     if (columns > 1) {
         kernels->sum_rows(n / columns, columns, y, a, (ptrdiff_t)columns, !t.first);
     } else {
@@ -260,7 +276,7 @@ static void run_tile(const run *r, turn t, size_t n)
     char *const *at = r->w->at;
     for (; in < end; in++)
         if (sums_up(in))
-            sum_rows(r, n, t, at[in->y], at[in->a], attr + in->attr);
+            sum_up(r, in->kernel, n, t, at[in->y], at[in->a], attr + in->attr);
         else
             map[in->kernel](n, at[in->y], at[in->a], at[in->b], at[in->c], attr + in->attr);
 }
@@ -297,6 +313,7 @@ static void make_call(const run *r, const ur__instruction *in, ur__call *call)
     const ur_plan *plan = r->w->plan;
     const uint32_t number[] = {in->y, in->a, in->b, in->c};
     call->map = sums_up(in) ? NULL : plan->kernels->map[in->kernel];
+    call->kernel = in->kernel;
     call->attr = plan->attr + in->attr;
     for (int k = 0; k < 4; k++) {
         const bool moves = number[k] < r->l->operands;
@@ -326,7 +343,7 @@ static void run_once(const run *r)
         for (const ur__instruction *i = in; i < end; i++) {
             char *y = address_of(r, i->y, tile), *a = address_of(r, i->a, tile);
             if (sums_up(i))
-                sum_rows(r, n, t, y, a, plan->attr + i->attr);
+                sum_up(r, i->kernel, n, t, y, a, plan->attr + i->attr);
             else
                 plan->kernels->map[i->kernel](n, y, a, address_of(r, i->b, tile), address_of(r, i->c, tile),
                                               plan->attr + i->attr);
@@ -346,7 +363,7 @@ static void run_iteration(const run *r, ur__call *call, const ur__call *end)
             if (c->map)
                 c->map(n, c->at[0], c->at[1], c->at[2], c->at[3], c->attr);
             else
-                sum_rows(r, n, t, c->at[0], c->at[1], c->attr);
+                sum_up(r, c->kernel, n, t, c->at[0], c->at[1], c->attr);
             for (int k = 0; k < 4; k++)
                 c->at[k] += c->hop[last][k];
         }

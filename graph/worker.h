@@ -35,7 +35,8 @@ typedef struct ur__cursor {
 
 /* An instruction with the addresses of y, a, b and c, and how far away the next ones are. */
 typedef struct ur__call {
-    ur__map_kernel *map; /* NULL: y is attr[0] times the sum of the rows of a */
+    ur__map_kernel *map; /* NULL: it sums up, as `kernel` says */
+    uint32_t kernel;
     const double *attr;
     char *at[4];
     ptrdiff_t hop[2][4]; /* to the next tile; from the last one to the next iteration */
@@ -55,11 +56,13 @@ typedef struct ur__walk {
 
 typedef struct ur__worker {
     const ur_plan *plan;
-    size_t block, first, columns; /* the block's number, its first column and how many it has */
-    size_t all;                   /* columns, also behind the end of their sequences */
-    uint32_t i;                   /* the iteration of the phase */
-    size_t passed;                /* steps of the segments before the one at hand */
-    bool advancing;               /* over a segment that runs again later: sums over the batch wait for that */
+    size_t block, blocks;  /* the number of the first block at hand and how many there are */
+    size_t first, columns; /* their first column and how many they have */
+    size_t all;            /* columns, also behind the end of their sequences */
+    size_t skip;           /* columns of other blocks that lie before those in each row */
+    uint32_t i;            /* the iteration of the phase */
+    size_t passed;         /* steps of the segments before the one at hand */
+    bool advancing;        /* over a segment that runs again later: sums over the batch wait for that */
     char *full, *scratch, *tiles;
     char **at;             /* addresses of a launch's operands and buffers */
     char *home[UR__HOMES]; /* what the arguments' offsets count from */

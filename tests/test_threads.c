@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../graph/plan.h"
 #include "every_cell.h"
 #include "support.h"
 
@@ -13,9 +14,10 @@ typedef struct kind {
     int64_t layers;
     bool bidirectional;
     ur_activation out;
+    int64_t hidden; /* 0: HIDDEN */
 } kind;
 
-static const kind lstm = {"lstm", 1, false, UR_SIGMOID}, stacked = {"gru", 2, true, UR_NO_ACTIVATION};
+static const kind lstm = {"lstm", 1, false, UR_SIGMOID, 0}, stacked = {"gru", 2, true, UR_NO_ACTIVATION, 0};
 static const int64_t batches[] = {1, 16, 37, 100, 400};
 static const int threads[] = {1, 2, 3, 4, MOST};
 enum { BATCHES = sizeof batches / sizeof *batches };
@@ -53,7 +55,7 @@ static machine new_machine(const kind *k, int64_t batch, ur_dtype dtype, bool le
 {
     ur_net_options options = {.cell = ur_cell_find(k->cell),
                               .inputs = INPUTS,
-                              .hidden = HIDDEN,
+                              .hidden = k->hidden ? k->hidden : HIDDEN,
                               .outputs = k->out ? 3 : 0,
                               .out = k->out,
                               .hidden_activation = UR_TANH,
@@ -145,7 +147,7 @@ static void compare(ur_pool *const *pools, const kind *k, int64_t batch, ur_dtyp
 /* Every cell, and behind them layers. */
 START_TEST(bits_agree)
 {
-    const kind one = {cell_number(_i)->name, 1, false, UR_SIGMOID}, *k = _i < count_cells() ? &one : &stacked;
+    const kind one = {cell_number(_i)->name, 1, false, UR_SIGMOID, 0}, *k = _i < count_cells() ? &one : &stacked;
     ur_pool *pools[COUNTS];
     for (int i = 0; i < COUNTS; i++)
         pools[i] = new_pool(threads[i]);
@@ -155,6 +157,54 @@ START_TEST(bits_agree)
                 compare(pools, k, batches[b], (ur_dtype)dtype, lengths != 0);
     for (int i = 0; i < COUNTS; i++)
         ur_pool_free(pools[i]);
+}
+END_TEST
+
+/* Where a vector takes a cache line, one thread computes the blocks of one vector in pairs, two threads have one each.
+ * Kernels with shorter vectors do it as well when they are told so. */
+static void compare_pairs(const kind *k, bool lengths, ur_pool *pool)
+{
+    ur__kernels wide = *ur__kernels_of(UR_F32);
+    wide.lanes = UR__LINE / sizeof(float);
+    machine m = new_machine(k, (int64_t)(2 * wide.lanes), UR_F32, lengths);
+    ur_plan_options options = {.roots = m.roots, .root = m.root};
+    ur_plan *pair = ur__plan_with(m.tape, &options, &wide);
+    assert_good(m.tape, "pair");
+    options.memory = ur_plan_bytes(pair) - 1;
+    ur_plan *single = ur__plan_with(m.tape, &options, &wide);
+    options.memory = 0;
+    options.pool = pool;
+    ur_plan *both = ur__plan_with(m.tape, &options, &wide);
+    assert_good(m.tape, "both");
+    ck_assert_uint_eq(pair->blocks, 2);
+    ck_assert_uint_eq(pair->abreast, 2);
+    ck_assert_uint_eq(single->blocks, 2);
+    ck_assert_uint_eq(single->abreast, 1);
+    ck_assert_uint_eq(both->workers, 2);
+    ck_assert(ur_plan_run(single));
+    const void *expected = ur_plan_roots(single, NULL);
+    for (int r = 0; r < RUNS; r++) {
+        expect_roots(pair, UR_F32, expected, k->cell);
+        expect_roots(both, UR_F32, expected, k->cell);
+    }
+    ur_plan_free(pair);
+    ur_plan_free(single);
+    ur_plan_free(both);
+    ur_tape_free(m.tape);
+}
+
+START_TEST(blocks_in_pairs)
+{
+    kind k = stacked;
+    k.hidden = 101; /* work enough for two threads */
+    if (_i < count_cells()) {
+        const char *name = cell_number(_i)->name;
+        k = (kind){name, 1, false, UR_SIGMOID, strcmp(name, "mlp") == 0 ? 1601 : strcmp(name, "mlstm") == 0 ? 37 : 101};
+    }
+    ur_pool *pool = new_pool(2);
+    for (int lengths = 0; lengths < 2; lengths++)
+        compare_pairs(&k, lengths != 0, pool);
+    ur_pool_free(pool);
 }
 END_TEST
 
@@ -309,6 +359,7 @@ int main(void)
     TCase *cases = tcase_create("threads");
     tcase_set_timeout(cases, 120);
     tcase_add_loop_test(cases, bits_agree, 0, count_cells() + 1);
+    tcase_add_loop_test(cases, blocks_in_pairs, 0, count_cells() + 1);
     tcase_add_test(cases, plans_share_a_pool);
     tcase_add_test(cases, states_are_carried);
     tcase_add_test(cases, no_batch);

@@ -198,14 +198,6 @@ static void sum_to(size_t n, void *y_, const void *a_)
     *(real *)y_ += sum;
 }
 
-static void map_sum_to(size_t n, void *y, const void *a, const void *b, const void *c, const double *attr)
-{
-    real sum = 0;
-    (void)b, (void)c;
-    sum_to(n, &sum, a);
-    *(real *)y += (real)attr[0] * sum;
-}
-
 static void sum_rows(size_t rows, size_t n, void *y_, const void *a_, ptrdiff_t row, bool add)
 {
     real *y = (real *)y_;
@@ -223,6 +215,36 @@ static void sum_rows(size_t rows, size_t n, void *y_, const void *a_, ptrdiff_t 
             sum += load_part(a + (ptrdiff_t)i * row + j, n - j);
         store_part(y + j, sum, n - j);
     }
+}
+
+static void add_lanes(size_t rows, size_t n, size_t row, void *y_, const void *a_, double factor)
+{
+    const bool odd = (n + LANES - 1) / LANES % 2 == 1;
+    const real k = (real)factor, *a = (const real *)a_;
+    real *y = (real *)y_;
+    vec sum = load(y), other = load(y + LANES);
+    for (; rows; rows--, a += row) {
+        size_t i = 0;
+        for (; i + 2 * LANES <= n; i += 2 * LANES) {
+            sum += k * load(a + i);
+            other += k * load(a + i + LANES);
+        }
+        if (i + LANES <= n) {
+            sum += k * load(a + i);
+            i += LANES;
+            if (i < n)
+                other += k * load_part(a + i, n - i);
+        } else if (i < n) {
+            sum += k * load_part(a + i, n - i);
+        }
+        if (odd) {
+            const vec last = sum;
+            sum = other;
+            other = last;
+        }
+    }
+    store(y, sum);
+    store(y + LANES, other);
 }
 
 static void fill(size_t n, void *y_, const void *element)
@@ -328,7 +350,6 @@ const ur__kernels UR_TABLE = {
             [UR__SOFTPLUS_FROM] = map_softplus_from,
             [UR__LOG_SIGMOID_FROM] = map_log_sigmoid_from,
             [UR__BCE_NET_FROM] = map_bce_net_from,
-            [UR__SUM_TO] = map_sum_to,
         },
     .dense =
         {
@@ -360,6 +381,7 @@ const ur__kernels UR_TABLE = {
     .add_to = add_to,
     .sum_to = sum_to,
     .sum_rows = sum_rows,
+    .add_lanes = add_lanes,
     .fill = fill,
     .to_f64 = to_f64,
     .from_f64 = from_f64,
