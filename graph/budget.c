@@ -32,12 +32,57 @@ static size_t count_elements(const ur_plan *plan, const ur__launch *l)
     return elements;
 }
 
-static size_t contraction_bytes(const ur_plan *plan, const ur__launch *l)
+/* The loop whose values a contraction goes over, UR_NONE: there is nothing. */
+static uint32_t loop_of(const ur_plan *plan, const ur__launch *l)
 {
-    void *sums = NULL; /* its address says only that they are wanted */
-    ur__contraction c = {
-        .rows = l->rows, .m = l->m, .n = plan->width, .matrices = l->matrices, .sums = l->sums ? &sums : NULL};
-    return ur__room_for_contraction(plan, l).own + plan->kernels->contraction_room(&c);
+    return l->count ? plan->part[l->first].loop : UR_NONE;
+}
+
+/* Bytes that the contractions of a loop read in an iteration; what several of them read is there after the first one. */
+static size_t bytes_read(const ur_plan *plan, uint32_t loop)
+{
+    const ur__launch *l = plan->launch + plan->finish.first, *end = l + plan->finish.count;
+    size_t rows = 0;
+    uint32_t seen = UR_NONE;
+    for (; l < end; l++) {
+        if (loop_of(plan, l) != loop)
+            continue;
+        const ur__argument *x = &plan->argument[plan->part[l->first].operand];
+        rows += l->rows;
+        if (seen != x[l->rows > 0].ref.line)
+            rows += (size_t)l->m * l->matrices;
+        seen = x[l->rows > 0].ref.line;
+    }
+    return rows * plan->width * plan->abreast * ur_dtype_bytes(plan->tape->dtype);
+}
+
+/* The iterations in which the contractions of a loop read about 1 MiB, 0: all, where that is no more, where they are on
+ * few columns, or where the sums that lie in between take as much themselves. */
+static uint32_t piece_of(const ur_plan *plan, uint32_t loop)
+{
+    const size_t most = 1048576, least_columns = 512, each = bytes_read(plan, loop);
+    size_t rooms = 0, piece = each ? most / each : 0;
+    for (uint32_t k = plan->finish.first; k < plan->finish.first + plan->finish.count; k++)
+        if (loop_of(plan, &plan->launch[k]) == loop)
+            rooms += plan->abreast * ur__contraction_bytes(plan, &plan->launch[k]);
+    const size_t last = (size_t)plan->batch - ur__block_begin(plan, plan->blocks - 1);
+    const bool pays =
+        piece < plan->program.loop[loop].iterations && piece * plan->width * plan->abreast >= least_columns;
+    return plan->segments == 1 && last > 1 && rooms <= most / 2 && pays ? (uint32_t)piece : 0;
+}
+
+/* Contractions over loops that write more than the cache holds go on while the loop runs. Each has a room then. */
+static void measure_rooms(ur_plan *plan)
+{
+    plan->rooms_bytes = 0;
+    for (uint32_t k = plan->finish.first; k < plan->finish.first + plan->finish.count; k++) {
+        ur__launch *l = &plan->launch[k];
+        const uint32_t loop = loop_of(plan, l);
+        l->piece = loop == UR_NONE ? 0 : piece_of(plan, loop);
+        l->room = plan->rooms_bytes;
+        if (l->piece)
+            plan->rooms_bytes += plan->abreast * ur__contraction_bytes(plan, l);
+    }
 }
 
 /* What the launches that are bound together need: those of a phase, or one where it has one iteration; then calls are not
@@ -79,6 +124,7 @@ static bool adds_in_place(const ur_plan *plan, const ur__launch *l)
 static void measure_scratch(ur_plan *plan)
 {
     size_t e = ur_dtype_bytes(plan->tape->dtype), bytes = 0, records = 0;
+    measure_rooms(plan);
     for (size_t i = 0; i < plan->launches; i++) {
         const ur__launch *l = &plan->launch[i];
         if (adds_in_place(plan, l))
@@ -88,7 +134,7 @@ static void measure_scratch(ur_plan *plan)
             most(&bytes, ((size_t)l->operands + l->buffers) * UR__TILE * e);
             most(&records, operands * 2 * sizeof(void *));
         } else if (l->kind == UR__CONTRACT) {
-            most(&bytes, contraction_bytes(plan, l));
+            most(&bytes, ur__room_for_contraction(plan, l).own + (l->piece ? 0 : ur__contraction_bytes(plan, l)));
         } else if (l->kind != UR__PRODUCT) {
             size_t elements = count_elements(plan, l) + ur_shape_count(ur__line_shape(plan, l->line));
             most(&bytes, elements * (e + sizeof(double)) + 2 * (size_t)UR__LINE);
@@ -126,7 +172,7 @@ void ur__add_bytes(ur_plan *plan)
     plan->shared_bytes = (plan->memory_bytes + plan->blocks * plan->parts_bytes + plan->packed_bytes + UR__PAIR - 1) /
                          UR__PAIR * UR__PAIR;
     plan->worker_bytes = (plan->block_bytes + plan->full_bytes + plan->tile_bytes + plan->cursor_bytes +
-                          plan->scratch_bytes + UR__PAIR - 1) /
+                          plan->rooms_bytes + plan->scratch_bytes + UR__PAIR - 1) /
                          UR__PAIR * UR__PAIR;
     size_t all = ur__times(plan->workers, plan->worker_bytes);
     plan->allocation_bytes = all > SIZE_MAX / 4 ? SIZE_MAX : plan->shared_bytes + all + UR__PAIR;
@@ -179,6 +225,7 @@ static bool lay_out(ur_plan *plan, const cut *c)
         measure_scratch(plan->alive);
         most(&plan->scratch_bytes, plan->alive->scratch_bytes);
         most(&plan->cursor_bytes, plan->alive->cursor_bytes);
+        most(&plan->rooms_bytes, plan->alive->rooms_bytes);
     }
     plan->workers = 1;
     ur__add_bytes(plan);

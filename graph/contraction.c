@@ -1,7 +1,8 @@
-/* contraction.c - sums over the batch and over time of A_t B_t^T and of rows of B_t: they wait for the end of the block,
- * where those that share their A are one contraction, with the sums of the rows of all its B: gradients of weights and
- * of biases read the same deltas. B is that factor of a product whose rows are summed up: where a cell applies W as W x,
- * and not as W^T x, that is the first one, and the contraction makes the transpose of what it is asked for. */
+/* contraction.c - sums over the batch and over time of A_t B_t^T and of rows of B_t: they wait for the end of the block, or
+ * for as many steps as the cache holds (budget.c). Those that share their A are one contraction, with the sums of the rows
+ * of all its B: gradients of weights and of biases read the same deltas. B is that factor of a product whose rows are
+ * summed up: where a cell applies W as W x, and not as W^T x, that is the first one, and the contraction makes the
+ * transpose of what it is asked for. */
 #include <string.h>
 
 #include "group.h"

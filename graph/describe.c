@@ -411,8 +411,11 @@ static void describe_contraction(ur__page *p, const ur__launch *l)
         return;
     }
     const unsigned rows = l->rows ? l->rows : 1, columns = l->m * l->matrices;
-    ur__say(p, "contraction [%u,%u], %u steps: ", l->turned ? columns : rows, l->turned ? rows : columns,
+    ur__say(p, "contraction [%u,%u], %u steps", l->turned ? columns : rows, l->turned ? rows : columns,
             (unsigned)steps);
+    if (l->piece)
+        ur__say(p, ", after every %u", (unsigned)l->piece);
+    ur__say(p, ": ");
     const ur__argument *x = &plan->argument[plan->part[longest].operand], *b = x + (l->rows > 0);
     const ur__line *line = &plan->program.line[b->ref.line];
     p->at = (ur__moment){.length = plan->part[longest].n};

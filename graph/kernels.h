@@ -138,8 +138,9 @@ typedef struct ur__contraction {
     size_t matrices, stretches;
     const ur__stretch *stretch;
     bool turned;
-    void *const *out;  /* of each matrix: [rows,m] or [m,rows], dense, overwritten */
-    void *const *sums; /* of each matrix: [m], overwritten; NULL: not wanted */
+    void *const *out;    /* of each matrix: [rows,m] or [m,rows], dense, overwritten */
+    void *const *sums;   /* of each matrix: [m], overwritten; NULL: not wanted */
+    bool begun, goes_on; /* of several columns, in several calls with one room: not the first, not the last of them */
 } ur__contraction;
 
 /* Fewer columns than this: lanes go along the features. */

@@ -281,10 +281,12 @@ static void count_columns(const ur__worker *w, const ur__contraction_part *part,
         columns[i - begin] = (uint32_t)ur__active_columns(w, loop, part->begin + i);
 }
 
-/* The iterations of a part, counted from its first, that are in the segment at hand; false if none are. */
-static bool part_in_segment(const ur__worker *w, const ur__contraction_part *part, uint32_t *begin, uint32_t *end)
+/* The iterations of a part, counted from its first, that are in the segment or in the piece at hand; false if none are. */
+static bool part_at_hand(const ur__worker *w, const ur__contraction_part *part, uint32_t *begin, uint32_t *end)
 {
     ur__iterations_of(w, part->loop, begin, end);
+    *begin = *begin > w->from ? *begin : w->from;
+    *end = *end < w->to ? *end : w->to;
     *begin = *begin > part->begin ? *begin - part->begin : 0;
     *end = *end > part->begin ? *end - part->begin : 0;
     *end = *end < part->n ? *end : part->n;
@@ -307,6 +309,14 @@ ur__contraction_room ur__room_for_contraction(const ur_plan *plan, const ur__lau
     return r;
 }
 
+size_t ur__contraction_bytes(const ur_plan *plan, const ur__launch *l)
+{
+    void *sums = NULL; /* its address says only that they are wanted */
+    ur__contraction c = {
+        .rows = l->rows, .m = l->m, .n = plan->width, .matrices = l->matrices, .sums = l->sums ? &sums : NULL};
+    return ur__round_up(plan->kernels->contraction_room(&c), UR__LINE);
+}
+
 /* What the stretches to come take. */
 typedef struct factors {
     const void **b;
@@ -315,7 +325,7 @@ typedef struct factors {
     uint32_t *columns;
 } factors;
 
-/* A part's steps in the segment at hand; false if there are none. */
+/* A part's steps at hand; false if there are none. */
 static bool make_stretch(const ur__worker *w, const ur__launch *l, const ur__contraction_part *part, factors *f,
                          ur__stretch *s)
 {
@@ -323,7 +333,7 @@ static bool make_stretch(const ur__worker *w, const ur__launch *l, const ur__con
     const ur__argument *x = &plan->argument[part->operand];
     ur__worker at = *w; /* at the first of them */
     uint32_t end;
-    if (!part_in_segment(w, part, &at.i, &end))
+    if (!part_at_hand(w, part, &at.i, &end))
         return false;
     *s = (ur__stretch){.steps = end - at.i, .b = f->b, .b_step = f->b_step, .b_stride = f->b_stride};
     if (plan->ends) {
@@ -347,7 +357,8 @@ static bool make_stretch(const ur__worker *w, const ur__launch *l, const ur__con
     return true;
 }
 
-static void contract(const ur__worker *w, const ur__launch *l)
+/* `own`: the room of one that goes on piece by piece. */
+static void contract(const ur__worker *w, const ur__launch *l, char *own)
 {
     const ur_plan *plan = w->plan;
     const ur__contraction_room room = ur__room_for_contraction(plan, l);
@@ -366,17 +377,19 @@ static void contract(const ur__worker *w, const ur__launch *l)
                          .stretch = stretch,
                          .turned = l->turned,
                          .out = out,
-                         .sums = l->sums ? out + products : NULL};
+                         .sums = l->sums ? out + products : NULL,
+                         .begun = w->from > 0,
+                         .goes_on = l->piece && w->to < plan->program.loop[plan->part[l->first].loop].iterations};
     for (uint32_t k = 0; k < products; k++)
         out[k] = scratch + k * room.product;
     for (uint32_t k = products; k < l->outputs; k++)
         out[k] = scratch + l->matrices * room.product + (k - products) * room.sum;
     for (uint32_t q = 0; q < l->count; q++)
         c.stretches += make_stretch(w, l, &plan->part[l->first + q], &f, &stretch[c.stretches]);
-    if (!c.stretches)
+    if (!c.stretches && !l->piece)
         return;
-    plan->kernels->contract(&c, scratch + room.own);
-    for (uint32_t k = 0; k < l->outputs; k++) {
+    plan->kernels->contract(&c, l->piece ? own : scratch + room.own);
+    for (uint32_t k = 0; k < l->outputs && !c.goes_on; k++) {
         const ur__ref *r = &plan->argument[l->operand + k].ref;
         plan->kernels->add_to((size_t)(k < products ? l->rows : 1) * l->m, part_at(plan, w->block, r->line, 0), out[k]);
     }
@@ -386,7 +399,7 @@ static void run_contraction(const ur__worker *w, const ur__launch *l)
 {
     for (size_t k = 0; k < w->blocks; k++) {
         const ur__worker one = only(w, k);
-        contract(&one, l);
+        contract(&one, l, w->rooms + l->room + (l->piece ? k * ur__contraction_bytes(w->plan, l) : 0));
     }
 }
 

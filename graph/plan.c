@@ -143,7 +143,8 @@ static bool take_memory(ur_plan *plan)
     plan->full = plan->block + plan->block_bytes;
     plan->tiles = plan->full + plan->full_bytes;
     plan->cursors = plan->tiles + plan->tile_bytes;
-    plan->scratch = plan->cursors + plan->cursor_bytes;
+    plan->rooms = plan->cursors + plan->cursor_bytes;
+    plan->scratch = plan->rooms + plan->rooms_bytes;
     memset(plan->memory, 0, plan->memory_bytes);
     memset(plan->packed, 0, plan->packed_bytes);
     if (plan->alive) {
@@ -155,6 +156,7 @@ static bool take_memory(ur_plan *plan)
         plan->alive->full = plan->full;
         plan->alive->tiles = plan->tiles;
         plan->alive->cursors = plan->cursors;
+        plan->alive->rooms = plan->rooms;
         plan->alive->scratch = plan->scratch;
         plan->alive->worker_bytes = plan->worker_bytes;
     }

@@ -177,8 +177,10 @@ typedef struct ur__launch {
     uint32_t rows, m;  /* of the result; contractions: of A, 0 if there is none, and of each B ... */
     uint32_t matrices; /* ... of which there are so many */
     uint32_t operand, operands, outputs;
-    uint32_t first, count;      /* instructions, terms or parts */
-    uint32_t alive;             /* instructions after those, to be run instead where all columns are alive; 0: none */
+    uint32_t first, count; /* instructions, terms or parts */
+    uint32_t alive;        /* instructions after those, to be run instead where all columns are alive; 0: none */
+    uint32_t piece; /* contractions: so many iterations at a time while the loop runs, 0: all at the end of the block */
+    size_t room; /* of those: where in the worker's rooms its sums lie in between, those of blocks side by side apart */
     uint32_t totals;            /* instructions that sum up over the batch, the last ones of either */
     uint32_t packing, packings; /* of a product */
     bool packed;                /* it has them itself, no launch before it */
@@ -250,7 +252,7 @@ struct ur_plan {
     size_t launches, arguments, instructions, terms, packings, parts, attrs;
     size_t launch_room, argument_room, instruction_room, term_room, packing_room, part_room, attr_room;
     ur__span *span;                       /* [UR__TIMES][phases] */
-    ur__span finish;                      /* contractions, at a block's end */
+    ur__span finish;                      /* contractions, at a block's end or while a loop runs */
     size_t packed_elements, packed_bytes; /* bytes: those of the plan for living columns too */
 
     /* lengths.c: what is left to do past the ends */
@@ -277,11 +279,12 @@ struct ur_plan {
     size_t workers; /* that a run wakes, the caller among them */
 
     /* layout.c, budget.c: one allocation for the plan's memory, the blocks' sums, the packed matrices, then for each
-     * worker a block's memory, flags of masks, tiles, cursors and scratch; the pointers are to those of worker 0, the
+     * worker a block's memory, flags of masks, tiles, cursors, rooms of
+     * contractions and scratch; the pointers are to those of worker 0, the
      * next one's lie worker_bytes further. */
-    size_t memory_bytes, parts_bytes, block_bytes, full_bytes, tile_bytes, cursor_bytes, scratch_bytes;
+    size_t memory_bytes, parts_bytes, block_bytes, full_bytes, tile_bytes, cursor_bytes, rooms_bytes, scratch_bytes;
     size_t worker_bytes, shared_bytes;
-    char *allocation, *memory, *sums, *packed, *block, *full, *tiles, *cursors, *scratch;
+    char *allocation, *memory, *sums, *packed, *block, *full, *tiles, *cursors, *rooms, *scratch;
     size_t allocation_bytes, most_operands, addresses_bytes;
     size_t most_cursors, most_walks, most_calls, most_terms; /* arguments, launches, instructions, terms of a phase */
 };

@@ -207,7 +207,7 @@ static void finish(const ur__worker *w, bool rolled)
     for (uint32_t k = plan->finish.first; k < plan->finish.first + plan->finish.count; k++) {
         const ur__launch *l = &plan->launch[k];
         bool own = l->count && plan->program.loop[plan->part[l->first].loop].iterations > 1;
-        if (plan->segments == 1 || own == rolled)
+        if (!l->piece && (plan->segments == 1 || own == rolled))
             ur__run_launch(w, l);
     }
 }
@@ -411,6 +411,7 @@ static ur__worker worker_of(const ur_plan *plan, size_t number)
     size_t at = number * plan->worker_bytes, batch = plan->batch > 0 ? (size_t)plan->batch : 1;
     char *own = plan->block + at;
     ur__worker w = {.plan = plan, .blocks = plan->blocks, .columns = batch, .all = batch, .full = plan->full + at};
+    w.to = UINT32_MAX;
     w.home[UR__IN_BLOCK] = own;
     w.home[UR__IN_PLAN] = plan->memory;
     w.home[UR__IN_SUMS] = plan->sums;
@@ -420,6 +421,7 @@ static ur__worker worker_of(const ur_plan *plan, size_t number)
     w.call = (ur__call *)(void *)(w.walk + plan->most_walks);
     w.term = (ur__term *)(void *)(w.call + plan->most_calls);
     w.at = (char **)(void *)(plan->scratch + at);
+    w.rooms = plan->rooms + at;
     w.scratch = plan->scratch + at + plan->addresses_bytes;
     return w;
 }
@@ -436,12 +438,33 @@ static void go_to_blocks(ur__worker *w, size_t block, size_t blocks)
     w->passed = 0;
 }
 
+/* A loop, and after each piece of it its contractions: what they read has just been written. */
+static void run_in_pieces(ur__worker *w, uint32_t loop)
+{
+    const ur_plan *plan = w->plan;
+    const ur__launch *first = plan->launch + plan->finish.first, *end = first + plan->finish.count, *l = first;
+    const uint32_t all = plan->program.loop[loop].iterations;
+    while (l < end && !(l->piece && plan->part[l->first].loop == loop))
+        l++;
+    const uint32_t piece = l < end ? l->piece : all;
+    for (w->from = 0; w->from < all; w->from = w->to) {
+        w->to = all - w->from < piece ? all : w->from + piece;
+        run_loop(w, UR__WITHIN, loop, w->from, w->to);
+        for (l = first; l < end; l++)
+            if (l->piece && plan->part[l->first].loop == loop)
+                ur__run_launch(w, l);
+    }
+    w->from = 0;
+    w->to = UINT32_MAX;
+}
+
 static void run_within(ur__worker *w)
 {
     if (w->plan->segments > 1) {
         run_segments(w);
     } else {
-        run_loops(w, UR__WITHIN);
+        for (uint32_t l = 0; l < w->plan->program.loops; l++)
+            run_in_pieces(w, l);
         finish(w, true);
     }
     copy_exports(w, true);
@@ -476,12 +499,10 @@ static void run_share(void *arg, int number)
 {
     ur_plan *plan = (ur_plan *)arg;
     const size_t k = (size_t)number, end = (k + 1) * plan->blocks / plan->workers;
-    ur__worker w = worker_of(plan, k), alive;
+    ur__worker w = worker_of(plan, k), alive = plan->alive ? worker_of(plan->alive, k) : w;
     ur__fill_tiles(&w);
-    if (plan->alive) {
-        alive = worker_of(plan->alive, k);
+    if (plan->alive)
         ur__fill_tiles(&alive);
-    }
     for (size_t b = k * plan->blocks / plan->workers, n; b < end; b += n) {
         n = plan->abreast < end - b ? plan->abreast : end - b;
         go_to_blocks(&w, b, n);

@@ -62,8 +62,9 @@ typedef struct ur__worker {
     size_t skip;           /* columns of other blocks that lie before those in each row */
     uint32_t i;            /* the iteration of the phase */
     size_t passed;         /* steps of the segments before the one at hand */
+    uint32_t from, to;     /* the iterations of a loop that its contractions are to go over */
     bool advancing;        /* over a segment that runs again later: sums over the batch wait for that */
-    char *full, *scratch, *tiles;
+    char *full, *rooms, *scratch, *tiles;
     char **at;             /* addresses of a launch's operands and buffers */
     char *home[UR__HOMES]; /* what the arguments' offsets count from */
     ur__cursor *cursor;    /* of the arguments from number `bound` on ... */
@@ -163,5 +164,7 @@ typedef struct ur__contraction_room {
 } ur__contraction_room;
 
 ur__contraction_room ur__room_for_contraction(const ur_plan *plan, const ur__launch *l);
+/* The bytes of the kernel's own. */
+size_t ur__contraction_bytes(const ur_plan *plan, const ur__launch *l);
 
 #endif

@@ -116,6 +116,7 @@ static inline void poison(ur_plan *plan)
     memset(plan->memory, 0xff, plan->roots ? plan->root_bytes : 0);
     memset(plan->sums, 0xff, plan->blocks * plan->parts_bytes);
     memset(plan->block, 0xff, plan->block_bytes);
+    memset(plan->rooms, 0xff, plan->rooms_bytes);
     memset(plan->scratch, 0xff, plan->scratch_bytes);
 }
 

@@ -261,7 +261,8 @@ static void set_stretch(contraction_run *r, size_t s, size_t first, bool back)
                                   .b_stride = r->b_stride[s]};
 }
 
-static void contract_guarded(table t, contraction_run *r)
+/* `apart`: stretch by stretch. */
+static void contract_guarded(table t, contraction_run *r, bool apart)
 {
     void *outs[MATRICES], *sums[MATRICES];
     for (size_t g = 0; g < r->q->matrices; g++) {
@@ -283,7 +284,15 @@ static void contract_guarded(table t, contraction_run *r)
     unsigned char *room = (unsigned char *)aligned_alloc(64, room_bytes);
     ck_assert_ptr_nonnull(room);
     memset(room, 0xff, room_bytes);
-    t.kernels->contract(&c, room);
+    for (size_t s = 0; apart && s < STRETCHES; s++) {
+        c.stretches = r->q->steps[s] > 0;
+        c.stretch = &r->stretch[s];
+        c.begun = s > 0;
+        c.goes_on = s + 1 < STRETCHES;
+        t.kernels->contract(&c, room);
+    }
+    if (!apart)
+        t.kernels->contract(&c, room);
     for (size_t i = needed; i < room_bytes; i++)
         EXPECT(room[i] == 0xff, "%s: a contraction wrote past its room", t.name);
     free(room);
@@ -348,9 +357,19 @@ static void one_contraction(table t, const contraction_case *q, bool turned)
     }
     for (size_t s = 0, first = 0; s < STRETCHES; first += q->steps[s++])
         set_stretch(&r, s, first, s == 1 && q->steps[s] > 0);
-    contract_guarded(t, &r);
+    array whole[MATRICES];
+    contract_guarded(t, &r, false);
     for (size_t g = 0; g < matrices; g++) {
         assert_contraction(t, &r, g);
+        whole[g] = r.out[g];
+        r.out[g] = array_of(t.dtype, q->rows * q->m + 8, guard);
+    }
+    contract_guarded(t, &r, q->n > 1);
+    for (size_t g = 0; g < matrices; g++) {
+        assert_contraction(t, &r, g);
+        EXPECT(memcmp(whole[g].data, r.out[g].data, whole[g].n * ur_dtype_bytes(t.dtype)) == 0,
+               "%s, %s: other bits in pieces", t.name, r.what);
+        free(whole[g].data);
         free(r.b[g].data);
         free(r.out[g].data);
         free(r.sums[g].data);

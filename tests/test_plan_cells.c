@@ -67,8 +67,20 @@ static void fill_net(ur_net *net, uint64_t state, masks kind)
     free(x);
 }
 
-/* Returns the number of blocks. */
-static size_t assert_net(const ur_net_options *o, ur_dtype dtype, int64_t T, int64_t B, unsigned kinds)
+/* How a plan cuts its work: the batch, and contractions that go on piece by piece while a loop runs. */
+typedef struct cuts {
+    size_t blocks, pieces;
+} cuts;
+
+static cuts cuts_of(const ur_plan *plan)
+{
+    cuts c = {.blocks = plan->blocks};
+    for (size_t k = 0; k < plan->launches; k++)
+        c.pieces += plan->launch[k].kind == UR__CONTRACT && plan->launch[k].piece > 0;
+    return c;
+}
+
+static cuts assert_net(const ur_net_options *o, ur_dtype dtype, int64_t T, int64_t B, unsigned kinds)
 {
     char what[128];
     roots all = {0};
@@ -85,11 +97,11 @@ static size_t assert_net(const ur_net_options *o, ur_dtype dtype, int64_t T, int
         fill_net(net, seed_of(k), (masks)k);
         assert_same_values(what, plan, reference, &all, tolerance_of(tape));
     }
-    size_t blocks = plan->blocks;
+    const cuts found = cuts_of(plan);
     ur_plan_free(plan);
     ur_plan_free(reference);
     ur_tape_free(tape);
-    return blocks;
+    return found;
 }
 
 enum { EVERY = (1 << MASKS) - 1, SOME = 1 << FULL | 1 << MIXED };
@@ -113,14 +125,25 @@ START_TEST(long_sequences)
 }
 END_TEST
 
+/* Steps that write more than the cache holds. */
+START_TEST(pieces_of_loops)
+{
+    ur_net_options o = options_of(cell_number(_i)->name);
+    const bool single = _i >= count_cells();
+    o.hidden = single ? 40 : 24;
+    const cuts c = assert_net(&o, single ? UR_F32 : UR_F64, 100, single ? 48 : 24, SOME);
+    ck_assert_msg(c.pieces > 0 || !o.cell->recurrent || o.cell->chunks, "%s: all at the end", o.cell->name);
+}
+END_TEST
+
 /* An output of many rows makes few columns a block. */
 START_TEST(several_blocks)
 {
     ur_net_options o = options_of(cell_number(_i)->name);
     bool single = _i >= count_cells();
     o.outputs = single ? 256 : 128;
-    ck_assert_uint_gt(assert_net(&o, single ? UR_F32 : UR_F64, 20, 37, EVERY), 1);
-    ck_assert_uint_gt(assert_net(&o, single ? UR_F32 : UR_F64, 5, 200, EVERY), 1);
+    ck_assert_uint_gt(assert_net(&o, single ? UR_F32 : UR_F64, 20, 37, EVERY).blocks, 1);
+    ck_assert_uint_gt(assert_net(&o, single ? UR_F32 : UR_F64, 5, 200, EVERY).blocks, 1);
     o.outputs = 2; /* or many steps */
     o.hidden = 8;
     assert_net(&o, single ? UR_F32 : UR_F64, 60, 40, 1 << ONE_BLOCK_FULL);
@@ -142,8 +165,7 @@ START_TEST(as_many_units_as_columns)
     o.hidden = 8;
     o.inputs = 40;
     o.outputs = 128;
-    size_t blocks = assert_net(&o, UR_F64, 12, 128, SOME);
-    ck_assert_uint_gt(blocks, 1);
+    ck_assert_uint_gt(assert_net(&o, UR_F64, 12, 128, SOME).blocks, 1);
 }
 END_TEST
 
@@ -217,7 +239,7 @@ START_TEST(options)
         assert_net(&o, UR_F64, T, 7, EVERY);
     assert_net(&o, UR_F32, 10, 13, SOME);
     o.outputs = 128;
-    size_t blocks = assert_net(&o, UR_F64, 10, 100, SOME);
+    const size_t blocks = assert_net(&o, UR_F64, 10, 100, SOME).blocks;
     ck_assert_uint_gt(blocks, !o.batch_norm && !o.chunk);
 }
 END_TEST
@@ -235,10 +257,10 @@ START_TEST(together)
     o.weighted = true;
     o.start = UR_START_LEARNED;
     o.outputs = 128;
-    ck_assert_uint_gt(assert_net(&o, UR_F64, 9, 100, EVERY), 1);
+    ck_assert_uint_gt(assert_net(&o, UR_F64, 9, 100, EVERY).blocks, 1);
     o.layer_norm = false;
     o.batch_norm = true;
-    ck_assert_uint_eq(assert_net(&o, UR_F64, 9, 37, EVERY), 1);
+    ck_assert_uint_eq(assert_net(&o, UR_F64, 9, 37, EVERY).blocks, 1);
 }
 END_TEST
 
@@ -249,6 +271,7 @@ int main(void)
     TCase *cases = tcase_create("plans of cells");
     tcase_add_loop_test(cases, steps_and_batches, 0, 2 * cells);
     tcase_add_loop_test(cases, long_sequences, 0, 2 * cells);
+    tcase_add_loop_test(cases, pieces_of_loops, 0, 2 * cells);
     tcase_add_loop_test(cases, several_blocks, 0, 2 * cells);
     tcase_add_loop_test(cases, as_many_units_as_columns, 0, 2 * cells);
     tcase_add_loop_test(cases, options, 0, SETUPS * cells);

@@ -208,7 +208,8 @@ static void dot_rows(const ur__contraction *c, const chunk *k, size_t g, size_t 
 static void contract_by_dots(const ur__contraction *c, real *sums, real *room)
 {
     const size_t elements = c->rows * c->m;
-    memset(room, 0, c->matrices * elements * LANES * sizeof(real));
+    if (!c->begun)
+        memset(room, 0, c->matrices * elements * LANES * sizeof(real));
     for (chunk k = {0}; chunk_next(c, DOT_CHUNK, &k);) {
         for (size_t first = 0, end; first < c->rows; first = end) {
             end = first + part_of(c->rows - first, DOT_ROWS);
@@ -217,7 +218,7 @@ static void contract_by_dots(const ur__contraction *c, real *sums, real *room)
         }
         add_row_sums(c, &k, sums);
     }
-    for (size_t g = 0; g < c->matrices; g++, room += elements * LANES) {
+    for (size_t g = 0; g < c->matrices && !c->goes_on; g++, room += elements * LANES) {
         if (!c->turned)
             lanes_out(elements, room, 1, (real *)c->out[g]);
         for (size_t j = 0; c->turned && j < c->m; j++)
@@ -447,12 +448,13 @@ static void contract_by_outer(const ur__contraction *c, real *sums, real *room)
 {
     const bool swapped = transposes_a(c);
     const size_t each = outer_sums(c);
-    memset(room, 0, c->matrices * each * sizeof(real));
+    if (!c->begun)
+        memset(room, 0, c->matrices * each * sizeof(real));
     for (chunk k = {0}; chunk_next(c, OUTER_CHUNK, &k);) {
         outer_matrices(c, &k, room, room + c->matrices * each);
         add_row_sums(c, &k, sums);
     }
-    for (size_t g = 0; g < c->matrices; g++)
+    for (size_t g = 0; g < c->matrices && !c->goes_on; g++)
         outer_out(room + g * each, swapped ? c->m : c->rows, swapped ? c->rows : c->m, swapped != c->turned,
                   (real *)c->out[g]);
 }
@@ -610,21 +612,18 @@ static void contract(const ur__contraction *c, void *memory)
 {
     const size_t elements = row_sum_elements(c);
     real *sums = (real *)memory, *room = sums + elements;
-    if (!c->stretches) {
-        contract_nothing(c);
-        return;
-    }
     if (has_one_column(c)) {
         contract_one(c);
         return;
     }
-    memset(sums, 0, elements * sizeof(real));
+    if (!c->begun)
+        memset(sums, 0, elements * sizeof(real));
     if (!c->rows)
         contract_rows(c, sums);
     else if (by_dots(c))
         contract_by_dots(c, sums, room);
     else
         contract_by_outer(c, sums, room);
-    for (size_t g = 0; g < c->matrices && c->sums; g++)
+    for (size_t g = 0; g < c->matrices && c->sums && !c->goes_on; g++)
         lanes_out(c->m, sums + g * c->m * LANES, 1, (real *)c->sums[g]);
 }
