@@ -65,7 +65,7 @@ static bool is_heavy(const ur_plan *plan)
 static size_t units_of_block(const ur_plan *plan)
 {
     size_t e = element_bytes(plan), unit = unit_columns(plan), saved = 0, rows = 1;
-    const size_t budget = 716800, most = plan->kernels->lanes * e < 64 ? 8388608 : 2097152, elements = 4096;
+    const size_t budget = 716800, most = plan->kernels->lanes * e < 64 ? 8388608 : 1572864, elements = 4096;
     for (size_t l = 0; l < plan->program.lines; l++) {
         const ur__line_plan *line = &plan->line[l];
         if (line->class != UR__BATCH || plan->program.line[l].loop == UR_NONE || !line->stored ||
@@ -93,8 +93,8 @@ static void set_blocks(ur_plan *plan, size_t blocks, size_t abreast)
 }
 
 /* Chooses the number of blocks; each has as many units as any other or one more. Where threads can gain from it, it is
- * even, so that two of them have one half each. From shapes and the instruction set alone, so that results do not depend
- * on the machine. */
+ * even, so that two of them have one half each: one more, or one less where one more would leave blocks
+ * of one unit. From shapes and the instruction set alone, so that results do not depend on the machine. */
 static void choose_blocks(ur_plan *plan)
 {
     size_t half = is_heavy(plan) ? 32 : 16; /* columns: on fewer, products wait for their weights */
@@ -102,7 +102,7 @@ static void choose_blocks(ur_plan *plan)
     plan->blocks = plan->one_block ? 1 : (units(plan) + fit - 1) / fit;
     if (!plan->one_block && plan->blocks % 2 && (size_t)plan->batch >= 2 * half && plan->blocks < most &&
         ur__work(plan) > (double)(plan->blocks + 1) * UR__WORTH_A_THREAD)
-        plan->blocks++;
+        plan->blocks = plan->blocks > 1 && 2 * (plan->blocks + 1) > units(plan) ? plan->blocks - 1 : plan->blocks + 1;
 }
 
 /* Blocks of one vector, which two threads would have, are computed in pairs where one has both: a product of two vectors
