@@ -93,8 +93,8 @@ static void set_blocks(ur_plan *plan, size_t blocks, size_t abreast)
 }
 
 /* Chooses the number of blocks; each has as many units as any other or one more. Where threads can gain from it, it is
- * even, so that two of them have one half each: one more, or one less where one more would leave blocks
- * of one unit. From shapes and the instruction set alone, so that results do not depend on the machine. */
+ * even, so that two of them have one half each: one more, or one less where one more would leave blocks of one unit. From
+ * shapes and the instruction set alone, so that results do not depend on the machine. */
 static void choose_blocks(ur_plan *plan)
 {
     size_t half = is_heavy(plan) ? 32 : 16; /* columns: on fewer, products wait for their weights */
