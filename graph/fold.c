@@ -219,8 +219,11 @@ static void join_sums(ur_plan *plan)
                          ur__adds(plan, line->reader) && plan->line[line->reader].rows == line->rows && !line->alias &&
                          !line->root;
     }
-    for (size_t i = 0; i < p->statements; i++) { /* every reader must be able to take the terms */
+    /* In every phase it must have terms, and its reader be able to take them. */
+    for (size_t i = 0; i < p->statements; i++) {
         const ur__statement *s = &p->statement[i];
+        if (ur__adds(plan, s->line) && !is_simple(plan, s))
+            plan->line[s->line].inlined = false;
         for (uint32_t k = 0; k < s->refs; k++) {
             ur__line_plan *line = &plan->line[ur__resolve(plan, p->ref[s->ref + k]).line];
             if (line->inlined && line->reader == s->line && !is_simple(plan, s))

@@ -408,6 +408,26 @@ static ur_tape *constants(int which, roots *all)
     return end(&t, value, which > 0, &W, all);
 }
 
+/* Behind a loop: a sum of products within a sum that adds a value of the loop twice, within another sum. */
+static ur_tape *sums_in_sums(int which, roots *all)
+{
+    enum { M = 3 };
+    recording t = begin(BATCH);
+    ur_var W = ur_param(t.tape, "W", UR_SHAPE(M, M)), x[ROOM], value[STEPS];
+    ur_var h = ur_input(t.tape, "h0", UR_SHAPE(M, BATCH));
+    (void)which;
+    ur_inputs(t.tape, "x", UR_SHAPE(M, BATCH), STEPS, x);
+    for (int k = 0; k < STEPS; k++) {
+        ur_step(t.tape, k + 1);
+        value[k] = h = ur_select(t.alive[k], ur_tanh(ur_mul(h, x[k])), h);
+    }
+    ur_step(t.tape, 0);
+    ur_var inner = ur_total(2, (ur_var[]){ur_matmul(W, ur_sigmoid(h)), x[1]});
+    ur_var middle = ur_total(3, (ur_var[]){h, h, inner});
+    value[0] = ur_tanh(ur_total(2, (ur_var[]){middle, x[2]}));
+    return end(&t, value, 1, &W, all);
+}
+
 enum { ALIKE = 3, BIASED = 4, TOTALS = 9 }; /* variants of these */
 
 static const struct {
@@ -428,7 +448,8 @@ static const struct {
              {"begun alike", begun_alike, ALIKE},
              {"over the next", over_next, 1},
              {"totals", totals, TOTALS},
-             {"constants", constants, 7}};
+             {"constants", constants, 7},
+             {"sums in sums", sums_in_sums, 1}};
 
 START_TEST(any_tape)
 {
