@@ -26,11 +26,19 @@ typedef struct narrow {
     size_t first, width; /* the packed panel at hand: its first row, and how many it has; 0: not packed */
 } narrow;
 
+/* As narrow_finish, where rows of the result lie apart: one function, for the copies of it took most of a build. */
+static __attribute__((noinline, cold)) void narrow_apart(const narrow *p, size_t i, size_t rows, size_t j, const real *sum)
+{
+    real *c = p->c + i * p->c_stride + j;
+    for (size_t r = 0; r < rows; r++, c += p->c_stride)
+        *c = (p->add ? *c : p->bias ? p->bias[i + r] : 0) + sum[r];
+}
+
 /* Writes column j of rows i.., of which there are at most LANES. */
 INLINE void narrow_finish(const narrow *p, size_t i, size_t rows, size_t j, vec sum)
 {
-    real *c = p->c + i * p->c_stride + j;
     if (p->c_stride == 1) {
+        real *c = p->c + i + j;
         const real *base = p->add ? c : p->bias ? p->bias + i : NULL;
         if (rows == LANES) {
             if (base)
@@ -45,10 +53,7 @@ INLINE void narrow_finish(const narrow *p, size_t i, size_t rows, size_t j, vec 
     }
     real element[LANES];
     store(element, sum);
-    for (size_t r = 0; r < rows; r++) {
-        real *to = c + r * p->c_stride;
-        *to = (p->add ? *to : p->bias ? p->bias[i + r] : 0) + element[r];
-    }
+    narrow_apart(p, i, rows, j, element);
 }
 
 /* Rows i.., `rows` of them, and columns j.. of transposed terms; where `part` is set the last vector is a part. The first
