@@ -32,12 +32,6 @@ static size_t count_elements(const ur_plan *plan, const ur__launch *l)
     return elements;
 }
 
-/* The loop whose values a contraction goes over, UR_NONE: there is nothing. */
-static uint32_t loop_of(const ur_plan *plan, const ur__launch *l)
-{
-    return l->count ? plan->part[l->first].loop : UR_NONE;
-}
-
 /* Bytes that the contractions of a loop read in an iteration; what several of them read is there after the first one. */
 static size_t bytes_read(const ur_plan *plan, uint32_t loop)
 {
@@ -45,7 +39,7 @@ static size_t bytes_read(const ur_plan *plan, uint32_t loop)
     size_t rows = 0;
     uint32_t seen = UR_NONE;
     for (; l < end; l++) {
-        if (loop_of(plan, l) != loop)
+        if (ur__contracted_loop(plan, l) != loop)
             continue;
         const ur__argument *x = &plan->argument[plan->part[l->first].operand];
         rows += l->rows;
@@ -63,7 +57,7 @@ static uint32_t piece_of(const ur_plan *plan, uint32_t loop)
     const size_t most = 1048576, least_columns = 512, each = bytes_read(plan, loop);
     size_t rooms = 0, piece = each ? most / each : 0;
     for (uint32_t k = plan->finish.first; k < plan->finish.first + plan->finish.count; k++)
-        if (loop_of(plan, &plan->launch[k]) == loop)
+        if (ur__contracted_loop(plan, &plan->launch[k]) == loop)
             rooms += plan->abreast * ur__contraction_bytes(plan, &plan->launch[k]);
     const size_t last = (size_t)plan->batch - ur__block_begin(plan, plan->blocks - 1);
     const bool pays =
@@ -77,7 +71,7 @@ static void measure_rooms(ur_plan *plan)
     plan->rooms_bytes = 0;
     for (uint32_t k = plan->finish.first; k < plan->finish.first + plan->finish.count; k++) {
         ur__launch *l = &plan->launch[k];
-        const uint32_t loop = loop_of(plan, l);
+        const uint32_t loop = ur__contracted_loop(plan, l);
         l->piece = loop == UR_NONE ? 0 : piece_of(plan, loop);
         l->room = plan->rooms_bytes;
         if (l->piece)

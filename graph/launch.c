@@ -379,7 +379,7 @@ static void contract(const ur__worker *w, const ur__launch *l, char *own)
                          .out = out,
                          .sums = l->sums ? out + products : NULL,
                          .begun = w->from > 0,
-                         .goes_on = l->piece && w->to < plan->program.loop[plan->part[l->first].loop].iterations};
+                         .goes_on = l->piece && w->to < plan->program.loop[ur__contracted_loop(plan, l)].iterations};
     for (uint32_t k = 0; k < products; k++)
         out[k] = scratch + k * room.product;
     for (uint32_t k = products; k < l->outputs; k++)

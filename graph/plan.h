@@ -279,9 +279,8 @@ struct ur_plan {
     size_t workers; /* that a run wakes, the caller among them */
 
     /* layout.c, budget.c: one allocation for the plan's memory, the blocks' sums, the packed matrices, then for each
-     * worker a block's memory, flags of masks, tiles, cursors, rooms of
-     * contractions and scratch; the pointers are to those of worker 0, the
-     * next one's lie worker_bytes further. */
+     * worker a block's memory, flags of masks, tiles, cursors, rooms of contractions and scratch; the pointers are to
+     * those of worker 0, the next one's lie worker_bytes further. */
     size_t memory_bytes, parts_bytes, block_bytes, full_bytes, tile_bytes, cursor_bytes, rooms_bytes, scratch_bytes;
     size_t worker_bytes, shared_bytes;
     char *allocation, *memory, *sums, *packed, *block, *full, *tiles, *cursors, *rooms, *scratch;
@@ -409,6 +408,11 @@ static inline bool ur__is_zero(const ur_plan *plan, uint32_t line)
 static inline ur_shape ur__line_shape(const ur_plan *plan, uint32_t line)
 {
     return plan->tape->shape[ur__line_kind(plan, line)->shape];
+}
+/* The loop whose values a contraction goes over, UR_NONE: there is nothing. */
+static inline uint32_t ur__contracted_loop(const ur_plan *plan, const ur__launch *l)
+{
+    return l->count ? plan->part[l->first].loop : UR_NONE;
 }
 /* Have the values of two lines equal sizes? Mostly they are one shape of the tape's. */
 static inline bool ur__same_shape(const ur_plan *plan, uint32_t a, uint32_t b)

@@ -206,7 +206,8 @@ static void finish(const ur__worker *w, bool rolled)
     const ur_plan *plan = w->plan;
     for (uint32_t k = plan->finish.first; k < plan->finish.first + plan->finish.count; k++) {
         const ur__launch *l = &plan->launch[k];
-        bool own = l->count && plan->program.loop[plan->part[l->first].loop].iterations > 1;
+        const uint32_t loop = ur__contracted_loop(plan, l);
+        const bool own = loop != UR_NONE && plan->program.loop[loop].iterations > 1;
         if (!l->piece && (plan->segments == 1 || own == rolled))
             ur__run_launch(w, l);
     }
@@ -444,14 +445,14 @@ static void run_in_pieces(ur__worker *w, uint32_t loop)
     const ur_plan *plan = w->plan;
     const ur__launch *first = plan->launch + plan->finish.first, *end = first + plan->finish.count, *l = first;
     const uint32_t all = plan->program.loop[loop].iterations;
-    while (l < end && !(l->piece && plan->part[l->first].loop == loop))
+    while (l < end && !(l->piece && ur__contracted_loop(plan, l) == loop))
         l++;
     const uint32_t piece = l < end ? l->piece : all;
     for (w->from = 0; w->from < all; w->from = w->to) {
         w->to = all - w->from < piece ? all : w->from + piece;
         run_loop(w, UR__WITHIN, loop, w->from, w->to);
         for (l = first; l < end; l++)
-            if (l->piece && plan->part[l->first].loop == loop)
+            if (l->piece && ur__contracted_loop(plan, l) == loop)
                 ur__run_launch(w, l);
     }
     w->from = 0;

@@ -231,9 +231,11 @@ static void add_lanes(const run *r, size_t n, char *y, const char *a, double fac
 {
     const ur_plan *plan = r->w->plan;
     const size_t row = r->walk->bound, width = row / r->w->blocks, e = ur__element_bytes(plan);
-    if (r->w->blocks == 1)
+    if (r->w->blocks == 1) {
         plan->kernels->add_lanes(1, n, n, y, a, factor);
-    for (size_t b = 0; b < r->w->blocks && r->w->blocks > 1; b++, y += plan->parts_bytes, a += width * e)
+        return;
+    }
+    for (size_t b = 0; b < r->w->blocks; b++, y += plan->parts_bytes, a += width * e)
         plan->kernels->add_lanes(n / row, width, row, y, a, factor);
 }
 

@@ -27,7 +27,8 @@ typedef struct narrow {
 } narrow;
 
 /* As narrow_finish, where rows of the result lie apart: one function, for the copies of it took most of a build. */
-static __attribute__((noinline, cold)) void narrow_apart(const narrow *p, size_t i, size_t rows, size_t j, const real *sum)
+static __attribute__((noinline, cold)) void narrow_apart(const narrow *p, size_t i, size_t rows, size_t j,
+                                                         const real *sum)
 {
     real *c = p->c + i * p->c_stride + j;
     for (size_t r = 0; r < rows; r++, c += p->c_stride)
