@@ -164,6 +164,26 @@ static bool take_back_zero(ur_plan *plan, const reader *a)
 
 /* ---- what is read past the end */
 
+/* Further back than this counts as everywhere. */
+enum { NEAR = 4 };
+
+/* From how many steps before a value is read that lies `by` steps later than one that is itself read from so many. */
+static uint32_t reach(uint32_t needed, int64_t by)
+{
+    if (needed == UR_NONE || (int64_t)needed + by > NEAR)
+        return UR_NONE;
+    return (int64_t)needed + by > 0 ? (uint32_t)((int64_t)needed + by) : 0;
+}
+
+static bool need(ur__line_plan *line, uint32_t needed)
+{
+    const bool more = needed > line->needed;
+    line->needed = more ? needed : line->needed;
+    return more;
+}
+
+/* What is computed in a step that lasts is wanted in its columns; a copy, or a product that its reader computes, where it
+ * is needed itself. */
 static bool need_operands(ur_plan *plan, const reader *a)
 {
     const ur__line_plan *line = &plan->line[a->s->line];
@@ -176,11 +196,10 @@ static bool need_operands(ur_plan *plan, const reader *a)
     for (uint32_t k = 0; k < a->s->refs; k++) {
         ur__ref r = operand(a, k);
         int64_t by = 0;
-        bool same = later_by(plan, a->phase, &r, &by) && by <= 0;
+        bool paced = later_by(plan, a->phase, &r, &by);
         bool mixes = line->class == UR__ONCE && plan->line[r.line].class == UR__BATCH; /* reads every column */
-        bool needs = (computes && !(masked && k < 2)) || !same || mixes;
-        changed |= needs && !plan->line[r.line].needed;
-        plan->line[r.line].needed |= needs;
+        uint32_t past = !computes || (masked && k < 2) ? 0 : line->class == UR__REDUCED ? UR_NONE : line->needed;
+        changed |= need(&plan->line[r.line], !paced || mixes ? UR_NONE : reach(past, by));
     }
     return changed;
 }
@@ -197,7 +216,7 @@ static bool add_remainder(ur_plan *plan, const reader *a)
         return line->zero;
     if (!line->needed || !line->stored)
         return !line->needed || line->class == UR__BATCH;
-    ur__remainder r = {.line = a->s->line, .from = {.line = UR_NONE}};
+    ur__remainder r = {.line = a->s->line, .from = {.line = UR_NONE}, .needed = line->needed};
     if (!line->zero) {
         if (line->class != UR__BATCH || !ur__is_masked(plan, a->s))
             return false;
@@ -259,7 +278,7 @@ bool ur__lengths(ur_plan *plan)
         ur__line_plan *line = &plan->line[l];
         bool rolled = p->line[l].loop != UR_NONE && p->loop[p->line[l].loop].direction != 0;
         line->zero = rolled && line->class != UR__ONCE;
-        line->needed = line->root;
+        line->needed = line->root ? UR_NONE : 0;
     }
     while (each(plan, take_back_zero))
         ;

@@ -75,8 +75,8 @@ typedef struct ur__line_plan {
     bool mask;             /* an input of one row that chooses which columns are alive */
     uint32_t above, below; /* the lines that it is stacked with in memory, UR_NONE: none */
     /* lengths.c */
-    bool zero;   /* 0 in the steps past the end of a block's sequences ... */
-    bool needed; /* ... and read there */
+    bool zero;       /* 0 in the steps past the end of a block's sequences ... */
+    uint32_t needed; /* ... and read there: by so many steps before at most, UR_NONE: by anything, 0: by nothing */
     /* share.c */
     bool overwritten; /* each value lies where the one before it lay */
     bool covered;     /* another line lies over it */
@@ -193,7 +193,8 @@ typedef struct ur__launch {
 /* What is left of a step past the end of a block's sequences: the value of a line is 0 or a copy. */
 typedef struct ur__remainder {
     uint32_t line;
-    ur__ref from; /* UR_NONE's line: 0 */
+    ur__ref from;    /* UR_NONE's line: 0 */
+    uint32_t needed; /* as of the line */
 } ur__remainder;
 
 /* The launches of one time in one phase. */

@@ -56,13 +56,25 @@ void ur__bind(const ur__worker *w, const ur__launch *l)
 
 /* ---- steps */
 
-/* Behind the end: values of the columns from `active` on are 0, or what they were. */
-static void run_rest(const ur__worker *w, uint32_t phase, size_t active)
+/* The columns that last in the step of iteration i, or in some step that is at most so many before it. */
+static size_t columns_before(const ur__worker *w, const ur__loop *loop, uint32_t i, uint32_t steps)
 {
     const ur_plan *plan = w->plan;
-    size_t e = ur__element_bytes(plan), bytes = (w->all - active) * e;
+    const int64_t value = ur__step_in(loop, i) + plan->mask_origin - steps;
+    return steps == UR_NONE ? w->all : ur__active_of(w)[value < 0 ? 0 : value];
+}
+
+/* Behind the end: values of the columns from `active` on, as far as something reads them, are 0, or what they were. */
+static void run_rest(const ur__worker *w, const ur__loop *loop, uint32_t phase, size_t active)
+{
+    const ur_plan *plan = w->plan;
+    size_t e = ur__element_bytes(plan);
     for (uint32_t k = 0; k < plan->rest[phase].count; k++) {
         const ur__remainder *r = &plan->remainder[plan->rest[phase].first + k];
+        const size_t end = columns_before(w, loop, plan->program.phase[phase].begin + w->i, r->needed);
+        const size_t bytes = (end - active) * e;
+        if (end == active)
+            continue;
         ur__ref own = {.line = r->line, .stride = 1};
         own.first = (int32_t)(plan->program.phase[phase].begin - plan->program.line[r->line].begin);
         ur__view to = ur__view_of(w, &own, true);
@@ -144,7 +156,7 @@ static void run_phase(ur__worker *w, const ur__loop *loop, uint32_t f, const ur_
     for (; w->i < end; w->i++) {
         size_t active = ur__active_columns(w, loop, phase->begin + w->i);
         if (active < w->all)
-            run_rest(w, f, active);
+            run_rest(w, loop, f, active);
         w->columns = active;
         for (uint32_t k = span->first; k < span->first + span->count && active > 0; k++) {
             if (!again)
@@ -355,12 +367,6 @@ static void copy_exports(const ur__worker *w, bool within)
     }
 }
 
-/* By value of the mask: how many columns of the block last. */
-static uint32_t *active_of(const ur__worker *w)
-{
-    return (uint32_t *)(void *)(w->full + w->plan->active);
-}
-
 /* Flags value v of a mask if it is 1 in so many columns. */
 static bool flag_full(const ur__worker *w, uint32_t line, uint32_t v, const char *mask, size_t columns)
 {
@@ -374,7 +380,7 @@ static bool flag_full(const ur__worker *w, uint32_t line, uint32_t v, const char
 static bool find_active(const ur__worker *w)
 {
     const ur_plan *plan = w->plan;
-    uint32_t *active = active_of(w), most = 0;
+    uint32_t *active = ur__active_of(w), most = 0;
     const size_t e = ur__element_bytes(plan), unit = plan->kernels->lanes;
     const ur__cursor c = cursor_of(w, &plan->masks, true);
     bool all = true;

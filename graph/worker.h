@@ -110,14 +110,19 @@ static inline ur__view ur__argument_view(const ur__worker *w, const ur__launch *
     return (ur__view){c->at + (ptrdiff_t)w->i * c->step, c->row};
 }
 
+/* By value of the mask: how many columns of the block last. */
+static inline uint32_t *ur__active_of(const ur__worker *w)
+{
+    return (uint32_t *)(void *)(w->full + w->plan->active);
+}
+
 /* The number of columns whose sequences may last in an iteration; the others lie behind them. */
 static inline size_t ur__active_columns(const ur__worker *w, const ur__loop *loop, uint32_t iteration)
 {
     const ur_plan *plan = w->plan;
     if (!plan->ends || loop->direction == 0)
         return w->all;
-    const uint32_t *active = (const uint32_t *)(const void *)(w->full + plan->active);
-    return active[ur__step_in(loop, iteration) + plan->mask_origin];
+    return ur__active_of(w)[ur__step_in(loop, iteration) + plan->mask_origin];
 }
 
 static inline void ur__copy_rows(size_t rows, size_t bytes, char *to, size_t to_row, const char *from, size_t from_row)
