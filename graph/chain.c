@@ -41,8 +41,8 @@ static uint64_t look(const ur__roller *r, uint32_t v)
 {
     const ur_tape *tape = r->tape;
     uint64_t h = ur__mix(method_of(tape, v), ur__site_of(tape, v)->scope);
-    uint32_t o = r->origin[v], line = o ? r->program->place[o].line : UR_NONE;
-    return o ? ur__mix(h, 1u + (uint64_t)line) : h;
+    uint32_t o = r->origin[v];
+    return o == UR_NONE ? h : ur__mix(h, 1u + (uint64_t)r->program->place[o].line);
 }
 
 static bool same_scope(const ur_tape *tape, uint32_t a, uint32_t b)
@@ -62,7 +62,7 @@ static bool same_nodes(const ur__roller *r, const ur__segment *s, const ur__segm
     for (uint32_t v = s->begin, w = p->begin; v < s->end; v++, w++) {
         uint32_t a = r->origin[v], b = r->origin[w];
         if (tape->node[v].kind != tape->node[w].kind || !same_scope(tape, v, w) ||
-            (a && b ? r->program->place[a].line != r->program->place[b].line : a != b))
+            (a != UR_NONE && b != UR_NONE ? r->program->place[a].line != r->program->place[b].line : a != b))
             return false;
     }
     return true;
@@ -132,8 +132,8 @@ static uint32_t reach_back(const ur__roller *r, const ur__segment *s)
 static bool same_origin(const ur__roller *r, uint32_t a, uint32_t b, int64_t distance)
 {
     uint32_t o = r->origin[a], p = r->origin[b];
-    if (!o || !p)
-        return !o && !p;
+    if (o == UR_NONE || p == UR_NONE)
+        return o == p;
     ur__position x = r->program->place[o], y = r->program->place[p];
     if (x.line == UR_NONE || y.line == UR_NONE)
         return x.line == y.line;

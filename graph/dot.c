@@ -1,7 +1,7 @@
 /* dot.c - the diagram of a tape in Graphviz' language.
  *
  * Unrolled: every step is a cluster, scopes are clusters within. Folded: one step stands for all; an edge from the step
- * before starts at the same place of this step and is dashed, as the lecture draws the feedback. */
+ * before starts at the like node of this step and is dashed, as the lecture draws the feedback. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -17,7 +17,6 @@ typedef struct drawing {
     uint32_t *step, *number, steps;
     /* The wanted nodes: those of step number s are node[begin[s]] ... node[begin[s+1] - 1], in the tape's order. */
     uint32_t *begin, *node;
-    uint32_t *place; /* of a node among those of its step */
     /* Of the step that is being drawn: the first of the nodes in a scope and the one after each, UR_NONE: none; whether
      * a scope shows a node, its own or one below it. */
     uint32_t *first, *next, *shows;
@@ -74,17 +73,16 @@ static bool new_lists(drawing *d)
 {
     ur_tape *tape = d->tape;
     size_t nodes = tape->nodes, scopes = tape->scopes + 1;
-    d->bytes = (6 * nodes + 3 + 4 * scopes) * sizeof(uint32_t);
+    d->bytes = (5 * nodes + 4 + 4 * scopes) * sizeof(uint32_t);
     d->memory = (uint32_t *)ur__take(tape, d->bytes);
     if (!d->memory)
         return false;
     memset(d->memory, 0, d->bytes);
     d->step = d->memory;
     d->begin = d->step + nodes + 1;
-    d->number = d->begin + nodes + 2;
+    d->number = d->begin + nodes + 3;
     d->node = d->number + nodes;
-    d->place = d->node + nodes;
-    d->next = d->place + nodes;
+    d->next = d->node + nodes;
     d->first = d->next + nodes;
     d->shows = d->first + scopes;
     d->child = d->shows + scopes;
@@ -118,18 +116,18 @@ static void list_steps(drawing *d)
     }
 }
 
-/* Sorts the nodes by their steps, counting those of each. */
+/* Sorts the nodes by their steps. */
 static void list_nodes(const drawing *d)
 {
     const ur_tape *tape = d->tape;
     for (uint32_t v = 0; v < tape->nodes; v++)
         if (d->wanted[v])
-            d->place[v] = d->begin[d->number[v] + 1]++;
+            d->begin[d->number[v] + 2]++;
     for (uint32_t s = 0; s < d->steps; s++)
-        d->begin[s + 1] += d->begin[s];
+        d->begin[s + 2] += d->begin[s + 1];
     for (uint32_t v = 0; v < tape->nodes; v++)
         if (d->wanted[v])
-            d->node[d->begin[d->number[v]] + d->place[v]] = v;
+            d->node[d->begin[d->number[v] + 1]++] = v;
 }
 
 static void list_scopes(const drawing *d)
@@ -192,13 +190,28 @@ static void put_step(const drawing *d, uint32_t step, int indent)
 
 /* ---- edges */
 
-/* The node of step number `to` that stands where v stands in its own step: at the same place. v when there is none. */
+/* One operation on one shape, in one scope, under one name or none? */
+static bool alike(const ur_tape *tape, uint32_t a, uint32_t b)
+{
+    if (ur__op(tape, a) != ur__op(tape, b) || ur__kind_of(tape, a)->shape != ur__kind_of(tape, b)->shape ||
+        ur__site_of(tape, a)->scope != ur__site_of(tape, b)->scope)
+        return false;
+    const char *name = ur__name_of(tape, a), *other = ur__name_of(tape, b);
+    return name && other ? strcmp(name, other) == 0 : name == other;
+}
+
+/* The node of step number `to` that is to it what v is to its own: the first one like it, the second, and so on; v when
+ * there is none. */
 static uint32_t counterpart(const drawing *d, uint32_t v, uint32_t to)
 {
-    uint32_t i = d->begin[to] + d->place[v];
-    if (i >= d->begin[to + 1])
-        return v;
-    return ur__op(d->tape, d->node[i]) == ur__op(d->tape, v) ? d->node[i] : v;
+    const uint32_t own = d->number[v];
+    uint32_t before = 0;
+    for (uint32_t i = d->begin[own]; d->node[i] != v; i++)
+        before += alike(d->tape, d->node[i], v);
+    for (uint32_t i = d->begin[to]; i < d->begin[to + 1]; i++)
+        if (alike(d->tape, d->node[i], v) && before-- == 0)
+            return d->node[i];
+    return v;
 }
 
 static void put_edges(const drawing *d, uint32_t v)

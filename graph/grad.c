@@ -51,7 +51,7 @@ static ur__sweep *sweep_of(ur_tape *tape, uint32_t y, bool apart)
     uint32_t *adjoint = (uint32_t *)ur__take(tape, bytes);
     if (!adjoint)
         return NULL;
-    memset(adjoint, 0, bytes);
+    memset(adjoint, 0xff, bytes); /* UR_NONE */
     tape->sweep[tape->sweeps] = (ur__sweep){.y = y, .apart = apart, .adjoint = adjoint};
     return &tape->sweep[tape->sweeps++];
 }
@@ -85,6 +85,16 @@ static void mark(const walk *w, size_t n, const ur_var *wrt)
         w->between[v] = w->between[v] == (FROM_WRT | TO_Y);
 }
 
+/* Has a function of the operation given a value of the tape? */
+static bool is_value(ur_tape *tape, const ur_op *op, const char *function, ur_var v)
+{
+    char what[UR__OPERAND];
+    if (ur__usable(tape, v))
+        return true;
+    snprintf(what, sizeof what, "ur_grad: the %s of %s", function, op->name);
+    return ur__valid(tape, v, what);
+}
+
 static bool contribute(walk *w, uint32_t v, uint32_t value)
 {
     size_t c = w->count + 1;
@@ -97,34 +107,36 @@ static bool contribute(walk *w, uint32_t v, uint32_t value)
 }
 
 /* The contributions as their operation joins them, if it is the same for all and can; otherwise their sum. */
-static ur_var total(const ur_tape *tape, size_t n, const ur_var *terms)
+static ur_var total(ur_tape *tape, size_t n, const ur_var *terms)
 {
     const ur_op *op = ur__op(tape, terms[0].index);
     bool one = n > 1 && op->join;
     for (size_t i = 1; i < n && one; i++)
         one = ur__op(tape, terms[i].index) == op;
     ur_var joined = one ? op->join(n, terms) : UR_ZERO;
-    return joined.tape ? joined : ur_total(n, terms);
+    if (!joined.tape)
+        return ur_total(n, terms);
+    return is_value(tape, op, "join", joined) ? joined : ur__poison(tape, NULL);
 }
 
-/* adj(v) as one sum of its contributions in the order in which they came; 0 when there are none. */
+/* adj(v) as one sum of its contributions in the order in which they came; UR_NONE when there are none. */
 static uint32_t gather(const walk *w, uint32_t v)
 {
     size_t n = 0;
     if (!w->list) /* no contribution to any node yet */
-        return 0;
+        return UR_NONE;
     for (uint32_t c = w->last[v]; c; c = w->list[c].before)
         n++;
     ur_var few[FEW], *terms = few;
     if (n == 0 || (n > FEW && !(terms = (ur_var *)ur__take(w->tape, n * sizeof *terms))))
-        return 0;
+        return UR_NONE;
     size_t i = n;
     for (uint32_t c = w->last[v]; c && i > 0; c = w->list[c].before)
         terms[--i] = ur__var(w->tape, w->list[c].value);
     ur_var sum = total(w->tape, n, terms);
     if (terms != few)
         ur__give(w->tape, terms, n * sizeof *terms);
-    return sum.index == UR_NONE ? 0 : sum.index;
+    return sum.index;
 }
 
 /* Undoes a broadcast of input k. */
@@ -157,7 +169,7 @@ static bool derive(walk *w, uint32_t u)
         .y = ur__var(tape, u), .g = ur__var(tape, w->adjoint[u]), .in = in, .inputs = (int)inputs, .attr = attr};
     for (uint32_t k = 0; k < inputs && !tape->error.text[0]; k++) {
         uint32_t v = holder(w, in[k].index);
-        if (!w->between[v] || w->adjoint[v])
+        if (!w->between[v] || w->adjoint[v] != UR_NONE)
             continue;
         char place[UR__PLACE];
         if (!op->derive) {
@@ -168,7 +180,9 @@ static bool derive(walk *w, uint32_t u)
         ur_var c = op->derive(&a, (int)k);
         if (!c.tape)
             continue; /* UR_ZERO */
-        if (c.index != UR_NONE && ur__kind_of(tape, c.index)->shape != ur__kind_of(tape, v)->shape &&
+        if (!is_value(tape, op, "derivative rule", c))
+            break;
+        if (ur__kind_of(tape, c.index)->shape != ur__kind_of(tape, v)->shape &&
             !ur_shape_equal(ur__shape(tape, c.index), ur__shape(tape, v)))
             c = reduced(tape, op, k, c, ur__shape(tape, v));
         if (c.index != UR_NONE)
@@ -193,7 +207,7 @@ static void adjoin(const walk *w, uint32_t v)
     tape->now = *ur__site_of(tape, v);
     if (is_timeless(w, v))
         tape->now.step = 0;
-    if (!w->adjoint[v])
+    if (w->adjoint[v] == UR_NONE)
         w->adjoint[v] = v == w->y ? ur_const(tape, ur__shape(tape, v), 1).index : gather(w, v);
 }
 
@@ -225,7 +239,7 @@ static void go_down(walk *w, bool last, size_t marks)
         if (!w->between[v] || comes_last(w, v) != last)
             continue;
         adjoin(w, v);
-        if (w->adjoint[v])
+        if (w->adjoint[v] != UR_NONE)
             derive(w, v);
     }
 }
@@ -307,7 +321,7 @@ bool ur_grad(ur_var y, size_t n, const ur_var *wrt, ur_var *out)
         uint32_t v = wrt[i].index;
         if (!good)
             out[i] = ur__poison(tape, NULL);
-        else if (v <= y.index && adjoint[v])
+        else if (v <= y.index && adjoint[v] != UR_NONE)
             out[i] = ur__var(tape, adjoint[v]);
         else
             out[i] = ur_const(tape, ur__shape(tape, v), 0);

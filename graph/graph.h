@@ -122,7 +122,8 @@ bool ur_inputs(ur_tape *tape, const char *name, ur_shape shape, int64_t steps, u
  * cell may ask for its weights at every step; a second shape is an error. The open modules' names come before it, with
  * dots: `layer0.Wh`. */
 ur_var ur_param(ur_tape *tape, const char *name, ur_shape shape);
-/* Every element is `value`. */
+/* Every element is `value`. Equal constants are one value, with one name and one gradient for all its uses: what is to have
+ * its own is an input. */
 ur_var ur_const(ur_tape *tape, ur_shape shape, double value);
 
 /* Writes a leaf from `count` doubles, in row-major order; `count` is the leaf's number of elements. */
@@ -250,7 +251,7 @@ typedef struct ur_node {
     const ur_op *op;
     ur_shape shape;
     uint32_t inputs;
-    const double *attr; /* the operation's constants, or NULL */
+    const double *attr; /* the operation's constants, until the next node is recorded or a plan is made; or NULL */
     int64_t step;       /* 0 outside any step */
     const char *name;   /* NULL when it has none */
 } ur_node;

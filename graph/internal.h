@@ -72,7 +72,7 @@ typedef struct ur__index {
     size_t slots;
 } ur__index;
 
-/* What ur_grad found for one y: the adjoint of each node up to y, 0 where there is none yet (node 0 is never one).
+/* What ur_grad found for one y: the adjoint of each node up to y, UR_NONE where there is none yet.
  * The first of equal nodes has that of all, unless each was asked for by itself. */
 typedef struct ur__sweep {
     uint32_t y;

@@ -50,7 +50,7 @@ static uint32_t period_of(const uint64_t *look, uint32_t n)
 static bool has_adjoints(const ur__roller *r, const ur__segment *s)
 {
     for (uint32_t v = s->begin; v < s->end; v++)
-        if (r->origin[v])
+        if (r->origin[v] != UR_NONE)
             return true;
     return false;
 }

@@ -14,7 +14,7 @@ static bool is_better(const ur_plan *plan, uint32_t node, uint32_t known)
 /* The line that computes a node; UR_NONE: none does. */
 static uint32_t line_of(const ur_plan *plan, uint32_t node)
 {
-    if (!node || node >= plan->program.nodes || plan->program.place[node].line == UR_NONE)
+    if (node >= plan->program.nodes || plan->program.place[node].line == UR_NONE)
         return UR_NONE;
     ur__position place = plan->program.place[node];
     ur__ref ref = ur__resolve(plan, (ur__ref){.line = place.line, .first = (int32_t)place.value, .count = 1});

@@ -2,7 +2,6 @@
 #include <string.h>
 
 #include "internal.h"
-#include "kernels.h"
 
 static void no_run(const ur_call *c)
 {
@@ -174,7 +173,7 @@ bool ur_write(ur_var leaf, size_t count, const double *values)
         return ur__fail(&leaf.tape->error, "ur_write: %s has %zu elements, %zu were given",
                         ur__operand(leaf.tape, leaf.index, text), expected, count);
     }
-    ur__kernels_of(leaf.tape->dtype)->from_f64(count, data, values);
+    ur__put_row(leaf.tape->dtype, data, 0, count, values);
     return true;
 }
 
@@ -204,9 +203,9 @@ static void copy(void *to, ur_dtype to_dtype, const void *from, ur_dtype from_dt
     if (to_dtype == from_dtype)
         memcpy(to, from, count * ur_dtype_bytes(to_dtype));
     else if (to_dtype == UR_F32)
-        ur__kernels_of(to_dtype)->from_f64(count, to, (const double *)from);
+        ur__put_row(to_dtype, to, 0, count, (const double *)from);
     else
-        ur__kernels_of(from_dtype)->to_f64(count, (double *)to, from);
+        ur__get_row(from_dtype, from, 0, count, (double *)to);
 }
 
 bool ur_params_copy(ur_tape *to, ur_tape *from)

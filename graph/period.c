@@ -282,7 +282,7 @@ static bool roll_part(search *s, uint32_t begin, uint32_t end)
 /* The segment of a loop that v is the adjoint of a node of; UR_NONE: none. */
 static uint32_t segment_of(const ur__roller *r, uint32_t v)
 {
-    uint32_t o = r->origin[v], line = o ? r->program->place[o].line : UR_NONE;
+    uint32_t o = r->origin[v], line = o == UR_NONE ? UR_NONE : r->program->place[o].line;
     return line == UR_NONE || r->program->line[line].loop == UR_NONE ? UR_NONE : r->program->place[o].value;
 }
 
@@ -301,9 +301,9 @@ static bool roll_adjoints(search *s)
     ur__roller *r = s->r;
     uint32_t first = (uint32_t)r->segments, last = UR_NONE;
     for (uint32_t i = 0, end; i < s->length; i = end) {
-        uint32_t v = s->list[i], own = r->origin[v] ? segment_of(r, v) : last;
+        uint32_t v = s->list[i], own = r->origin[v] == UR_NONE ? last : segment_of(r, v);
         for (end = i + 1; end < s->length; end++)
-            if (r->origin[s->list[end]] && segment_of(r, s->list[end]) != own)
+            if (r->origin[s->list[end]] != UR_NONE && segment_of(r, s->list[end]) != own)
                 break;
         last = own;
         if (own == UR_NONE ? !roll_new(r, &first)

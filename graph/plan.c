@@ -8,13 +8,12 @@
 
 /* ---- what is asked */
 
-static bool add_export(ur_plan *plan, uint32_t node)
+static void add_export(ur_plan *plan, uint32_t node)
 {
     plan->export[plan->exports++] = (ur__export){.node = node, .line = UR_NONE};
-    return true;
 }
 
-/* Lists the roots, every kept value if none are given; then kept values and the states' next values. */
+/* Lists the roots, every kept value if none are given, and the states' next values. */
 static bool list_exports(ur_plan *plan, const ur_plan_options *o)
 {
     ur_tape *tape = plan->tape;
@@ -41,12 +40,17 @@ static bool list_exports(ur_plan *plan, const ur_plan_options *o)
     return true;
 }
 
+static bool is_computed(const ur_plan *plan, uint32_t node)
+{
+    return plan->reference ? ur__reference_value(plan, node) != NULL : plan->program.place[node].line != UR_NONE;
+}
+
 /* Kept values can be read where they are computed on the way. */
 static void export_kept(ur_plan *plan)
 {
     const ur_tape *tape = plan->tape;
     for (size_t i = 0; i < tape->keeps && plan->given_roots; i++)
-        if (plan->program.place[tape->kept[i]].line != UR_NONE)
+        if (is_computed(plan, tape->kept[i]))
             add_export(plan, tape->kept[i]);
 }
 
@@ -180,6 +184,9 @@ static void fill_constants(ur_plan *plan)
 static bool build_reference(ur_plan *plan, const ur_plan_options *o)
 {
     size_t e = ur_dtype_bytes(plan->tape->dtype);
+    if (!ur__reference_new(plan))
+        return false;
+    export_kept(plan);
     for (size_t i = 0; i < plan->exports; i++) {
         plan->export[i].offset = plan->memory_bytes;
         plan->memory_bytes += ur_shape_count(ur__shape(plan->tape, plan->export[i].node)) * e;
@@ -188,8 +195,6 @@ static bool build_reference(ur_plan *plan, const ur_plan_options *o)
     }
     plan->memory_bytes = ur__round_up(plan->memory_bytes, UR__LINE);
     ur__place_states(plan);
-    if (!ur__reference_new(plan))
-        return false;
     ur__add_bytes(plan);
     return ur__fits(plan, plan->allocation_bytes + ur__reference_bytes(plan), o ? o->memory : 0) && take_memory(plan);
 }

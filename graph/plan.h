@@ -231,7 +231,7 @@ struct ur_plan {
     size_t nodes;                    /* of the tape when it was planned */
     ur__program program;
     ur__line_plan *line;
-    ur__export *export; /* the roots in their order, then other values that the caller may read, then states */
+    ur__export *export; /* the roots in their order, the states' next values, other values that the caller may read */
     size_t roots, exports, export_room, root_bytes, read_last;
     ur__carry *state;
     size_t states;

@@ -153,7 +153,7 @@ static void find_origins(ur__roller *r)
     for (size_t i = 0; i < tape->sweeps; i++)
         for (uint32_t v = 0; v <= tape->sweep[i].y; v++) {
             uint32_t a = tape->sweep[i].adjoint[v];
-            if (a && ur__is_code(tape, a))
+            if (a != UR_NONE && ur__is_code(tape, a))
                 r->origin[a] = v;
         }
 }
@@ -167,7 +167,7 @@ static bool take_tables(ur__roller *r)
     r->program->place = (ur__position *)ur__take(r->tape, r->nodes * sizeof(ur__position));
     if (!r->origin || !r->reach || !r->wanted || !r->program->place)
         return false;
-    memset(r->origin, 0, words);
+    memset(r->origin, 0xff, words); /* UR_NONE */
     memset(r->reach, 0, words);
     memset(r->wanted, 0, r->nodes);
     memset(r->program->place, 0xff, r->nodes * sizeof(ur__position)); /* UR_NONE */

@@ -36,7 +36,7 @@ typedef struct ur__roller {
     ur_tape *tape;
     ur__program *program;
     size_t nodes;
-    uint32_t *origin; /* the node that a node is the adjoint of, 0: none */
+    uint32_t *origin; /* the node that a node is the adjoint of, UR_NONE: none */
     uint32_t *reach;  /* the last node in a step that a node of straight code depends on, plus 1 */
     uint8_t *wanted;  /* nodes of straight code: a root needs them */
     ur__segment *segment;

@@ -354,13 +354,16 @@ static bool kind_room(ur_tape *tape)
 
 static uint32_t add_kind(ur_tape *tape, ur__kind kind, const double *attr)
 {
+    double own[UR_ATTRS]; /* ur_look gives out the tape's table, which may move */
     size_t attrs = kind.op->attrs > 0 ? (size_t)kind.op->attrs : 0;
+    if (attrs)
+        memcpy(own, attr, attrs * sizeof *own);
     if (!kind_room(tape) ||
         (attrs && !ur__room(tape, &tape->attr, &tape->attr_room, tape->attrs + attrs - 1, sizeof *attr)))
         return UR_NONE;
     for (size_t i = 0; i < attrs; i++)
-        tape->attr[tape->attrs++] = attr[i];
-    ur__index_add(&tape->by_kind, hash_kind(&kind, attr), tape->kinds);
+        tape->attr[tape->attrs++] = own[i];
+    ur__index_add(&tape->by_kind, hash_kind(&kind, own), tape->kinds);
     tape->kind[tape->kinds] = kind;
     return (uint32_t)tape->kinds++;
 }

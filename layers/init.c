@@ -97,7 +97,7 @@ static void orthonormalise(const vectors *v)
 static bool draw_orthogonal(ur_tape *tape, const target *t)
 {
     size_t size = t->rows * t->columns;
-    double *a = (double *)ur_tape_memory(tape, size * sizeof *a);
+    double *a = (double *)ur__take(tape, size * sizeof *a);
     vectors tall = {a, t->columns, t->rows, 1, t->columns}, wide = {a, t->rows, t->columns, t->columns, 1};
     for (size_t first = 0; a && first < t->count; first += size) {
         for (size_t i = 0; i < size; i++)
@@ -106,6 +106,7 @@ static bool draw_orthogonal(ur_tape *tape, const target *t)
         for (size_t i = 0; i < size; i++)
             put(t, first + i, a[i]);
     }
+    ur__give(tape, a, size * sizeof *a);
     return a != NULL;
 }
 
@@ -179,6 +180,11 @@ bool ur_param_init(ur_tape *tape, size_t k, ur_init rule, uint64_t seed)
     snprintf(stream, sizeof stream, "initial %s", name);
     t.seed = seed;
     t.stream = stream;
+    if ((unsigned)rule > UR_GLOROT) {
+        ur_tape_fail(tape, "ur_param_init: the rule is %u, one of the choices 0 to %u was expected", (unsigned)rule,
+                     (unsigned)UR_GLOROT);
+        return false;
+    }
     if (t.rows)
         return draw(tape, &t, rule);
     fill(&t, strcmp(last_part(name), "gamma") == 0);

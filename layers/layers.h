@@ -142,7 +142,8 @@ struct ur_net_options {
 typedef struct ur_net_state {
     const char *name;
     ur_shape shape;
-    ur_var start, final; /* before the first step, after each sequence's last (for `back`: before its first) */
+    ur_var start, final; /* before the first step, a constant if all start as 0; after each sequence's last (for `back`:
+                            before its first) */
     bool scale;          /* see ur_cell_state; where other states are given without it, 0 is right */
 } ur_net_state;
 

@@ -7,6 +7,7 @@
  * included, reaches neither a value nor a gradient. */
 #include <string.h>
 
+#include "../graph/support.h"
 #include "layers.h"
 
 const char *const ur_loss_names[] = {"none", "bce", "ce", "mse", NULL};
@@ -199,12 +200,9 @@ static const char *full_name(const ur_net *net, int64_t layer, bool back, const 
 static ur_var filled(ur_tape *tape, const char *name, ur_shape shape, double value)
 {
     ur_var leaf = ur_input(tape, name ? name : "", shape);
-    size_t count = ur_shape_count(shape);
-    double *values = value != 0 ? (double *)ur_tape_memory(tape, count * sizeof *values) : NULL;
-    for (size_t i = 0; values && i < count; i++)
-        values[i] = value;
-    if (values)
-        ur_write(leaf, count, values);
+    void *data = value != 0 && !ur_tape_error(tape) ? ur_leaf(leaf) : NULL;
+    for (size_t i = 0; data && i < ur_shape_count(shape); i++)
+        ur__put(ur_tape_dtype(tape), data, i, value);
     return leaf;
 }
 

@@ -49,13 +49,9 @@ static int by_place(const void *a, const void *b)
     return (p > q) - (p < q);
 }
 
-/* The concat of what is padded, if every element of the sum is in one of the terms. */
-static ur_var join(size_t n, const ur_var *terms)
+/* The concat of what is padded, if every element of the sum is in one of the n parts. */
+static ur_var join_parts(size_t n, ur_var *part)
 {
-    ur_var *part = (ur_var *)ur_tape_memory(terms[0].tape, n * sizeof *part);
-    if (!part)
-        return UR_ZERO;
-    memcpy(part, terms, n * sizeof *part);
     qsort(part, n, sizeof *part, by_place);
     const int axis = (int)look(part[0]).attr[0];
     double end = 0, after = 0;
@@ -68,6 +64,18 @@ static ur_var join(size_t n, const ur_var *terms)
         part[k] = ur_node_input(part[k], 0);
     }
     return after > 0 ? UR_ZERO : ur_concat(n, part, axis);
+}
+
+static ur_var join(size_t n, const ur_var *terms)
+{
+    ur_tape *tape = terms[0].tape;
+    ur_var *part = (ur_var *)ur__take(tape, n * sizeof *part);
+    if (!part)
+        return UR_ZERO;
+    memcpy(part, terms, n * sizeof *part);
+    ur_var joined = join_parts(n, part);
+    ur__give(tape, part, n * sizeof *part);
+    return joined;
 }
 
 const ur_op ur_op_pad = {

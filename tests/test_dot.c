@@ -127,6 +127,27 @@ START_TEST(diagrams_are_whole)
 }
 END_TEST
 
+/* Where gradients are cut, the second step has a node more than the first: h[t-1] comes from this step's h all the same. */
+START_TEST(a_step_with_more_than_another)
+{
+    static char text[DOT_BYTES];
+    ur_net_options options = small_rnn();
+    options.bptt = 1;
+    ur_tape *tape = new_tape(UR_F32);
+    const ur_net *net = ur_net_new(tape, &options, 4, 2);
+    assert_good(tape, "tape");
+    draw(net->loss, NULL, text);
+    check_dot(text);
+    const ur_var h = ur_find(tape, "h", 2), product = ur_node_input(ur_node_input(ur_node_input(h, 0), 0), 1);
+    char edge[96];
+    snprintf(edge, sizeof edge, "  n%u -> n%u [style=dashed, constraint=false, label=\"t-1\"];", (unsigned)h.index,
+             (unsigned)ur_node_input(product, 1).index);
+    ck_assert_msg(strstr(text, edge) != NULL, "%s is not in\n%s", edge, text);
+    ck_assert_int_eq(occurrences(text, "style=dashed"), 1);
+    ur_tape_free(tape);
+}
+END_TEST
+
 /* Half a million nodes: a drawing that looks at all of them for each, or for each scope, does not end in a test's time. */
 START_TEST(a_large_diagram)
 {
@@ -171,6 +192,7 @@ int main(void)
 {
     TCase *cases = tcase_create("dot");
     tcase_add_test(cases, diagrams_are_whole);
+    tcase_add_test(cases, a_step_with_more_than_another);
     tcase_add_test(cases, a_large_diagram);
     tcase_add_test(cases, far_steps);
     return run_cases(suite_create("dot"), cases);

@@ -142,6 +142,20 @@ START_TEST(derivatives_read_what_is_there)
 }
 END_TEST
 
+/* The first node of a tape may be an adjoint: the 1 that y's own is. d (1 + x) x = 1 + 2 x. */
+START_TEST(the_first_node_is_an_adjoint)
+{
+    ur_tape *tape = new_tape(UR_F64);
+    ur_var one = ur_const(tape, UR_SCALAR, 1), x = input(tape, "x", UR_SCALAR, (double[]){3}), g;
+    ck_assert_uint_eq(one.index, 0);
+    ck_assert(ur_grad(ur_mul(ur_add(one, x), x), 1, &x, &g));
+    double out;
+    evaluate(tape, 1, &g, 1, &out);
+    assert_close(out, 7, 0);
+    ur_tape_free(tape);
+}
+END_TEST
+
 /* Three steps of h = tanh(W h + x); the leaves by which to differentiate. */
 enum { CHAIN = 3, CHAIN_LEAVES = 2 + CHAIN };
 
@@ -351,6 +365,7 @@ int main(void)
     tcase_add_test(cases, detach_has_the_value_and_no_gradient);
     tcase_add_test(cases, gradients_of_any_node);
     tcase_add_loop_test(cases, derivatives_read_what_is_there, 0, (int)(sizeof losses / sizeof *losses) * PLACES);
+    tcase_add_test(cases, the_first_node_is_an_adjoint);
     tcase_add_test(cases, a_later_call_continues_the_sweep);
     tcase_add_test(cases, the_gradient_is_one_sum);
     tcase_add_test(cases, orders_up_to_the_fifth);

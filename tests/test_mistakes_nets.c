@@ -56,6 +56,12 @@ static void bind(ur_tape *tape, int64_t steps, int64_t inputs, int64_t outputs, 
     ur_data_free(data);
 }
 
+static void no_such_initial_values(ur_tape *tape)
+{
+    ur_param(tape, "W", UR_SHAPE(2, 3));
+    ur_params_init(tape, (ur_init)9, 1);
+}
+
 static void data_with_other_features(ur_tape *tape)
 {
     bind(tape, 4, 3, 1, 4);
@@ -463,6 +469,7 @@ static const program programs[] = {
     {PROGRAM(net_of_a_million_million_units)},
     {PROGRAM(net_of_too_many_layers)},
     {PROGRAM(net_without_steps)},
+    {PROGRAM(no_such_initial_values)},
     {PROGRAM(data_with_other_features)},
     {PROGRAM(data_with_more_steps)},
     {PROGRAM(data_with_other_targets)},

@@ -209,6 +209,59 @@ static void own_with_a_wrong_rule(ur_tape *tape)
     ur_grad(ur_sum(ur_record(&own, 1, &a, NULL)), 1, &a, &a);
 }
 
+static ur_var foreign; /* a value of another tape */
+
+static ur_var foreign_rule(const ur_adjoint *a, int k)
+{
+    (void)a, (void)k;
+    return foreign;
+}
+
+static ur_var late_rule(const ur_adjoint *a, int k)
+{
+    (void)k;
+    return (ur_var){.tape = a->g.tape, .index = 1000, .generation = a->g.generation};
+}
+
+static ur_var no_join(size_t n, const ur_var *terms)
+{
+    return (ur_var){.tape = terms[0].tape, .index = terms[n - 1].index, .generation = terms[0].generation + 1};
+}
+
+static void own_with_a_foreign_rule(ur_tape *tape)
+{
+    static const ur_op own = {.name = "own", .inputs = 1, .kind = UR_MAP, .map = first, .derive = foreign_rule};
+    ur_tape *other = ur_tape_new(NULL);
+    foreign = ur_const(other, UR_SCALAR, 1);
+    ur_var a = matrix(tape, "a");
+    ur_grad(ur_sum(ur_record(&own, 1, &a, NULL)), 1, &a, &a);
+    ur_tape_free(other);
+}
+
+static void own_with_a_late_rule(ur_tape *tape)
+{
+    static const ur_op own = {.name = "own", .inputs = 1, .kind = UR_MAP, .map = first, .derive = late_rule};
+    ur_var a = matrix(tape, "a");
+    ur_grad(ur_sum(ur_record(&own, 1, &a, NULL)), 1, &a, &a);
+}
+
+static ur_var joined_rule(const ur_adjoint *a, int k);
+
+static const ur_op joined = {
+    .name = "own", .inputs = 1, .kind = UR_MAP, .map = first, .derive = joined_rule, .join = no_join};
+
+static ur_var joined_rule(const ur_adjoint *a, int k)
+{
+    (void)k;
+    return ur_record(&joined, 1, &a->g, NULL);
+}
+
+static void own_with_a_wrong_join(ur_tape *tape)
+{
+    ur_var a = matrix(tape, "a");
+    ur_grad(ur_sum(ur_add(ur_record(&joined, 1, &a, NULL), ur_record(&joined, 1, &a, NULL))), 1, &a, &a);
+}
+
 static void own_with_many_constants(ur_tape *tape)
 {
     static const ur_op own = {.name = "own", .inputs = 1, .attrs = UR_ATTRS + 1, .kind = UR_MAP, .map = first};
@@ -274,6 +327,9 @@ static const program programs[] = {
     {PROGRAM(own_that_refuses)},
     {PROGRAM(own_with_an_impossible_shape)},
     {PROGRAM(own_with_a_wrong_rule)},
+    {PROGRAM(own_with_a_foreign_rule)},
+    {PROGRAM(own_with_a_late_rule)},
+    {PROGRAM(own_with_a_wrong_join)},
     {PROGRAM(own_with_many_constants)},
     {PROGRAM(own_with_many_inputs)},
     {PROGRAM(own_with_any_inputs)},

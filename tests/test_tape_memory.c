@@ -40,6 +40,41 @@ static ur_plan *build(ur_tape *tape, bool finite)
     return ur_plan_new(tape, &(ur_plan_options){.roots = 5, .root = root, .finite = finite});
 }
 
+/* The constants of a node are those of another one, though recording it moves the table that they are in. */
+START_TEST(constants_that_move)
+{
+    heap h = {0};
+    ur_tape_options options = {.dtype = UR_F64, .allocator = {.resize = heap_resize, .user = &h}};
+    ur_tape *tape = ur_tape_new(&options);
+    ur_var x = ur_input(tape, "x", UR_SHAPE(2, 3)), y = ur_scale(x, 2.5);
+    for (int64_t rows = 1; rows <= 300; rows++) {
+        ur_node node;
+        ur_step(tape, rows);
+        const ur_var z = ur_input(tape, "z", UR_SHAPE(rows, 7));
+        ck_assert(ur_look(y, &node));
+        const ur_var same = ur_record(node.op, 1, &z, node.attr);
+        ck_assert(ur_look(same, &node));
+        ck_assert(node.attr[0] == 2.5);
+    }
+    assert_good(tape, "tape");
+    ur_tape_free(tape);
+    ck_assert_int_eq(h.bytes, 0);
+}
+END_TEST
+
+/* Initial values take no memory for good. */
+START_TEST(initial_values_give_theirs_back)
+{
+    ur_tape *tape = new_tape(UR_F32);
+    ur_param(tape, "W", UR_SHAPE(100, 120));
+    const size_t before = ur_tape_bytes(tape);
+    for (int rule = 0; ur_init_names[rule]; rule++)
+        ck_assert(ur_params_init(tape, (ur_init)rule, 1));
+    ck_assert_uint_eq(ur_tape_bytes(tape), before);
+    ur_tape_free(tape);
+}
+END_TEST
+
 START_TEST(every_byte_is_given_back)
 {
     heap h = {0};
@@ -186,6 +221,8 @@ END_TEST
 int main(void)
 {
     TCase *cases = tcase_create("tape memory");
+    tcase_add_test(cases, constants_that_move);
+    tcase_add_test(cases, initial_values_give_theirs_back);
     tcase_add_test(cases, every_byte_is_given_back);
     tcase_add_test(cases, a_run_allocates_nothing);
     tcase_add_test(cases, every_allocation_fails_once);
