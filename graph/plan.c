@@ -103,10 +103,10 @@ static void find_exports(ur_plan *plan)
     }
 }
 
-/* From the program to the launches. */
+/* From lines whose columns are known to the launches. */
 static bool compile(ur_plan *plan)
 {
-    return take_lines(plan) && ur__columns(plan) && ur__fold(plan) && ur__group(plan);
+    return ur__fold(plan) && ur__group(plan);
 }
 
 /* The same once more for blocks in which every column is alive in every step, if there are masks. */
@@ -127,7 +127,17 @@ static bool compile_alive(ur_plan *plan)
                              .program = plan->program,
                              .export = plan->export,
                              .exports = plan->exports,
-                             .roots = plan->roots};
+                             .roots = plan->roots,
+                             .batch = plan->batch,
+                             .one_block = plan->one_block,
+                             .odd_phases = plan->odd_phases};
+    if (!take_lines(plan->alive))
+        return false;
+    for (size_t l = 0; l < plan->program.lines; l++) {
+        plan->alive->line[l].class = plan->line[l].class;
+        plan->alive->line[l].time = plan->line[l].time;
+        plan->alive->line[l].rows = plan->line[l].rows;
+    }
     return compile(plan->alive) && ur__share(plan->alive) && ur__segments(plan->alive);
 }
 
@@ -208,7 +218,7 @@ static bool build(ur_plan *plan, const ur_plan_options *o)
     if (!roll(plan))
         return false;
     find_exports(plan);
-    if (!compile(plan) || !ur__lengths(plan) || !ur__share(plan) || !ur__segments(plan) || !compile_alive(plan) ||
+    if (!take_lines(plan) || !ur__columns(plan) || !compile(plan) || !ur__lengths(plan) || !ur__share(plan) || !ur__segments(plan) || !compile_alive(plan) ||
         !ur__lay_out_within(plan, o ? o->memory : 0))
         return false;
     ur__drop_packings(plan);

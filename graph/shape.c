@@ -29,8 +29,11 @@ static int64_t size_at(ur_shape shape, int i)
 
 bool ur_shape_equal(ur_shape a, ur_shape b)
 {
-    int last = a.rank > b.rank ? a.rank : b.rank;
-    for (int i = 0; i < UR_RANK && i < last; i++)
+    const int both = a.rank < b.rank ? a.rank : b.rank, last = a.rank + b.rank - both;
+    for (int i = 0; i < UR_RANK && i < both; i++)
+        if (a.size[i] != b.size[i])
+            return false;
+    for (int i = both; i < UR_RANK && i < last; i++)
         if (size_at(a, i) != size_at(b, i))
             return false;
     return true;
