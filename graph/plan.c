@@ -218,8 +218,8 @@ static bool build(ur_plan *plan, const ur_plan_options *o)
     if (!roll(plan))
         return false;
     find_exports(plan);
-    if (!take_lines(plan) || !ur__columns(plan) || !compile(plan) || !ur__lengths(plan) || !ur__share(plan) || !ur__segments(plan) || !compile_alive(plan) ||
-        !ur__lay_out_within(plan, o ? o->memory : 0))
+    if (!take_lines(plan) || !ur__columns(plan) || !compile(plan) || !ur__lengths(plan) || !ur__share(plan) ||
+        !ur__segments(plan) || !compile_alive(plan) || !ur__lay_out_within(plan, o ? o->memory : 0))
         return false;
     ur__drop_packings(plan);
     if (plan->alive)
