@@ -27,12 +27,19 @@ typedef struct narrow {
 } narrow;
 
 /* As narrow_finish, where rows of the result lie apart: one function, for the copies of it took most of a build. */
-static __attribute__((noinline, cold)) void narrow_apart(const narrow *p, size_t i, size_t rows, size_t j,
-                                                         const real *sum)
+static __attribute__((noinline)) void narrow_apart(const narrow *p, size_t i, size_t rows, size_t j, const real *sum)
 {
-    real *c = p->c + i * p->c_stride + j;
-    for (size_t r = 0; r < rows; r++, c += p->c_stride)
-        *c = (p->add ? *c : p->bias ? p->bias[i + r] : 0) + sum[r];
+    const size_t stride = p->c_stride;
+    real *c = p->c + i * stride + j;
+    if (p->add)
+        for (size_t r = 0; r < rows; r++)
+            c[r * stride] += sum[r];
+    else if (p->bias)
+        for (size_t r = 0; r < rows; r++)
+            c[r * stride] = p->bias[i + r] + sum[r];
+    else
+        for (size_t r = 0; r < rows; r++)
+            c[r * stride] = sum[r];
 }
 
 /* Writes column j of rows i.., of which there are at most LANES. */
