@@ -85,14 +85,12 @@ static void mark(const walk *w, size_t n, const ur_var *wrt)
         w->between[v] = w->between[v] == (FROM_WRT | TO_Y);
 }
 
-/* Has a function of the operation given a value of the tape? */
-static bool is_value(ur_tape *tape, const ur_op *op, const char *function, ur_var v)
+/* Says why what a function of the operation gave is no value of the tape. */
+static void refuse_value(ur_tape *tape, const ur_op *op, const char *function, ur_var v)
 {
     char what[UR__OPERAND];
-    if (ur__usable(tape, v))
-        return true;
     snprintf(what, sizeof what, "ur_grad: the %s of %s", function, op->name);
-    return ur__valid(tape, v, what);
+    ur__valid(tape, v, what);
 }
 
 static bool contribute(walk *w, uint32_t v, uint32_t value)
@@ -116,7 +114,10 @@ static ur_var total(ur_tape *tape, size_t n, const ur_var *terms)
     ur_var joined = one ? op->join(n, terms) : UR_ZERO;
     if (!joined.tape)
         return ur_total(n, terms);
-    return is_value(tape, op, "join", joined) ? joined : ur__poison(tape, NULL);
+    if (ur__usable(tape, joined))
+        return joined;
+    refuse_value(tape, op, "join", joined);
+    return ur__poison(tape, NULL);
 }
 
 /* adj(v) as one sum of its contributions in the order in which they came; UR_NONE when there are none. */
@@ -180,8 +181,10 @@ static bool derive(walk *w, uint32_t u)
         ur_var c = op->derive(&a, (int)k);
         if (!c.tape)
             continue; /* UR_ZERO */
-        if (!is_value(tape, op, "derivative rule", c))
+        if (!ur__usable(tape, c)) {
+            refuse_value(tape, op, "derivative rule", c);
             break;
+        }
         if (ur__kind_of(tape, c.index)->shape != ur__kind_of(tape, v)->shape &&
             !ur_shape_equal(ur__shape(tape, c.index), ur__shape(tape, v)))
             c = reduced(tape, op, k, c, ur__shape(tape, v));
