@@ -74,6 +74,8 @@ typedef enum ur__kernel {
     UR__CONCAT,
     UR__SLICE,
     UR__PAD,
+    UR__GATHER,
+    UR__SCATTER,
     UR__MEAN,
     UR__MAX_OVER,
     UR__NORM,

@@ -35,6 +35,7 @@ const ur_op ur_op_gather = {
     .derivative = "da = scatter(g, b)",
     .inputs = 2,
     .kind = UR_COLUMNS,
+    .kernel = UR__GATHER,
     .shape = shape,
     .run = run,
     .derive = derive,

@@ -27,6 +27,26 @@ static ur_var derive(const ur_adjoint *a, int k)
     return k == 0 ? ur_gather(a->g, a->in[1]) : UR_ZERO;
 }
 
+/* Input k of n scatters, one beside another. */
+static ur_var beside(size_t n, const ur_var *terms, uint32_t k)
+{
+    ur_tape *tape = terms[0].tape;
+    ur_var *part = (ur_var *)ur__take(tape, n * sizeof *part), all = UR_ZERO;
+    for (size_t i = 0; part && i < n; i++)
+        part[i] = ur_node_input(terms[i], k);
+    if (part)
+        all = ur_concat(n, part, 1);
+    ur__give(tape, part, n * sizeof *part);
+    return all;
+}
+
+/* A table that is read at every step has a derivative at every step; their sum is one table of the columns of all. */
+static ur_var join(size_t n, const ur_var *terms)
+{
+    const ur_var columns = beside(n, terms, 0), index = beside(n, terms, 1);
+    return ur_scatter(columns, index, ur__size(ur__shape_of(terms[0]), 0));
+}
+
 const ur_op ur_op_scatter = {
     .name = "scatter",
     .formula = "the columns a summed into the rows b of a table",
@@ -34,9 +54,11 @@ const ur_op ur_op_scatter = {
     .inputs = 2,
     .attrs = 1,
     .kind = UR_WHOLE,
+    .kernel = UR__SCATTER,
     .shape = shape,
     .run = run,
     .derive = derive,
+    .join = join,
     .onnx = "ScatterElements",
     .samples = {{{UR_SIZES(3, 5), UR_SIZES(1, 5)}, {4}, 0, 0}},
 };

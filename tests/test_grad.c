@@ -156,6 +156,40 @@ START_TEST(the_first_node_is_an_adjoint)
 }
 END_TEST
 
+/* sum over t of sum(w_t .* W[i_t]): row v of dW is the sum of the columns of all w_t with i_t = v, made as one table, though
+ * W is read at every step. */
+START_TEST(a_table_read_at_every_step)
+{
+    enum { V = 4, D = 2, B = 3, T = 3 };
+    static const double index[T][B] = {{0, 3, 0}, {2, 2, 7}, {3, 0, 1}};
+    ur_tape *tape = new_tape(UR_F64);
+    ur_var W = ur_param(tape, "W", UR_SHAPE(V, D)), loss[T], g;
+    double w[D * B], expected[V * D] = {0}, found[V * D];
+    for (int t = 0; t < T; t++) {
+        ur_step(tape, t + 1);
+        for (int k = 0; k < D * B; k++) {
+            const double row = index[t][k % B];
+            w[k] = 0.1 * k - 0.3 * t;
+            if (row < V)
+                expected[(int)row * D + k / B] += w[k];
+        }
+        const ur_var i = input(tape, "i", UR_SHAPE(1, B), index[t]), columns = ur_gather(W, i);
+        const ur_var known = ur_step_function(ur_sub(ur_const(tape, UR_SCALAR, V), i));
+        const ur_var term = ur_mul(input(tape, "w", UR_SHAPE(D, B), w), columns);
+        loss[t] = ur_sum(ur_select(known, term, ur_const(tape, UR_SCALAR, 0)));
+    }
+    ur_step(tape, 0);
+    ck_assert(ur_grad(ur_total(T, loss), 1, &W, &g));
+    ur_node node;
+    ck_assert(ur_look(g, &node));
+    ck_assert_str_eq(node.op->name, "scatter");
+    evaluate(tape, 1, &g, V * D, found);
+    for (int k = 0; k < V * D; k++)
+        assert_close(found[k], expected[k], 1e-15);
+    ur_tape_free(tape);
+}
+END_TEST
+
 /* Three steps of h = tanh(W h + x); the leaves by which to differentiate. */
 enum { CHAIN = 3, CHAIN_LEAVES = 2 + CHAIN };
 
@@ -366,6 +400,7 @@ int main(void)
     tcase_add_test(cases, gradients_of_any_node);
     tcase_add_loop_test(cases, derivatives_read_what_is_there, 0, (int)(sizeof losses / sizeof *losses) * PLACES);
     tcase_add_test(cases, the_first_node_is_an_adjoint);
+    tcase_add_test(cases, a_table_read_at_every_step);
     tcase_add_test(cases, a_later_call_continues_the_sweep);
     tcase_add_test(cases, the_gradient_is_one_sum);
     tcase_add_test(cases, orders_up_to_the_fifth);

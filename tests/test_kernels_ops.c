@@ -280,8 +280,9 @@ static void one_dense(table t, const ur_op *op, int inputs, const ur_shape *shap
         size_t n = ur_shape_count(shape[k]);
         in[k] = array_of(t.dtype, n, 0);
         exact_in[k] = array_of(UR_F64, n, 0);
+        const bool index = k == 1 && (op->kernel == UR__GATHER || op->kernel == UR__SCATTER);
         for (size_t i = 0; i < n; i++) {
-            put(in[k], i, special && i % 3 == 0 ? odd[i / 3 % 5] : random_value());
+            put(in[k], i, special && i % 3 == 0 ? odd[i / 3 % 5] : index ? floor(9 * random_value()) : random_value());
             put(exact_in[k], i, get(in[k], i));
         }
         at_in[k] = in[k].data;

@@ -201,6 +201,36 @@ static void dense_outer(const ur__dense_call *c)
 
 /* ---- copies */
 
+/* Is it the number of one of so many rows? */
+static bool is_row(real index, size_t rows)
+{
+    const double row = (double)index;
+    return row >= 0 && row < (double)rows && row == (double)(size_t)row;
+}
+
+static void dense_gather(const ur__dense_call *c)
+{
+    const size_t rows = size_at(c->shape[0], 0), d = size_at(c->shape[0], 1), batch = size_at(c->shape[1], 1);
+    const real *table = (const real *)c->in[0], *index = (const real *)c->in[1];
+    real *y = (real *)c->out;
+    for (size_t n = 0; n < batch; n++) {
+        const real *row = is_row(index[n], rows) ? table + (size_t)index[n] * d : NULL;
+        for (size_t i = 0; i < d; i++)
+            y[i * batch + n] = row ? row[i] : REAL(NAN);
+    }
+}
+
+static void dense_scatter(const ur__dense_call *c)
+{
+    const size_t rows = size_at(c->out_shape, 0), d = size_at(c->out_shape, 1), batch = size_at(c->shape[1], 1);
+    const real *a = (const real *)c->in[0], *index = (const real *)c->in[1];
+    real *table = (real *)c->out;
+    memset(table, 0, rows * d * sizeof *table);
+    for (size_t n = 0; n < batch; n++)
+        for (size_t i = 0; is_row(index[n], rows) && i < d; i++)
+            table[(size_t)index[n] * d + i] += a[i * batch + n];
+}
+
 static void dense_transpose(const ur__dense_call *c)
 {
     const real *a = (const real *)c->in[0];
