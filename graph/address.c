@@ -59,7 +59,7 @@ static void address(const ur_plan *plan, ur__argument *a, uint32_t n)
     if (a->own_rows)
         a->higher += a->skip;
     else
-        a->offset += (ptrdiff_t)(a->skip * line->row * ur_dtype_bytes(plan->tape->dtype));
+        a->offset += (ptrdiff_t)(a->skip * line->row * ur__element_bytes(plan));
     a->step = line->slots > 1 ? a->ref.stride * line->slot_bytes : 0;
     if (line->home == UR__IN_LEAF)
         address_leaf(plan, a, n);

@@ -27,7 +27,8 @@ static size_t count_elements(const ur_plan *plan, const ur__launch *l)
     size_t elements = 0;
     for (uint32_t k = 0; k < l->operands; k++) {
         const ur__argument *a = &plan->argument[l->operand + k];
-        elements += (a->ref.count > 1 ? a->ref.count : 1) * (ur_shape_count(ur__line_shape(plan, a->as)) + UR__LINE);
+        elements +=
+            (a->ref.count > 1 ? a->ref.count : 1) * (ur_shape_count(ur__line_shape(plan, a->as)) + UR__CACHE_LINE);
     }
     return elements;
 }
@@ -47,7 +48,7 @@ static size_t bytes_read(const ur_plan *plan, uint32_t loop)
             rows += (size_t)l->m * l->matrices;
         seen = x[l->rows > 0].ref.line;
     }
-    return rows * plan->width * plan->abreast * ur_dtype_bytes(plan->tape->dtype);
+    return rows * plan->width * plan->abreast * ur__element_bytes(plan);
 }
 
 /* The iterations in which the contractions of a loop read about 1 MiB, 0: all, where that is no more, where they are on
@@ -103,7 +104,7 @@ static void measure_cursors(ur_plan *plan)
     }
     plan->cursor_bytes = plan->most_cursors * sizeof(ur__cursor) + plan->most_walks * sizeof(ur__walk) +
                          plan->most_calls * sizeof(ur__call) + plan->most_terms * sizeof(ur__term);
-    plan->cursor_bytes = ur__round_up(plan->cursor_bytes, UR__LINE);
+    plan->cursor_bytes = ur__round_up(plan->cursor_bytes, UR__CACHE_LINE);
 }
 
 /* Does a launch add its operands where they lie? Then it needs no room, however many steps of a loop it adds. With the
@@ -117,7 +118,7 @@ static bool adds_in_place(const ur_plan *plan, const ur__launch *l)
 /* What the launches need beside the lines: addresses and shapes of operands, tiles, dense copies. */
 static void measure_scratch(ur_plan *plan)
 {
-    size_t e = ur_dtype_bytes(plan->tape->dtype), bytes = 0, records = 0;
+    size_t e = ur__element_bytes(plan), bytes = 0, records = 0;
     measure_rooms(plan);
     for (size_t i = 0; i < plan->launches; i++) {
         const ur__launch *l = &plan->launch[i];
@@ -131,14 +132,15 @@ static void measure_scratch(ur_plan *plan)
             most(&bytes, ur__room_for_contraction(plan, l).own + (l->piece ? 0 : ur__contraction_bytes(plan, l)));
         } else if (l->kind != UR__PRODUCT) {
             size_t elements = count_elements(plan, l) + ur_shape_count(ur__line_shape(plan, l->line));
-            most(&bytes, elements * (e + sizeof(double)) + 2 * (size_t)UR__LINE);
+            most(&bytes, elements * (e + sizeof(double)) + 2 * (size_t)UR__CACHE_LINE);
             most(&records, (operands + 1) * sizeof(ur_shape));
         }
         most(&plan->most_operands, operands + l->buffers + 1);
     }
     measure_cursors(plan);
-    plan->addresses_bytes = (plan->most_operands * sizeof(char *) + records + UR__LINE) / UR__LINE * UR__LINE;
-    plan->scratch_bytes = plan->addresses_bytes + ur__round_up(bytes, UR__LINE);
+    plan->addresses_bytes =
+        (plan->most_operands * sizeof(char *) + records + UR__CACHE_LINE) / UR__CACHE_LINE * UR__CACHE_LINE;
+    plan->scratch_bytes = plan->addresses_bytes + ur__round_up(bytes, UR__CACHE_LINE);
 }
 
 /* ---- bytes */
@@ -155,7 +157,7 @@ static void choose_workers(ur_plan *plan)
 
 size_t ur__packed_bytes(const ur_plan *plan)
 {
-    return ur__round_up(plan->packed_elements * ur_dtype_bytes(plan->tape->dtype), UR__LINE);
+    return ur__round_up(plan->packed_elements * ur__element_bytes(plan), UR__CACHE_LINE);
 }
 
 /* The bytes of everything, when all its parts are known: what the workers share, then each worker's own, which lie on
@@ -177,7 +179,7 @@ void ur__place_states(ur_plan *plan)
     for (size_t i = 0; i < plan->states; i++) {
         size_t count = ur_shape_count(ur__shape(plan->tape, plan->state[i].leaf));
         plan->state[i].offset = plan->memory_bytes;
-        plan->memory_bytes += ur__round_up(count * ur_dtype_bytes(plan->tape->dtype), UR__LINE);
+        plan->memory_bytes += ur__round_up(count * ur__element_bytes(plan), UR__CACHE_LINE);
     }
 }
 

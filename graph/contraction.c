@@ -40,7 +40,8 @@ static bool same_factor(const ur_plan *plan, uint32_t l, uint32_t k)
     return true;
 }
 
-static ur__ref part_of(const ur_plan *plan, uint32_t line)
+/* Where the block's part of a contracted sum lies: a value that only one sum reads adds to that sum's. */
+static ur__ref summed_in(const ur_plan *plan, uint32_t line)
 {
     return (ur__ref){.line = plan->line[line].deferred ? plan->line[line].reader : line, .count = 1};
 }
@@ -204,7 +205,7 @@ static bool launch_contraction(collector *c, uint32_t l)
         return false;
     launch->first = (uint32_t)plan->parts;
     for (size_t k = 0; k < launch->outputs; k++)
-        if (!ur__add_operand(plan, launch, part_of(plan, c->lines[k])))
+        if (!ur__add_operand(plan, launch, summed_in(plan, c->lines[k])))
             return false;
     return add_parts(plan, launch, c->lines);
 }

@@ -240,7 +240,20 @@ static bool add_inputs(ur__maker *m, ur__launch *l, const ur__statement *s)
     return true;
 }
 
-static bool collect(ur__maker *m, const ur__statement *s);
+/* A sum over the batch is there when its blocks' parts are added up; the sum of a deferred one adds its other terms. */
+static bool collect(ur__maker *m, const ur__statement *s)
+{
+    ur_plan *plan = m->plan;
+    ur__launch *l = ur__begin_launch(m, (ur__launch){.kind = UR__COLLECT, .line = s->line, .outputs = 1});
+    bool good = l && ur__add_operand(plan, l, ur__this(m, s->line));
+    bool sum = plan->line[s->line].class == UR__ONCE;
+    for (uint32_t k = 0; k < s->refs && good && sum; k++) {
+        ur__ref r = ur__input_of(m, s, k);
+        if (!plan->line[r.line].deferred)
+            good = ur__add_operand(plan, l, r);
+    }
+    return good;
+}
 
 static bool launch_alone(ur__maker *m, const ur__statement *s)
 {
@@ -394,21 +407,6 @@ static void look_ahead(ur__maker *m)
 }
 
 /* ---- all of it */
-
-/* A sum over the batch is there when its blocks' parts are added up; the sum of a deferred one adds its other terms. */
-static bool collect(ur__maker *m, const ur__statement *s)
-{
-    ur_plan *plan = m->plan;
-    ur__launch *l = ur__begin_launch(m, (ur__launch){.kind = UR__COLLECT, .line = s->line, .outputs = 1});
-    bool good = l && ur__add_operand(plan, l, ur__this(m, s->line));
-    bool sum = plan->line[s->line].class == UR__ONCE;
-    for (uint32_t k = 0; k < s->refs && good && sum; k++) {
-        ur__ref r = ur__input_of(m, s, k);
-        if (!plan->line[r.line].deferred)
-            good = ur__add_operand(plan, l, r);
-    }
-    return good;
-}
 
 static bool launch_time(ur__maker *m, uint8_t time)
 {

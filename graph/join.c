@@ -95,10 +95,10 @@ static void join(ur__roller *r, int32_t period)
         end = ur__chain_end(r, begin);
         uint32_t first = to;
         for (uint32_t g = begin; g < end; g++) {
-            ur__segment s = r->segment[g], *last = r->segment + to - 1;
+            ur__segment s = r->segment[g], *last = to > first ? &r->segment[to - 1] : NULL;
             s.step = (s.step - 1) / period;
             s.marked = false;
-            if (to > first && last->step == s.step && is_next(r, last, &s)) {
+            if (last && last->step == s.step && is_next(r, last, &s)) {
                 last->end = s.end;
                 last->nodes += s.nodes;
             } else {

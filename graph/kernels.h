@@ -5,87 +5,95 @@
 
 #include "graph.h"
 
-/* Elementwise kernels come first, then those with a calling convention of their own. */
-typedef enum ur__kernel {
-    UR__SPECIFICATION, /* no kernel: the operation's specification */
-    UR__SELECT,
-    UR__ADD,
-    UR__SUB,
-    UR__MUL,
-    UR__DIV,
-    UR__NEG,
-    UR__SCALE,
-    UR__ONE_MINUS,
-    UR__SQUARE,
-    UR__EXP,
-    UR__LOG,
-    UR__SIGMOID,
-    UR__TANH,
-    UR__RELU,
-    UR__STEP,
-    UR__SOFTPLUS,
-    UR__BCE_NET,
-    UR__SQUARED_ERROR,
-    UR__MIN,
-    UR__MAX,
-    UR__ABS,
-    UR__SQRT,
-    UR__SIGN,
-    UR__LRELU,
-    UR__PRELU,
-    UR__ELU,
-    UR__SELU,
-    UR__SILU,
-    UR__GELU,
-    UR__LOG_SIGMOID,
-    UR__BCE,
-    UR__CROSS_ENTROPY,
-    UR__POWER,
-    UR__SIN,
-    UR__COS,
-    UR__ERF,
-    /* several operations in one: a plan puts them together, no operation names them */
-    UR__COPY,           /* a */
-    UR__MUL_ADD,        /* a b + c */
-    UR__ADD_ADD,        /* (a + b) + c */
-    UR__MUL_MUL,        /* a (b c) */
-    UR__MUL_ONE_MINUS,  /* a (1 - b) */
-    UR__DERIVE_TANH,    /* a (1 - b^2) */
-    UR__DERIVE_SIGMOID, /* a (b (1 - b)) */
-    UR__BLEND,          /* a b + (1 - a) c */
-    /* an operation in two, where others go on from the same first part: e^-|a|, then the operation of a and of that */
-    UR__EXP_OF_SIZE,      /* e^-|a| */
-    UR__SIGMOID_FROM,     /* sigmoid(a), b = e^-|a| */
-    UR__SOFTPLUS_FROM,    /* softplus(a), b = e^-|a| */
-    UR__LOG_SIGMOID_FROM, /* log_sigmoid(a), b = e^-|a| */
-    UR__BCE_NET_FROM,     /* bce_net(a, b), c = e^-|a| */
-    UR__MAPS,             /* number of elementwise kernels */
+/* The elementwise kernels: UR__SELECT is the number of map_select in ops/kernels, and so on. */
+#define UR__EACH_MAP(X)                                                                                                \
+    X(SELECT, select)                                                                                                  \
+    X(ADD, add)                                                                                                        \
+    X(SUB, sub)                                                                                                        \
+    X(MUL, mul)                                                                                                        \
+    X(DIV, div)                                                                                                        \
+    X(NEG, neg)                                                                                                        \
+    X(SCALE, scale)                                                                                                    \
+    X(ONE_MINUS, one_minus)                                                                                            \
+    X(SQUARE, square)                                                                                                  \
+    X(EXP, exp)                                                                                                        \
+    X(LOG, log)                                                                                                        \
+    X(SIGMOID, sigmoid)                                                                                                \
+    X(TANH, tanh)                                                                                                      \
+    X(RELU, relu)                                                                                                      \
+    X(STEP, step)                                                                                                      \
+    X(SOFTPLUS, softplus)                                                                                              \
+    X(BCE_NET, bce_net)                                                                                                \
+    X(SQUARED_ERROR, squared_error)                                                                                    \
+    X(MIN, min)                                                                                                        \
+    X(MAX, max)                                                                                                        \
+    X(ABS, abs)                                                                                                        \
+    X(SQRT, sqrt)                                                                                                      \
+    X(SIGN, sign)                                                                                                      \
+    X(LRELU, lrelu)                                                                                                    \
+    X(PRELU, prelu)                                                                                                    \
+    X(ELU, elu)                                                                                                        \
+    X(SELU, selu)                                                                                                      \
+    X(SILU, silu)                                                                                                      \
+    X(GELU, gelu)                                                                                                      \
+    X(LOG_SIGMOID, log_sigmoid)                                                                                        \
+    X(BCE, bce)                                                                                                        \
+    X(CROSS_ENTROPY, cross_entropy)                                                                                    \
+    X(POWER, power)                                                                                                    \
+    X(SIN, sin)                                                                                                        \
+    X(COS, cos)                                                                                                        \
+    X(ERF, erf)                                                                                                        \
+    /* several operations in one: a plan puts them together, no operation names them */                                \
+    X(COPY, copy)                     /* a */                                                                          \
+    X(MUL_ADD, mul_add)               /* a b + c */                                                                    \
+    X(ADD_ADD, add_add)               /* (a + b) + c */                                                                \
+    X(MUL_MUL, mul_mul)               /* a (b c) */                                                                    \
+    X(MUL_ONE_MINUS, mul_one_minus)   /* a (1 - b) */                                                                  \
+    X(DERIVE_TANH, derive_tanh)       /* a (1 - b^2) */                                                                \
+    X(DERIVE_SIGMOID, derive_sigmoid) /* a (b (1 - b)) */                                                              \
+    X(BLEND, blend)                   /* a b + (1 - a) c */                                                            \
+    /* an operation in two, where others go on from the same first part: e^-|a|, then the operation of a and that */   \
+    X(EXP_OF_SIZE, exp_of_size)           /* e^-|a| */                                                                 \
+    X(SIGMOID_FROM, sigmoid_from)         /* sigmoid(a), b = e^-|a| */                                                 \
+    X(SOFTPLUS_FROM, softplus_from)       /* softplus(a), b = e^-|a| */                                                \
+    X(LOG_SIGMOID_FROM, log_sigmoid_from) /* log_sigmoid(a), b = e^-|a| */                                             \
+    X(BCE_NET_FROM, bce_net_from)         /* bce_net(a, b), c = e^-|a| */
 
+/* Those of whole arrays, ur__dense_kernel: UR__BMM is the number of dense_bmm. */
+#define UR__EACH_DENSE(X)                                                                                              \
+    X(BMM, bmm)                                                                                                        \
+    X(OUTER, outer)                                                                                                    \
+    X(TRANSPOSE, transpose)                                                                                            \
+    X(CONCAT, concat)                                                                                                  \
+    X(SLICE, slice)                                                                                                    \
+    X(PAD, pad)                                                                                                        \
+    X(GATHER, gather)                                                                                                  \
+    X(SCATTER, scatter)                                                                                                \
+    X(MEAN, mean)                                                                                                      \
+    X(MAX_OVER, max_over)                                                                                              \
+    X(NORM, norm)                                                                                                      \
+    X(CUMSUM, cumsum)                                                                                                  \
+    X(DECAY, decay)                                                                                                    \
+    X(SOFTMAX, softmax)                                                                                                \
+    X(LOG_SOFTMAX, log_softmax)                                                                                        \
+    X(SOFTMAX_CE, softmax_ce)                                                                                          \
+    X(LAYER_NORM, layer_norm)
+
+#define UR__NUMBER_OF(NUMBER, name) UR__##NUMBER,
+
+typedef enum ur__kernel {
+    UR__SPECIFICATION,                    /* no kernel: the operation's specification */
+    UR__EACH_MAP(UR__NUMBER_OF) UR__MAPS, /* how many there are, with the specification */
+    /* with calling conventions of their own */
     UR__MATMUL = UR__MAPS,
     UR__ALIAS, /* the result is the input's memory */
     UR__SUM_OF,
     UR__REDUCE,
     UR__ADD_LANES, /* part of a sum over the batch: a plan's, no operation names it */
     UR__BROADCAST,
-    UR__DENSE, /* these work on whole arrays: ur__dense_kernel */
-    UR__BMM = UR__DENSE,
-    UR__OUTER,
-    UR__TRANSPOSE,
-    UR__CONCAT,
-    UR__SLICE,
-    UR__PAD,
-    UR__GATHER,
-    UR__SCATTER,
-    UR__MEAN,
-    UR__MAX_OVER,
-    UR__NORM,
-    UR__CUMSUM,
-    UR__DECAY,
-    UR__SOFTMAX,
-    UR__LOG_SOFTMAX,
-    UR__SOFTMAX_CE,
-    UR__LAYER_NORM,
-    UR__KERNELS
+    UR__DENSE, /* the first of those of whole arrays */
+    UR__BEFORE_DENSE = UR__DENSE - 1,
+    UR__EACH_DENSE(UR__NUMBER_OF) UR__KERNELS
 } ur__kernel;
 
 /* The elements of one tile: an elementwise kernel is never called with more. */

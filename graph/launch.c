@@ -11,7 +11,7 @@ void ur__bind_product(const ur__worker *w, const ur__launch *l)
     ur__term *term = w->term + ur__walk_of(w, l)->first;
     for (uint32_t k = 0; k < l->count; k++) {
         const ur__product_term *t = &plan->term[l->first + k];
-        ur__view a = {plan->packed + t->packed * e, 0};
+        ur__view a = {plan->at.packed + t->packed * e, 0};
         if (l->in_place)
             a = ur__view_of(w, &t->a, false);
         term[k] = (ur__term){.a = a.at,
@@ -32,7 +32,7 @@ static void run_product(const ur__worker *w, const ur__launch *l)
     if (l->bias != UR_NONE)
         bias = ur__argument_view(w, l, l->bias).at;
     else if (l->packed_bias != UR__NOWHERE)
-        bias = plan->packed + l->packed_bias * ur__element_bytes(plan);
+        bias = plan->at.packed + l->packed_bias * ur__element_bytes(plan);
     for (uint32_t k = 0; k < l->count; k++)
         term[k].x = ur__argument_view(w, l, plan->term[l->first + k].x).at;
     if (ur__is_narrow(plan))
@@ -48,11 +48,11 @@ void ur__run_packing(const ur__worker *w, const ur__packing *p)
     ur__view a = ur__view_of(w, &p->a, false);
     if (p->k && ur__is_narrow(plan))
         plan->kernels->pack_narrow(p->panel, p->first, p->m, p->k, a.at, a.row, p->transposed,
-                                   plan->packed + p->packed * e);
+                                   plan->at.packed + p->packed * e);
     else if (p->k)
-        plan->kernels->pack(p->panel, p->first, p->m, p->k, a.at, a.row, p->transposed, plan->packed + p->packed * e);
+        plan->kernels->pack(p->panel, p->first, p->m, p->k, a.at, a.row, p->transposed, plan->at.packed + p->packed * e);
     else
-        memcpy(plan->packed + (p->packed + p->first) * e, a.at, p->m * e);
+        memcpy(plan->at.packed + (p->packed + p->first) * e, a.at, p->m * e);
 }
 
 /* ---- single operations */
@@ -81,14 +81,14 @@ static const void *dense(const ur__worker *w, const ur__launch *l, ur__ref r, ui
     if (rows * columns != ur_shape_count(*shape)) { /* a number that stands for a value of zeros */
         char *zeros = *scratch;
         memset(zeros, 0, ur_shape_count(*shape) * e);
-        *scratch += ur__round_up(ur_shape_count(*shape) * e, UR__LINE);
+        *scratch += ur__round_up(ur_shape_count(*shape) * e, UR__CACHE_LINE);
         return zeros;
     }
     if (v.row == columns || rows == 1)
         return v.at;
     char *copy = *scratch;
     ur__copy_rows(rows, columns * e, copy, columns * e, v.at, v.row * e);
-    *scratch += ur__round_up(rows * columns * e, UR__LINE);
+    *scratch += ur__round_up(rows * columns * e, UR__CACHE_LINE);
     return copy;
 }
 
@@ -172,7 +172,7 @@ static void run_statement(const ur__worker *w, const ur__launch *l)
     bool direct = y.row == columns || rows == 1;
     char *scratch = w->scratch, *out = direct ? y.at : scratch;
     if (!direct)
-        scratch += ur__round_up(rows * columns * e, UR__LINE);
+        scratch += ur__round_up(rows * columns * e, UR__CACHE_LINE);
     run_operation(w, l, out, shape, scratch);
     if (!direct)
         ur__copy_rows(rows, columns * e, y.at, y.row * e, out, columns * e);
@@ -183,7 +183,7 @@ static void run_statement(const ur__worker *w, const ur__launch *l)
 /* The part of a block in a sum over the batch. */
 static char *part_at(const ur_plan *plan, size_t block, uint32_t line, int32_t value)
 {
-    return plan->sums + block * plan->parts_bytes + plan->line[line].part + (size_t)value * ur__part_bytes(plan, line);
+    return plan->at.sums + block * plan->parts_bytes + plan->line[line].part + (size_t)value * ur__part_bytes(plan, line);
 }
 
 /* The mean of the columns at hand becomes their share of the mean of all. */
@@ -215,7 +215,7 @@ static void add_up(const ur__worker *w, const ur__launch *l)
     const ur_plan *plan = w->plan;
     const ur__ref *part = &plan->argument[l->operand].ref;
     size_t count = plan->line[part->line].rows;
-    char *scratch = w->scratch + ur__round_up(count * ur__element_bytes(plan), UR__LINE);
+    char *scratch = w->scratch + ur__round_up(count * ur__element_bytes(plan), UR__CACHE_LINE);
     run_operation(w, l, w->scratch, ur__line_shape(plan, l->line), scratch);
     if (ur__line_kind(plan, l->line)->op->kernel == UR__MEAN)
         take_share(w, count);
@@ -296,8 +296,8 @@ static bool part_at_hand(const ur__worker *w, const ur__contraction_part *part, 
 ur__contraction_room ur__room_for_contraction(const ur_plan *plan, const ur__launch *l)
 {
     const size_t factors = (size_t)l->matrices * l->count, e = ur__element_bytes(plan);
-    ur__contraction_room r = {.product = ur__round_up((size_t)l->rows * l->m * e, UR__LINE),
-                              .sum = l->sums ? ur__round_up(l->m * e, UR__LINE) : 0};
+    ur__contraction_room r = {.product = ur__round_up((size_t)l->rows * l->m * e, UR__CACHE_LINE),
+                              .sum = l->sums ? ur__round_up(l->m * e, UR__CACHE_LINE) : 0};
     r.out = l->matrices * (r.product + r.sum);
     r.b = r.out + l->outputs * sizeof(void *);
     r.b_step = r.b + factors * sizeof(void *);
@@ -305,7 +305,7 @@ ur__contraction_room ur__room_for_contraction(const ur_plan *plan, const ur__lau
     r.stretch = r.b_stride + factors * sizeof(size_t);
     r.columns = r.stretch + l->count * sizeof(ur__stretch);
     r.own = r.columns + (plan->ends ? plan->program.line[plan->mask].values * sizeof(uint32_t) : 0);
-    r.own = ur__round_up(r.own, UR__LINE);
+    r.own = ur__round_up(r.own, UR__CACHE_LINE);
     return r;
 }
 
@@ -314,7 +314,7 @@ size_t ur__contraction_bytes(const ur_plan *plan, const ur__launch *l)
     void *sums = NULL; /* its address says only that they are wanted */
     ur__contraction c = {
         .rows = l->rows, .m = l->m, .n = plan->width, .matrices = l->matrices, .sums = l->sums ? &sums : NULL};
-    return ur__round_up(plan->kernels->contraction_room(&c), UR__LINE);
+    return ur__round_up(plan->kernels->contraction_room(&c), UR__CACHE_LINE);
 }
 
 /* What the stretches to come take. */

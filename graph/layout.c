@@ -17,20 +17,15 @@ static size_t place(size_t *total, size_t bytes)
     return at;
 }
 
-static size_t element_bytes(const ur_plan *plan)
-{
-    return ur_dtype_bytes(plan->tape->dtype);
-}
-
 static size_t value_bytes(const ur_plan *plan, uint32_t line)
 {
-    return ur__times(ur_shape_count(ur__line_shape(plan, line)), element_bytes(plan));
+    return ur__times(ur_shape_count(ur__line_shape(plan, line)), ur__element_bytes(plan));
 }
 
 /* Small values lie side by side, larger ones begin on a cache line. */
 static size_t aligned(size_t bytes)
 {
-    return bytes < UR__LINE ? ur__round_up(bytes, sizeof(double)) : ur__round_up(bytes, UR__LINE);
+    return bytes < UR__CACHE_LINE ? ur__round_up(bytes, sizeof(double)) : ur__round_up(bytes, UR__CACHE_LINE);
 }
 
 /* ---- blocks */
@@ -38,7 +33,7 @@ static size_t aligned(size_t bytes)
 /* Columns of a unit, one cache line: blocks begin at whole units. */
 static size_t unit_columns(const ur_plan *plan)
 {
-    return UR__LINE / element_bytes(plan);
+    return UR__CACHE_LINE / ur__element_bytes(plan);
 }
 
 /* The units that the batch takes; the last one may be incomplete. */
@@ -56,7 +51,7 @@ size_t ur__block_begin(const ur_plan *plan, size_t block)
 /* Do the weights take more than 2 MiB? Then they come from L3 or from memory, and every column that reads them helps. */
 static bool is_heavy(const ur_plan *plan)
 {
-    return plan->tape->theta_count * element_bytes(plan) > 2097152;
+    return plan->tape->theta_count * ur__element_bytes(plan) > 2097152;
 }
 
 /* Units of a block whose saved values take at most 0.7 MiB; more where launches would be on few elements, and more than
@@ -64,7 +59,7 @@ static bool is_heavy(const ur_plan *plan)
  * others have less and bear it: there 8 MiB were the faster. */
 static size_t units_of_block(const ur_plan *plan)
 {
-    size_t e = element_bytes(plan), unit = unit_columns(plan), saved = 0, rows = 1;
+    size_t e = ur__element_bytes(plan), unit = unit_columns(plan), saved = 0, rows = 1;
     const size_t budget = 716800, most = plan->kernels->lanes * e < 64 ? 8388608 : 1572864, elements = 4096;
     for (size_t l = 0; l < plan->program.lines; l++) {
         const ur__line_plan *line = &plan->line[l];
@@ -165,12 +160,12 @@ static bool place_exports(ur_plan *plan)
         return false;
     for (size_t i = 0; i < n; i++) {
         ur__export *e = &plan->export[i];
-        size_t count = ur__times(ur_shape_count(ur__shape(tape, e->node)), element_bytes(plan));
+        size_t count = ur__times(ur_shape_count(ur__shape(tape, e->node)), ur__element_bytes(plan));
         e->offset = place(&plan->memory_bytes, i < plan->roots ? count : aligned(count));
         sorted[i].export = e;
         if (i + 1 == plan->roots) {
             plan->root_bytes = plan->memory_bytes;
-            plan->memory_bytes = ur__round_up(plan->memory_bytes, UR__LINE);
+            plan->memory_bytes = ur__round_up(plan->memory_bytes, UR__CACHE_LINE);
         }
     }
     qsort(sorted, n, sizeof *sorted, by_line);
@@ -197,7 +192,7 @@ static bool is_temporary(const ur_plan *plan, uint32_t l)
 static size_t block_value_bytes(const ur_plan *plan, const ur__line_plan *line)
 {
     size_t columns = line->class == UR__BATCH ? plan->width * plan->abreast : 1;
-    return ur__times(ur__times(line->rows, columns), element_bytes(plan));
+    return ur__times(ur__times(line->rows, columns), ur__element_bytes(plan));
 }
 
 /* A line and those stacked below it. */
@@ -281,8 +276,8 @@ static void place_line(ur_plan *plan, uint32_t l)
     } else if (line->stored && !line->deferred && line->home == UR__HOMELESS) {
         bool block = line->time == UR__WITHIN && line->class != UR__REDUCED;
         size_t bytes = aligned(block ? block_value_bytes(plan, line) : value_bytes(plan, l));
-        if (bytes >= UR__LINE && values > 1 && bytes / UR__LINE % 2 == 0)
-            bytes += UR__LINE;
+        if (bytes >= UR__CACHE_LINE && values > 1 && bytes / UR__CACHE_LINE % 2 == 0)
+            bytes += UR__CACHE_LINE;
         line->slots = (line->carried && !line->overwritten) || line->class == UR__REDUCED ? values : 1;
         line->slot_bytes = (ptrdiff_t)bytes;
         line->home = block ? UR__IN_BLOCK : UR__IN_PLAN;
@@ -312,7 +307,7 @@ static bool is_part(const ur_plan *plan, const ur__launch *l, uint32_t k)
 size_t ur__part_bytes(const ur_plan *plan, uint32_t line)
 {
     const size_t rows = plan->line[line].rows;
-    return ur__times(rows > 1 ? rows : 2 * plan->kernels->lanes, element_bytes(plan));
+    return ur__times(rows > 1 ? rows : 2 * plan->kernels->lanes, ur__element_bytes(plan));
 }
 
 /* Where the parts of sums over the batch are; `form` has launches, `plan` the memory. */
@@ -355,7 +350,7 @@ static void place_tiles(ur_plan *form, ur_plan *plan)
                 size_t *tile = &form->line[a->ref.line].tile;
                 a->tiled = a->spread == UR__ELEMENT && is_fixed(form, &a->ref);
                 if (a->tiled && *tile == UR__NOWHERE)
-                    *tile = place(&plan->tile_bytes, UR__TILE * element_bytes(plan));
+                    *tile = place(&plan->tile_bytes, UR__TILE * ur__element_bytes(plan));
             }
     }
     form->tile_bytes = plan->tile_bytes;
@@ -366,7 +361,7 @@ static void place_lines(ur_plan *plan)
     for (uint32_t l = 0; l < plan->program.lines; l++)
         if (!is_temporary(plan, l) && plan->line[l].home == UR__HOMELESS)
             place_line(plan, l);
-    plan->block_bytes = ur__round_up(plan->block_bytes, UR__LINE);
+    plan->block_bytes = ur__round_up(plan->block_bytes, UR__CACHE_LINE);
 }
 
 /* Room for what goes from one segment into the next. */
@@ -396,7 +391,7 @@ static bool layout_alive(ur_plan *alive, const ur_plan *plan)
     for (uint32_t l = 0; l < plan->program.lines; l++)
         if (!is_temporary(alive, l) && alive->line[l].home == UR__HOMELESS)
             place_line(alive, l);
-    alive->block_bytes = ur__round_up(alive->block_bytes, UR__LINE);
+    alive->block_bytes = ur__round_up(alive->block_bytes, UR__CACHE_LINE);
     if (!place_temporaries(alive))
         return false;
     place_checkpoints(alive);
@@ -418,10 +413,11 @@ static void place_masks(ur_plan *plan)
     for (uint32_t l = 0; l < plan->program.lines; l++)
         if (plan->line[l].mask)
             plan->line[l].full = place(&plan->full_bytes, plan->program.line[l].values);
-    plan->full_bytes = ur__round_up(plan->full_bytes, UR__LINE);
+    plan->full_bytes = ur__round_up(plan->full_bytes, UR__CACHE_LINE);
     plan->active = plan->full_bytes;
     if (plan->ends)
-        place(&plan->full_bytes, ur__round_up(plan->program.line[plan->mask].values * sizeof(uint32_t), UR__LINE));
+        place(&plan->full_bytes,
+              ur__round_up(plan->program.line[plan->mask].values * sizeof(uint32_t), UR__CACHE_LINE));
 }
 
 /* As it was before the first layout. */
@@ -485,9 +481,9 @@ bool ur__layout(ur_plan *plan, size_t blocks)
         if (alive)
             find_row(alive, l);
     }
-    plan->parts_bytes = ur__round_up(plan->parts_bytes, UR__LINE);
-    plan->memory_bytes = ur__round_up(plan->memory_bytes, UR__LINE);
-    plan->block_bytes = ur__round_up(plan->block_bytes, UR__LINE);
+    plan->parts_bytes = ur__round_up(plan->parts_bytes, UR__CACHE_LINE);
+    plan->memory_bytes = ur__round_up(plan->memory_bytes, UR__CACHE_LINE);
+    plan->block_bytes = ur__round_up(plan->block_bytes, UR__CACHE_LINE);
     return (plan->memory_bytes < SIZE_MAX / 4 && plan->block_bytes < SIZE_MAX / 4) ||
            ur__fail(&plan->tape->error, "ur_plan_new: the values take more memory than can be addressed");
 }

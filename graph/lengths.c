@@ -139,7 +139,7 @@ static reader reader_at(const ur_plan *plan, const ur__phase *phase, uint32_t i)
     return (reader){plan, phase, &plan->program.statement[phase->statement + i]};
 }
 
-/* Calls for every statement of rolled loops; true if some call was. */
+/* Calls for every statement, from the last one on; true if some call was. */
 static bool each(ur_plan *plan, bool (*visit)(ur_plan *plan, const reader *a))
 {
     const ur__program *p = &plan->program;

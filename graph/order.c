@@ -75,7 +75,7 @@ static bool want(ur__roller *r, uint32_t u, size_t reader)
 {
     uint32_t line = r->program->place[u].line;
     if (line == UR_NONE) {
-        r->wanted[u] = 1;
+        r->wanted[u] = UR__NEEDED;
         return false;
     }
     bool news = !r->track[line].wanted;
@@ -250,15 +250,13 @@ typedef struct search {
     bool unrolled;
 } search;
 
-enum { NEEDED = 1, OPEN = 2 }; /* of roller.wanted */
-
 static bool push(search *s, frame f)
 {
     if (!ur__room(s->r->tape, &s->stack, &s->room, s->depth, sizeof f))
         return false;
     s->stack[s->depth++] = f;
     if (f.loop == UR_NONE)
-        s->r->wanted[f.node] = OPEN;
+        s->r->wanted[f.node] = UR__VISITED;
     else
         s->r->found[f.loop].state = UR__OPEN;
     return true;
@@ -336,7 +334,7 @@ static void unroll(ur__roller *r, const frame *at)
     for (uint32_t g = f->begin; g < f->end; g++)
         for (uint32_t v = r->segment[g].begin; v < r->segment[g].end; v++)
             if (loop_of(r, v) == at->loop) {
-                r->wanted[v] = r->track[p->place[v].line].wanted ? NEEDED : 0;
+                r->wanted[v] = r->track[p->place[v].line].wanted ? UR__NEEDED : 0;
                 p->place[v].line = UR_NONE;
             }
     for (size_t i = 0; i < p->lines; i++)
@@ -349,7 +347,7 @@ static void unroll(ur__roller *r, const frame *at)
 static void break_cycle(search *s)
 {
     while (s->stack[s->depth - 1].loop == UR_NONE)
-        s->r->wanted[s->stack[--s->depth].node] = NEEDED;
+        s->r->wanted[s->stack[--s->depth].node] = UR__NEEDED;
     unroll(s->r, &s->stack[--s->depth]);
     s->unrolled = true;
 }
@@ -365,7 +363,7 @@ static bool visit(search *s, uint32_t v)
         if (u == UR_NONE) {
             good = f->loop == UR_NONE ? emit_node(r, f->node) : emit_loop(r, f->loop);
             s->depth--;
-        } else if (loop == UR_NONE ? r->wanted[u] == OPEN : r->found[loop].state == UR__OPEN) {
+        } else if (loop == UR_NONE ? r->wanted[u] == UR__VISITED : r->found[loop].state == UR__OPEN) {
             break_cycle(s);
         } else {
             good = push_item(s, u);

@@ -128,7 +128,7 @@ static uint32_t period_of(const search *s, uint32_t look, uint32_t *at)
         uint32_t gap = s->next[i] - i;
         if (votes == 0)
             period = gap;
-        votes += gap == period ? 1 : UINT32_MAX;
+        votes = gap == period ? votes + 1 : votes - 1;
     }
     for (uint32_t i = s->slot[look]; s->next[i] != UR_NONE; i = s->next[i])
         if (s->next[i] - i == period) {

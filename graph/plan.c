@@ -150,28 +150,21 @@ static bool take_memory(ur_plan *plan)
     plan->allocation = (char *)ur__new_pages(&plan->tape->allocator, plan->allocation_bytes);
     if (!plan->allocation)
         return ur__fail(&plan->tape->error, "no memory for %zu bytes", plan->allocation_bytes);
-    plan->memory = plan->allocation + (UR__PAIR - (size_t)((uintptr_t)plan->allocation % UR__PAIR)) % UR__PAIR;
-    plan->sums = plan->memory + plan->memory_bytes;
-    plan->packed = plan->sums + plan->blocks * plan->parts_bytes;
-    plan->block = plan->memory + plan->shared_bytes;
-    plan->full = plan->block + plan->block_bytes;
-    plan->tiles = plan->full + plan->full_bytes;
-    plan->cursors = plan->tiles + plan->tile_bytes;
-    plan->rooms = plan->cursors + plan->cursor_bytes;
-    plan->scratch = plan->rooms + plan->rooms_bytes;
-    memset(plan->memory, 0, plan->memory_bytes);
-    memset(plan->packed, 0, plan->packed_bytes);
+    plan->at.memory = plan->allocation + (UR__PAIR - (size_t)((uintptr_t)plan->allocation % UR__PAIR)) % UR__PAIR;
+    plan->at.sums = plan->at.memory + plan->memory_bytes;
+    plan->at.packed = plan->at.sums + plan->blocks * plan->parts_bytes;
+    plan->at.block = plan->at.memory + plan->shared_bytes;
+    plan->at.full = plan->at.block + plan->block_bytes;
+    plan->at.tiles = plan->at.full + plan->full_bytes;
+    plan->at.cursors = plan->at.tiles + plan->tile_bytes;
+    plan->at.rooms = plan->at.cursors + plan->cursor_bytes;
+    plan->at.scratch = plan->at.rooms + plan->rooms_bytes;
+    memset(plan->at.memory, 0, plan->memory_bytes);
+    memset(plan->at.packed, 0, plan->packed_bytes);
     if (plan->alive) {
-        plan->alive->memory = plan->memory;
-        plan->alive->sums = plan->sums;
+        plan->alive->at = plan->at;
+        plan->alive->at.packed += ur__packed_bytes(plan);
         plan->alive->parts_bytes = plan->parts_bytes;
-        plan->alive->packed = plan->packed + ur__packed_bytes(plan);
-        plan->alive->block = plan->block;
-        plan->alive->full = plan->full;
-        plan->alive->tiles = plan->tiles;
-        plan->alive->cursors = plan->cursors;
-        plan->alive->rooms = plan->rooms;
-        plan->alive->scratch = plan->scratch;
         plan->alive->worker_bytes = plan->worker_bytes;
     }
     return true;
@@ -185,7 +178,7 @@ static void fill_constants(ur_plan *plan)
         if (kind->op != &ur_op_const || plan->line[l].home != UR__IN_PLAN)
             continue;
         plan->kernels->from_f64(1, element, ur__attr(plan->tape, kind));
-        plan->kernels->fill(ur_shape_count(ur__line_shape(plan, l)), plan->memory + plan->line[l].offset, element);
+        plan->kernels->fill(ur_shape_count(ur__line_shape(plan, l)), plan->at.memory + plan->line[l].offset, element);
     }
 }
 
@@ -193,7 +186,7 @@ static void fill_constants(ur_plan *plan)
 
 static bool build_reference(ur_plan *plan, const ur_plan_options *o)
 {
-    size_t e = ur_dtype_bytes(plan->tape->dtype);
+    size_t e = ur__element_bytes(plan);
     if (!ur__reference_new(plan))
         return false;
     export_kept(plan);
@@ -203,7 +196,7 @@ static bool build_reference(ur_plan *plan, const ur_plan_options *o)
         if (i < plan->roots)
             plan->root_bytes = plan->memory_bytes;
     }
-    plan->memory_bytes = ur__round_up(plan->memory_bytes, UR__LINE);
+    plan->memory_bytes = ur__round_up(plan->memory_bytes, UR__CACHE_LINE);
     ur__place_states(plan);
     ur__add_bytes(plan);
     return ur__fits(plan, plan->allocation_bytes + ur__reference_bytes(plan), o ? o->memory : 0) && take_memory(plan);
@@ -336,12 +329,12 @@ static void carry_states(ur_plan *plan)
     size_t e = ur_dtype_bytes(tape->dtype);
     for (size_t i = 0; i < plan->states; i++) {
         const ur__carry *s = &plan->state[i];
-        memcpy(plan->memory + s->offset, plan->memory + plan->export[s->value].offset,
+        memcpy(plan->at.memory + s->offset, plan->at.memory + plan->export[s->value].offset,
                ur_shape_count(ur__shape(tape, s->leaf)) * e);
     }
     for (size_t i = 0; i < plan->states; i++) {
         const ur__carry *s = &plan->state[i];
-        memcpy(ur__leaf_data(tape, s->leaf), plan->memory + s->offset, ur_shape_count(ur__shape(tape, s->leaf)) * e);
+        memcpy(ur__leaf_data(tape, s->leaf), plan->at.memory + s->offset, ur_shape_count(ur__shape(tape, s->leaf)) * e);
     }
 }
 
@@ -364,8 +357,8 @@ const void *ur_plan_roots(const ur_plan *plan, size_t *count)
 {
     const bool stale = !plan || plan->generation != plan->tape->generation;
     if (count)
-        *count = stale ? 0 : plan->root_bytes / ur_dtype_bytes(plan->tape->dtype);
-    return stale ? NULL : plan->memory;
+        *count = stale ? 0 : plan->root_bytes / ur__element_bytes(plan);
+    return stale ? NULL : plan->at.memory;
 }
 
 /* What the caller may read of a node, or NULL. The search begins after the value that was read last: values are mostly read
@@ -400,7 +393,7 @@ static const void *value_for(ur_plan *plan, ur_var value, const char *what)
         return ur__leaf_data(tape, value.index);
     const ur__export *x = export_of(plan, value.index);
     if (x && plan->has_run)
-        return plan->memory + x->offset;
+        return plan->at.memory + x->offset;
     char operand[UR__OPERAND], place[UR__PLACE];
     ur__fail(&tape->error, "%s: %s%s %s", what, ur__operand(tape, value.index, operand),
              ur__place(tape, *ur__site_of(tape, value.index), place),

@@ -27,7 +27,7 @@
 #include "pool.h"
 #include "program.h"
 
-enum { UR__LINE = 64 }; /* bytes of a cache line: values begin on one */
+enum { UR__CACHE_LINE = 64 }; /* bytes of a cache line: values begin on one */
 #define UR__NOWHERE SIZE_MAX
 
 /* ---- lines */
@@ -280,11 +280,14 @@ struct ur_plan {
     size_t workers; /* that a run wakes, the caller among them */
 
     /* layout.c, budget.c: one allocation for the plan's memory, the blocks' sums, the packed matrices, then for each
-     * worker a block's memory, flags of masks, tiles, cursors, rooms of contractions and scratch; the pointers are to
-     * those of worker 0, the next one's lie worker_bytes further. */
+     * worker a block's memory, flags of masks, tiles, cursors, rooms of contractions and scratch: those of worker 0, the
+     * next one's lie worker_bytes further. */
     size_t memory_bytes, parts_bytes, block_bytes, full_bytes, tile_bytes, cursor_bytes, rooms_bytes, scratch_bytes;
     size_t worker_bytes, shared_bytes;
-    char *allocation, *memory, *sums, *packed, *block, *full, *tiles, *cursors, *rooms, *scratch;
+    char *allocation;
+    struct {
+        char *memory, *sums, *packed, *block, *full, *tiles, *cursors, *rooms, *scratch;
+    } at;
     size_t allocation_bytes, most_operands, addresses_bytes;
     size_t most_cursors, most_walks, most_calls, most_terms; /* arguments, launches, instructions, terms of a phase */
 };
@@ -335,7 +338,7 @@ void ur__place_states(ur_plan *plan);
 /* May the plan take so many bytes? */
 bool ur__fits(const ur_plan *plan, size_t bytes, size_t memory);
 /* What the workers share, and each one's own, begin on pairs of cache lines, for they are fetched so. */
-enum { UR__PAIR = 2 * UR__LINE };
+enum { UR__PAIR = 2 * UR__CACHE_LINE };
 void ur__address(ur_plan *plan);
 void ur__run(ur_plan *plan);
 /* The first of the units of columns that belong to a block; block `blocks` begins after the last one. */
@@ -395,6 +398,10 @@ typedef struct ur__dense {
 /* out = op(in...), on dense arrays. */
 void ur__run_dense(const ur__dense *d);
 
+static inline size_t ur__element_bytes(const ur_plan *plan)
+{
+    return plan->tape->dtype == UR_F32 ? sizeof(float) : sizeof(double);
+}
 /* What the values of a line are. */
 static inline const ur__kind *ur__line_kind(const ur_plan *plan, uint32_t line)
 {

@@ -138,7 +138,8 @@ static bool same_packing(const ur__packing *a, const ur__packing *b)
 static const ur__launch *packed_before(const ur_plan *plan, const ur__launch *l)
 {
     enum { NEWEST = 64 };
-    for (const ur__launch *known = l; known-- > plan->launch && l - known < NEWEST;) {
+    for (ptrdiff_t i = l - plan->launch, oldest = i < NEWEST ? 0 : i - NEWEST + 1; i-- > oldest;) {
+        const ur__launch *known = &plan->launch[i];
         bool same = known->kind == UR__PRODUCT && known->packed && known->rows == l->rows &&
                     known->packings == l->packings && known->count == l->count;
         for (uint32_t k = 0; k < l->packings && same; k++)
@@ -151,7 +152,7 @@ static const ur__launch *packed_before(const ur_plan *plan, const ur__launch *l)
 
 static void place_packed(ur_plan *plan, ur__launch *l)
 {
-    size_t at = plan->packed_elements, align = UR__LINE / ur_dtype_bytes(plan->tape->dtype);
+    size_t at = plan->packed_elements, align = UR__CACHE_LINE / ur__element_bytes(plan);
     const ur__launch *known = packed_before(plan, l);
     size_t depth = 0;
     for (uint32_t k = 0; k < l->count; k++)

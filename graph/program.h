@@ -132,8 +132,4 @@ bool ur__remake(ur_tape *tape, ur__program *program, size_t roots, const uint32_
 bool ur__is_cheap(const ur_op *op);
 void ur__program_free(ur_tape *tape, ur__program *program);
 
-/* Writes loops, phases and statements, `7[i] = tanh(6[i])`: numbers are those of lines, i counts from the phase's
- * first iteration. */
-void ur__program_print(const ur_tape *tape, const ur__program *program, FILE *out);
-
 #endif

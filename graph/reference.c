@@ -55,7 +55,7 @@ static bool place_nodes(ur__reference *r, const ur_plan *plan)
         if (bytes > SIZE_MAX / 4 - r->bytes)
             return ur__fail(&tape->error, "ur_plan_new: the values take more memory than can be addressed");
         r->offset[v] = r->bytes;
-        r->bytes += ur__round_up(bytes, UR__LINE);
+        r->bytes += ur__round_up(bytes, UR__CACHE_LINE);
         r->scratch_count = r->scratch_count < doubles ? doubles : r->scratch_count;
         r->most_inputs = r->most_inputs < kind->inputs ? kind->inputs : r->most_inputs;
     }
@@ -177,7 +177,7 @@ bool ur__reference_run(ur_plan *plan)
     }
     for (size_t i = 0; i < plan->exports; i++) {
         const ur__export *x = &plan->export[i];
-        memcpy(plan->memory + x->offset, ur__reference_value(plan, x->node), node_bytes(tape, x->node));
+        memcpy(plan->at.memory + x->offset, ur__reference_value(plan, x->node), node_bytes(tape, x->node));
     }
     return true;
 }

@@ -23,9 +23,12 @@ typedef struct ur__found {
     enum { UR__NEW, UR__OPEN, UR__DONE, UR__UNROLLED } state;
 } ur__found;
 
+enum { UR__NEEDED = 1, UR__VISITED };
+
 /* What is known of a line, beside the program's. */
 typedef struct ur__track {
-    uint32_t slot; /* place in the loop's body; UR_NONE for what is in one iteration only */
+    uint32_t slot; /* place in the loop's body; UR_NONE for what is in one iteration only; of straight code that has its
+                      place in the order: the number of its loop */
     uint32_t last; /* the last of its nodes on the tape */
     bool wanted;   /* a root needs it */
 } ur__track;
@@ -38,7 +41,7 @@ typedef struct ur__roller {
     size_t nodes;
     uint32_t *origin; /* the node that a node is the adjoint of, UR_NONE: none */
     uint32_t *reach;  /* the last node in a step that a node of straight code depends on, plus 1 */
-    uint8_t *wanted;  /* nodes of straight code: a root needs them */
+    uint8_t *wanted;  /* nodes of straight code: UR__NEEDED by a root, UR__VISITED while their operands are ordered */
     ur__segment *segment;
     ur__found *found;
     ur__track *track; /* of the program's lines */

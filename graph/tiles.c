@@ -169,10 +169,10 @@ static void begin(const run *r)
 static void gather(const ur__view *v, ptrdiff_t step, size_t e, size_t columns, size_t first, size_t n, char *to)
 {
     size_t row = first / columns, column = first % columns;
-    if (columns * e == UR__LINE && column == 0 && n % columns == 0) {
-        for (const char *from = v->at + row * v->row * e; n; n -= columns, to += UR__LINE, from += v->row * e) {
+    if (columns * e == UR__CACHE_LINE && column == 0 && n % columns == 0) {
+        for (const char *from = v->at + row * v->row * e; n; n -= columns, to += UR__CACHE_LINE, from += v->row * e) {
             __builtin_prefetch(from + step);
-            memcpy(to, from, UR__LINE);
+            memcpy(to, from, UR__CACHE_LINE);
         }
         return;
     }

@@ -71,5 +71,5 @@ double ur__work(const ur_plan *plan)
     double ns = span_ns(plan, &plan->finish);
     for (size_t f = 0; f < p->phases; f++)
         ns += (double)(p->phase[f].end - p->phase[f].begin) * span_ns(plan, &plan->span[UR__WITHIN * p->phases + f]);
-    return ns * (double)ur_dtype_bytes(plan->tape->dtype) / sizeof(float);
+    return ns * (double)ur__element_bytes(plan) / sizeof(float);
 }

@@ -80,11 +80,6 @@ typedef struct ur__view {
     size_t row;
 } ur__view;
 
-static inline size_t ur__element_bytes(const ur_plan *plan)
-{
-    return plan->tape->dtype == UR_F32 ? sizeof(float) : sizeof(double);
-}
-
 /* The value of r in the iteration at hand; `own`: the columns of the block only. */
 ur__view ur__view_of(const ur__worker *w, const ur__ref *r, bool own);
 /* Binds the operands of a launch for the phase at hand. */

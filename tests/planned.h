@@ -113,11 +113,11 @@ static inline void poison(ur_plan *plan)
 {
     if (plan->reference)
         return;
-    memset(plan->memory, 0xff, plan->roots ? plan->root_bytes : 0);
-    memset(plan->sums, 0xff, plan->blocks * plan->parts_bytes);
-    memset(plan->block, 0xff, plan->block_bytes);
-    memset(plan->rooms, 0xff, plan->rooms_bytes);
-    memset(plan->scratch, 0xff, plan->scratch_bytes);
+    memset(plan->at.memory, 0xff, plan->roots ? plan->root_bytes : 0);
+    memset(plan->at.sums, 0xff, plan->blocks * plan->parts_bytes);
+    memset(plan->at.block, 0xff, plan->block_bytes);
+    memset(plan->at.rooms, 0xff, plan->rooms_bytes);
+    memset(plan->at.scratch, 0xff, plan->scratch_bytes);
 }
 
 static inline double *read_value(ur_plan *plan, ur_var v, double *room)

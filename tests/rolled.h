@@ -6,6 +6,45 @@
 #include "../graph/program.h"
 #include "planned.h"
 
+/* ---- a program in words, with UR_TEST_PRINT */
+
+static inline void print_ref(const ur__ref *ref, FILE *out)
+{
+    fprintf(out, "%u@%d", ref->line, ref->first);
+    if (ref->stride)
+        fprintf(out, "%+d", ref->stride);
+    if (ref->count > 1)
+        fprintf(out, "*%u", ref->count);
+}
+
+static inline void print_statement(const ur_tape *tape, const ur__program *program, const ur__phase *phase,
+                                   const ur__statement *s, FILE *out)
+{
+    const ur__line *line = &program->line[s->line];
+    fprintf(out, "    %u@%d = %s(", s->line, (int)(phase->begin - line->begin), ur__op(tape, line->node)->name);
+    for (uint32_t k = 0; k < s->refs; k++) {
+        fputs(k ? ", " : "", out);
+        print_ref(&program->ref[s->ref + k], out);
+    }
+    fputs(")\n", out);
+}
+
+/* Writes loops, phases and statements: `7@0 = tanh(6@0+1)`, value 0 of line 7 and the next ones are made of value 0 of line 6
+ * and the next ones. */
+static inline void print_program(const ur_tape *tape, const ur__program *program, FILE *out)
+{
+    for (size_t f = 0; f < program->phases; f++) {
+        const ur__phase *phase = &program->phase[f];
+        const ur__loop *loop = &program->loop[phase->loop];
+        if (phase->begin == 0)
+            fprintf(out, "loop %u: %u iterations, step %d%+d\n", phase->loop, loop->iterations, loop->step,
+                    loop->direction);
+        fprintf(out, "  iterations %u to %u\n", phase->begin, phase->end - 1);
+        for (size_t k = phase->statement; k < phase->statement + phase->statements; k++)
+            print_statement(tape, program, phase, &program->statement[k], out);
+    }
+}
+
 /* ---- a program run value by value, and held against the tape */
 
 typedef struct machine {

@@ -13,7 +13,7 @@ static size roll_net(const ur_net_options *o, int64_t steps)
     assert_rolls(o->cell->name, net->tape, &all, &program);
     size s = size_of(&program, steps);
     if (getenv("UR_TEST_PRINT"))
-        ur__program_print(net->tape, &program, stdout);
+        print_program(net->tape, &program, stdout);
     if (getenv("UR_TEST_SIZES"))
         printf("%s layers %d T %d chunk %d: %zu loops, %zu phases at most, %zu straight, %zu others; %s\n",
                o->cell->name, (int)o->layers, (int)steps, (int)o->chunk, s.loops, s.phases, s.statements, s.others,

@@ -55,7 +55,7 @@ static size roll_tape(const char *what, ur_tape *tape, roots *all, int64_t steps
     assert_rolls(what, tape, all, &program);
     size s = size_of(&program, steps);
     if (getenv("UR_TEST_PRINT"))
-        ur__program_print(tape, &program, stdout);
+        print_program(tape, &program, stdout);
     if (getenv("UR_TEST_SIZES"))
         printf("%s T %d: %zu loops, %zu phases at most, %zu straight, %zu others; %s\n", what, (int)steps, s.loops,
                s.phases, s.statements, s.others, program.why.text);

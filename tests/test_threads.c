@@ -165,7 +165,7 @@ END_TEST
 static void compare_pairs(const kind *k, bool lengths, ur_pool *pool)
 {
     ur__kernels wide = *ur__kernels_of(UR_F32);
-    wide.lanes = UR__LINE / sizeof(float);
+    wide.lanes = UR__CACHE_LINE / sizeof(float);
     machine m = new_machine(k, (int64_t)(2 * wide.lanes), UR_F32, lengths);
     ur_plan_options options = {.roots = m.roots, .root = m.root};
     ur_plan *pair = ur__plan_with(m.tape, &options, &wide);
