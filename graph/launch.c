@@ -50,7 +50,8 @@ void ur__run_packing(const ur__worker *w, const ur__packing *p)
         plan->kernels->pack_narrow(p->panel, p->first, p->m, p->k, a.at, a.row, p->transposed,
                                    plan->at.packed + p->packed * e);
     else if (p->k)
-        plan->kernels->pack(p->panel, p->first, p->m, p->k, a.at, a.row, p->transposed, plan->at.packed + p->packed * e);
+        plan->kernels->pack(p->panel, p->first, p->m, p->k, a.at, a.row, p->transposed,
+                            plan->at.packed + p->packed * e);
     else
         memcpy(plan->at.packed + (p->packed + p->first) * e, a.at, p->m * e);
 }
@@ -183,7 +184,8 @@ static void run_statement(const ur__worker *w, const ur__launch *l)
 /* The part of a block in a sum over the batch. */
 static char *part_at(const ur_plan *plan, size_t block, uint32_t line, int32_t value)
 {
-    return plan->at.sums + block * plan->parts_bytes + plan->line[line].part + (size_t)value * ur__part_bytes(plan, line);
+    return plan->at.sums + block * plan->parts_bytes + plan->line[line].part +
+           (size_t)value * ur__part_bytes(plan, line);
 }
 
 /* The mean of the columns at hand becomes their share of the mean of all. */
