@@ -164,7 +164,7 @@ ur_var ur_find(ur_tape *tape, const char *name, int64_t t);
 /* condition != 0 ? a : b, elementwise and broadcast; what is not selected is not read, so a NaN there does not matter.
  * The condition has no gradient. */
 ur_var ur_select(ur_var condition, ur_var a, ur_var b);
-/* The sum of n values of one shape, in this order. */
+/* The sum of n > 0 values of one shape, in this order. */
 ur_var ur_total(size_t n, const ur_var *values);
 /* Sums over the dimensions where `shape` has 1 and the value has not: undoes a broadcast. */
 ur_var ur_reduce_to(ur_var value, ur_shape shape);

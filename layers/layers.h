@@ -84,8 +84,8 @@ typedef struct ur_cell {
     const char *equations; /* as the user reads them, a line each */
     int states;            /* at most UR_STATES */
     ur_cell_state state[UR_STATES];
-    /* Records one step. `state` holds the states of the step before and receives those of this one. Returns the cell's
-     * output [hidden, batch]; units are named (ur_name). */
+    /* Records one step; the batch is the last size of x. `state` holds the states of the step before and receives those of
+     * this one. Returns the cell's output [hidden, batch]; units are named (ur_name). */
     ur_var (*step)(ur_tape *tape, const ur_net_options *options, ur_var x, ur_var *state);
     /* Records all steps, ur_net_options.chunk of them at once, where that is not 0. A position with alive 0 leaves the
      * states as they are. NULL: the cell has no such form. */

@@ -128,6 +128,7 @@ static ur_net_options completed(const ur_net_options *options)
     o.layers = o.layers ? o.layers : 1;
     o.heads = o.heads && o.cell->heads ? o.heads : 1;
     o.hidden_activation = o.hidden_activation ? o.hidden_activation : UR_TANH;
+    o.keep = UR_ZERO;
     return o;
 }
 
@@ -283,6 +284,23 @@ static void cut_before(sweep *s, int64_t i)
         s->state[q] = ur_detach(s->state[q]);
 }
 
+/* A wrong shape would show later, where the value is masked or read, or be broadcast. */
+static void check_shape(const sweep *s, const char *what, ur_var value, ur_shape expected)
+{
+    char own[UR_SHAPE_TEXT], text[UR_SHAPE_TEXT];
+    ur_node node;
+    if (!ur_tape_error(s->net->tape) && ur_look(value, &node) && !ur_shape_equal(node.shape, expected))
+        ur_tape_fail(s->net->tape, "%s: its step gave %s as %s, %s was expected", s->cell->name, what,
+                     ur_shape_text(node.shape, own), ur_shape_text(expected, text));
+}
+
+static void check_shapes(const sweep *s, ur_var made)
+{
+    check_shape(s, "the output", made, UR_SHAPE(s->net->options.hidden, s->net->batch));
+    for (int q = 0; q < s->cell->states; q++)
+        check_shape(s, s->cell->state[q].name, s->state[q], s->shape[q]);
+}
+
 static void one_step(sweep *s, int64_t i, const ur_var *in, ur_var *out)
 {
     const ur_net *net = s->net;
@@ -294,6 +312,8 @@ static void one_step(sweep *s, int64_t i, const ur_var *in, ur_var *out)
     ur_scope_open(net->tape, s->cell->name);
     ur_var made = s->cell->step(net->tape, &s->options, in[t - 1], s->state);
     ur_scope_close(net->tape);
+    if (i == 0)
+        check_shapes(s, made);
     out[t - 1] = made;
     for (int q = 0; q < s->cell->states; q++) {
         bool leaves = made.index == s->state[q].index; /* one value of both kinds: what readers see of it is masked */

@@ -73,7 +73,8 @@ ur_var ur_pad(ur_var a, int axis, int64_t before, int64_t after);  /* so many ze
 ur_var ur_reshape(ur_var a, ur_shape shape);                       /* the same elements in the same order */
 ur_var ur_transpose(ur_var a, int i, int j);                       /* two axes exchanged */
 
-/* Tables: rows of W [V,d] by the indices [1,B] as columns [d,B], and columns summed into rows. */
+/* Tables: rows of W [V,d] by the indices [1,B] as columns [d,B], NaN where there is no such row; and columns summed into
+ * rows, those of other indices left out. */
 ur_var ur_gather(ur_var table, ur_var index);
 ur_var ur_scatter(ur_var columns, ur_var index, int64_t rows);
 

@@ -297,6 +297,30 @@ static void cell_without_step(ur_tape *tape)
     refuse_cell(tape, (ur_cell){.name = "own"});
 }
 
+static ur_var wide_step(ur_tape *tape, const ur_net_options *options, ur_var x, ur_var *state)
+{
+    (void)options;
+    return state[0] = ur_tanh(ur_affine(tape, "h", x, ur_concat(2, (ur_var[]){state[0], state[0]}, 0)));
+}
+
+static ur_var number_step(ur_tape *tape, const ur_net_options *options, ur_var x, ur_var *state)
+{
+    ur_var h = ur_tanh(ur_affine(tape, "h", x, state[0]));
+    (void)options;
+    state[0] = ur_sum(h);
+    return h;
+}
+
+static void cell_of_too_many_units(ur_tape *tape)
+{
+    refuse_cell(tape, (ur_cell){.name = "own", .step = wide_step, .states = 1, .state = {{.name = "h"}}});
+}
+
+static void cell_with_a_number_for_a_state(ur_tape *tape)
+{
+    refuse_cell(tape, (ur_cell){.name = "own", .step = number_step, .states = 1, .state = {{.name = "s"}}});
+}
+
 static void cell_of_five_states(ur_tape *tape)
 {
     refuse_cell(tape, (ur_cell){.name = "own", .step = no_step, .states = UR_STATES + 1});
@@ -492,6 +516,8 @@ static const program programs[] = {
     {PROGRAM(long_state_that_is_learned)},
     {PROGRAM(cell_without_name)},
     {PROGRAM(cell_without_step)},
+    {PROGRAM(cell_of_too_many_units)},
+    {PROGRAM(cell_with_a_number_for_a_state)},
     {PROGRAM(cell_of_five_states)},
     {PROGRAM(cell_of_minus_one_states)},
     {PROGRAM(cell_with_a_nameless_state)},
