@@ -96,8 +96,8 @@ typedef enum ur__kernel {
     UR__EACH_DENSE(UR__NUMBER_OF) UR__KERNELS
 } ur__kernel;
 
-/* The elements of one tile: an elementwise kernel is never called with more. */
-enum { UR__TILE = 256 };
+/* The most elements of one tile: an elementwise kernel is never called with more. */
+enum { UR__TILE = 512 };
 
 /* y[i] = f(a[i], b[i], c[i]) for n elements of the table's type; y may be an operand. */
 typedef void ur__map_kernel(size_t n, void *y, const void *a, const void *b, const void *c, const double *attr);
@@ -158,6 +158,7 @@ enum { UR__NARROW = 8 };
 
 typedef struct ur__kernels {
     size_t lanes; /* elements of a vector: so many columns take no longer than one */
+    size_t tile; /* elements of a tile of programs: enough vectors that a call is more than its beginning and its end */
     ur__map_kernel *map[UR__MAPS];
     ur__dense_kernel *dense[UR__KERNELS - UR__DENSE];
     /* Products of packed matrices with many columns. A matrix of m rows is packed in panels of `panel` rows, the number

@@ -5,7 +5,7 @@
 /* ---- how a program walks */
 
 /* Rows with gaps between them are copied together where they are shorter than this; a longer one is a tile by itself. */
-enum { SHORT = UR__TILE / 2 };
+enum { SHORT = 128 };
 
 /* Do the rows of an operand lie apart? */
 static bool has_gaps(const ur__launch *l, const ur__argument *a, const ur__cursor *c, const ur__walk *k)
@@ -44,7 +44,7 @@ static bool is_steady(const ur__worker *w, const ur__launch *l, ur__cursor *c, c
 {
     const ur_plan *plan = w->plan;
     const size_t e = ur__element_bytes(plan);
-    bool steady = k->rows == 1 || k->columns <= UR__TILE;
+    bool steady = k->rows == 1 || k->columns <= plan->kernels->tile;
     for (uint32_t i = 0; i < l->operands; i++) {
         const ur__argument *a = &plan->argument[l->operand + i];
         if (c[i].move == UR__STAYS) {
@@ -70,6 +70,7 @@ void ur__bind_tiles(const ur__worker *w, const ur__launch *l)
     const ur__argument *a = &w->plan->argument[l->operand];
     ur__cursor *c = &w->cursor[l->operand - w->bound];
     ur__walk k = *ur__walk_of(w, l);
+    const size_t most = w->plan->kernels->tile;
     k.bound = w->columns;
     k.rows = l->rows;
     k.columns = l->batch ? w->columns : 1;
@@ -81,7 +82,7 @@ void ur__bind_tiles(const ur__worker *w, const ur__launch *l)
         flat = flat && is_flat(&a[i], &k);
         gathers = gathers || gaps;
     }
-    k.group = dense && k.columns < UR__TILE ? UR__TILE / k.columns : 1;
+    k.group = dense && k.columns < most ? most / k.columns : 1;
     k.group = k.group < k.rows ? k.group : k.rows;
     for (uint32_t i = 0; i < l->operands; i++)
         c[i].move = move_of(&a[i], &k, dense && has_gaps(l, &a[i], &c[i], &k));
@@ -90,7 +91,7 @@ void ur__bind_tiles(const ur__worker *w, const ur__launch *l)
         k.rows = k.group = 1;
     }
     const size_t own = k.group * k.columns, all = k.rows * k.columns;
-    k.tile = own > 0 && own < UR__TILE ? own : UR__TILE;
+    k.tile = own > 0 && own < most ? own : most;
     k.tiles = (all + k.tile - 1) / k.tile;
     k.last = all - (k.tiles - 1) * k.tile;
     k.steady = is_steady(w, l, c, &k);
@@ -118,7 +119,7 @@ void ur__fill_tiles(const ur__worker *w)
     const ur_plan *plan = w->plan;
     for (uint32_t l = 0; l < plan->program.lines && plan->tile_bytes > 0; l++)
         if (plan->line[l].tile != UR__NOWHERE)
-            spread_element(w, &(ur__argument){.ref = {.line = l}}, UR__TILE, w->tiles + plan->line[l].tile);
+            spread_element(w, &(ur__argument){.ref = {.line = l}}, plan->kernels->tile, w->tiles + plan->line[l].tile);
 }
 
 /* A program at work. */
@@ -136,8 +137,9 @@ typedef struct run {
  * same in every tile is written now. */
 static void begin(const run *r)
 {
-    size_t e = ur__element_bytes(r->w->plan), bytes = UR__TILE * e, columns = r->walk->columns, group = r->walk->group;
-    const size_t tile = group * columns < UR__TILE ? group * columns : UR__TILE;
+    const size_t e = ur__element_bytes(r->w->plan), most = r->w->plan->kernels->tile, bytes = most * e;
+    const size_t columns = r->walk->columns, group = r->walk->group;
+    const size_t tile = group * columns < most ? group * columns : most;
     char *own = r->w->scratch, **at = r->w->at;
     for (uint32_t i = 0; i < r->l->operands; i++) {
         const ur__argument *a = &r->argument[i];
@@ -207,10 +209,11 @@ static void aim(const run *r, size_t row, size_t c, size_t n)
             gather(v, r->cursor[i].step, e, columns, row * columns + c, n, at[i]);
             break;
         case UR__REPEATS:
-            if (columns > UR__TILE)
+            if (columns > kernels->tile)
                 rows = 1;
             for (size_t q = 0; q < rows && c == 0; q++)
-                kernels->fill(columns < UR__TILE ? columns : UR__TILE, at[i] + q * columns * e, v->at + (row + q) * e);
+                kernels->fill(columns < kernels->tile ? columns : kernels->tile, at[i] + q * columns * e,
+                              v->at + (row + q) * e);
         }
     }
 }
@@ -285,12 +288,13 @@ static void run_tile(const run *r, turn t, size_t n)
 
 static void run_tile_by_tile(run *r)
 {
+    const size_t most = r->w->plan->kernels->tile;
     r->view = (ur__view *)(void *)(r->w->at + r->w->plan->most_operands);
     begin(r);
     for (size_t row = 0; row < r->walk->rows; row += r->walk->group) {
         size_t rows = r->walk->rows - row < r->walk->group ? r->walk->rows - row : r->walk->group;
         for (size_t c = 0, n = rows * r->walk->columns, tile; c < n; c += tile) {
-            tile = n - c < UR__TILE ? n - c : UR__TILE;
+            tile = n - c < most ? n - c : most;
             aim(r, row, c, tile);
             run_tile(r, (turn){row == 0, row + rows == r->walk->rows}, tile);
         }
@@ -304,7 +308,7 @@ static char *address_of(const run *r, uint32_t number, size_t tile)
 {
     const uint32_t operands = r->l->operands;
     if (number >= operands)
-        return r->w->scratch + (size_t)(number - operands) * UR__TILE * ur__element_bytes(r->w->plan);
+        return r->w->scratch + (number - operands) * r->w->plan->kernels->tile * ur__element_bytes(r->w->plan);
     const ur__cursor *c = &r->cursor[number];
     return c->at + (ptrdiff_t)r->w->i * c->step + (ptrdiff_t)tile * c->hop;
 }
