@@ -8,15 +8,6 @@
 
 /* ---- aliases */
 
-bool ur__is_masked(const ur_plan *plan, const ur__statement *s)
-{
-    if (ur__line_kind(plan, s->line)->op != &ur_op_select || plan->line[s->line].class != UR__BATCH)
-        return false;
-    uint32_t mask = ur__resolve(plan, plan->program.ref[s->ref]).line;
-    return ur__line_kind(plan, mask)->op == &ur_op_input && plan->line[mask].class == UR__BATCH &&
-           plan->line[mask].rows == 1;
-}
-
 /* One element for the whole batch? */
 static bool is_number(const ur_plan *plan, uint32_t line)
 {
@@ -145,27 +136,6 @@ static void find_readers(ur_plan *plan)
 }
 
 /* ---- sums of products */
-
-/* W X with a W that is there before the blocks, the same in all n values of r. */
-bool ur__product_of(const ur_plan *plan, ur__ref r, uint32_t n, ur__ref *a, ur__ref *x)
-{
-    const ur_op *op = ur__line_kind(plan, r.line)->op;
-    const double *attr = ur__attr(plan->tape, ur__line_kind(plan, r.line));
-    if (op->kernel != UR__MATMUL || plan->line[r.line].class != UR__BATCH || attr[1] != 0 || r.count > 1 ||
-        !ur__follow(&plan->program, r, n, 0, a) || !ur__follow(&plan->program, r, n, 1, x))
-        return false;
-    *a = ur__resolve(plan, *a);
-    *x = ur__resolve(plan, *x);
-    return a->stride == 0 && plan->line[a->line].class == UR__ONCE && plan->line[a->line].time == UR__BEFORE &&
-           plan->line[x->line].class == UR__BATCH;
-}
-
-/* Adds values of one shape: a sum of products may be inlined here. */
-bool ur__adds(const ur_plan *plan, uint32_t line)
-{
-    const ur__kind *kind = ur__line_kind(plan, line);
-    return plan->line[line].class == UR__BATCH && (kind->op->kernel == UR__ADD || kind->op == &ur_op_sum_of);
-}
 
 /* May statement s compute operand r itself? */
 static bool inlines(const ur_plan *plan, const ur__phase *phase, const ur__statement *s, ur__ref r)

@@ -304,12 +304,6 @@ static bool is_part(const ur_plan *plan, const ur__launch *l, uint32_t k)
                                     : (l->kind == UR__ADD_UP || l->kind == UR__CONTRACT) && k < l->outputs;
 }
 
-size_t ur__part_bytes(const ur_plan *plan, uint32_t line)
-{
-    const size_t rows = plan->line[line].rows;
-    return ur__times(rows > 1 ? rows : 2 * plan->kernels->lanes, ur__element_bytes(plan));
-}
-
 /* Where the parts of sums over the batch are; `form` has launches, `plan` the memory. */
 static void place_parts(ur_plan *form, ur_plan *plan)
 {

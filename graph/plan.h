@@ -15,6 +15,7 @@
  *     budget.c    how the work is cut for that, within so much memory
  *     work.c      what a run costs, as an estimate
  *     address.c   where the arguments of launches lie, from that
+ *     line.c      what several of these ask of a statement, an operand or a launch
  *     run.c       walks the launches, with tiles.c, launch.c and dense.c; worker.h
  *
  * The batch is cut into blocks of columns. A block runs all loops, forward and backward, before the next one begins, so
@@ -315,10 +316,6 @@ static inline size_t ur__restored_bytes(const ur_plan *plan, const ur__line_plan
 }
 /* The step of an iteration, counted from 0 in the order of the sweep forward. */
 int64_t ur__tau(const ur_plan *plan, uint32_t loop, int64_t iteration);
-/* Does launch l write its operand number k? */
-bool ur__writes(const ur_plan *plan, const ur__launch *l, uint32_t k);
-/* Is the line saved in the block for other iterations or loops, and only for them? */
-bool ur__is_saved(const ur_plan *plan, uint32_t line);
 /* Gives the packed matrices their places, now that the width of a block is known. */
 void ur__place_packed(ur_plan *plan);
 /* Forgets what is packed twice, when the layout is final. */
@@ -329,8 +326,6 @@ bool ur__layout(ur_plan *plan, size_t blocks);
 size_t ur__more_blocks(const ur_plan *plan);
 /* The layout that costs the least time in so many bytes, 0: any number; then as many workers as there is memory for. */
 bool ur__lay_out_within(ur_plan *plan, size_t memory);
-/* The bytes of a block's part of a sum over the batch: of one number two vectors, the sum of whose lanes it is. */
-size_t ur__part_bytes(const ur_plan *plan, uint32_t line);
 /* Adds up the bytes of everything, when all its parts are known. */
 void ur__add_bytes(ur_plan *plan);
 size_t ur__packed_bytes(const ur_plan *plan);
@@ -356,8 +351,6 @@ size_t ur__reference_bytes(const ur_plan *plan);
 /* Where a node's value is, NULL if the plan does not compute it. */
 void *ur__reference_value(const ur_plan *plan, uint32_t node);
 
-/* Is it select(mask, a, b) with an input of one row as mask? */
-bool ur__is_masked(const ur_plan *plan, const ur__statement *s);
 /* The value itself where it has another name. Once the aliases are known, each stands for a value that is computed: the
  * way is one step long. */
 static inline ur__ref ur__resolve(const ur_plan *plan, ur__ref r)
@@ -375,12 +368,23 @@ static inline bool ur__is_narrow(const ur_plan *plan)
 {
     return plan->batch < UR__NARROW;
 }
-/* W X, the same W in all n values of r. */
-bool ur__product_of(const ur_plan *plan, ur__ref r, uint32_t n, ur__ref *a, ur__ref *x);
+
+/* ---- what several makers ask (line.c) */
+
+/* Is it select(mask, a, b) with an input of one row as mask? */
+bool ur__is_masked(const ur_plan *plan, const ur__statement *s);
 /* Does the line add values of one shape? */
 bool ur__adds(const ur_plan *plan, uint32_t line);
+/* W X with a W that is there before the blocks, the same in all n values of r. */
+bool ur__product_of(const ur_plan *plan, ur__ref r, uint32_t n, ur__ref *a, ur__ref *x);
 /* How an operand fills the result; false if it does so in no simple way. */
 bool ur__spread_of(const ur_plan *plan, ur__ref r, uint32_t line, uint8_t *spread);
+/* Does launch l write its operand number k? */
+bool ur__writes(const ur_plan *plan, const ur__launch *l, uint32_t k);
+/* Is the line saved in the block for other iterations or loops, and only for them: has each value a slot of its own? */
+bool ur__is_saved(const ur_plan *plan, uint32_t line);
+/* The bytes of a block's part of a sum over the batch: of one number two vectors, the sum of whose lanes it is. */
+size_t ur__part_bytes(const ur_plan *plan, uint32_t line);
 
 /* One operation on dense arrays. */
 typedef struct ur__dense {

@@ -20,13 +20,6 @@ static const ur__span *span_of(const ur_plan *plan, uint32_t phase)
     return &plan->span[UR__WITHIN * plan->program.phases + phase];
 }
 
-bool ur__writes(const ur_plan *plan, const ur__launch *l, uint32_t k)
-{
-    if (l->kind == UR__POINTWISE)
-        return plan->argument[l->operand + k].written;
-    return (l->kind == UR__PRODUCT || l->kind == UR__STATEMENT) && k == 0;
-}
-
 static writing find_writing(const ur_plan *plan, uint32_t phase, uint32_t line)
 {
     const ur__span *span = span_of(plan, phase);
@@ -92,15 +85,6 @@ static void find_last(const ur_plan *plan, uint32_t *last)
     for (size_t k = 0; plan->ends && k < plan->remainders; k++)
         if (plan->remainder[k].from.line != UR_NONE && plan->remainder[k].from.line != plan->remainder[k].line)
             read_in(last, plan->remainder[k].from.line, ALWAYS - 1);
-}
-
-/* Does the line lie in the block, with a slot of its own for each value? */
-bool ur__is_saved(const ur_plan *plan, uint32_t l)
-{
-    const ur__line_plan *line = &plan->line[l];
-    return line->stored && line->carried && !line->root && !line->alias && line->class == UR__BATCH &&
-           line->time == UR__WITHIN && plan->program.line[l].loop != UR_NONE && plan->program.line[l].values > 1 &&
-           line->above == UR_NONE && line->below == UR_NONE;
 }
 
 /* What a loop reads of a line. */

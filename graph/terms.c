@@ -6,38 +6,6 @@
 
 /* ---- operands */
 
-bool ur__spread_of(const ur_plan *plan, ur__ref r, uint32_t line, uint8_t *spread)
-{
-    const ur__line_plan *from = &plan->line[r.line], *to = &plan->line[line];
-    const ur__kind *kind = ur__line_kind(plan, r.line);
-    const ur_shape *shape = &plan->tape->shape[kind->shape];
-    bool ends = to->class == UR__BATCH && shape->rank > 1 && shape->size[shape->rank - 1] == plan->batch;
-    if (kind->shape == ur__line_kind(plan, line)->shape && r.count <= 1 && (ends || to->class != UR__BATCH)) {
-        *spread = kind->op == &ur_op_const ? UR__ELEMENT : UR__FULL; /* mostly */
-        return true;
-    }
-    ur_shape in = *shape, out = ur__line_shape(plan, line);
-    size_t count = ur_shape_count(in);
-    bool wide = ends && (from->class == UR__BATCH || in.rank == out.rank);
-    ur_shape column = out;
-    column.size[out.rank > 0 ? out.rank - 1 : 0] = 1;
-    if (r.count > 1)
-        return false;
-    bool constant = kind->op == &ur_op_const;
-    bool full = count == ur_shape_count(out) && (to->class != UR__BATCH || wide); /* nothing is broadcast */
-    if (constant || (count == 1 && !wide && !full))
-        *spread = UR__ELEMENT;
-    else if (full)
-        *spread = UR__FULL;
-    else if (wide && count == (size_t)plan->batch)
-        *spread = UR__ROW;
-    else if (to->class == UR__BATCH && from->class == UR__ONCE && ur_shape_equal(in, column))
-        *spread = UR__COLUMN;
-    else
-        return false;
-    return true;
-}
-
 bool ur__takes_rows(const ur__maker *m, const ur__statement *s, uint32_t *skip)
 {
     const ur_plan *plan = m->plan;
