@@ -1,25 +1,6 @@
 /* address.c - where the arguments of launches lie, worked out once: a launch then adds and does not look up. */
 #include "plan.h"
 
-/* The bytes between a leaf's values first, first + stride, ...; false where they are not equal. */
-static bool leaf_distance(const ur_plan *plan, const ur__ref *r, uint32_t n, ptrdiff_t *bytes)
-{
-    const ur_tape *tape = plan->tape;
-    const ur__program *p = &plan->program;
-    int64_t first = (int64_t)p->line[r->line].first + r->first;
-    const char *before = NULL;
-    *bytes = 0;
-    for (uint32_t i = 0; i < n && r->stride != 0; i++) {
-        const char *at = (const char *)ur__leaf_data(tape, p->leaf[first + (int64_t)r->stride * i]);
-        if (i == 1)
-            *bytes = at - before;
-        if (i > 1 && at - before != *bytes)
-            return false;
-        before = at;
-    }
-    return true;
-}
-
 /* Inputs stay where they are; parameters may move until the last of them is declared. */
 static void address_leaf(const ur_plan *plan, ur__argument *a, uint32_t n)
 {
@@ -27,7 +8,7 @@ static void address_leaf(const ur_plan *plan, ur__argument *a, uint32_t n)
     if (ur__line_kind(plan, a->ref.line)->op != &ur_op_input || a->ref.count > 1)
         return;
     uint32_t first = plan->program.leaf[line->first + (uint32_t)a->ref.first];
-    a->known = leaf_distance(plan, &a->ref, n, &a->step);
+    a->known = ur__evenly_spaced(plan, a->ref, n, &a->step) == n;
     a->leaf = (char *)ur__leaf_data(plan->tape, first);
 }
 

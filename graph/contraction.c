@@ -46,29 +46,20 @@ static ur__ref summed_in(const ur_plan *plan, uint32_t line)
     return (ur__ref){.line = plan->line[line].deferred ? plan->line[line].reader : line, .count = 1};
 }
 
-/* Inputs that were not made together lie anywhere: the number of iterations from `from` on, of n in all, in which a leaf
- * is at a constant distance from the one before. */
-static uint32_t even_steps(const ur_plan *plan, ur__ref r, uint32_t from, uint32_t n)
-{
-    if (r.line == UR_NONE || plan->program.line[r.line].loop != UR_NONE || r.stride == 0 ||
-        !ur__is_leaf(ur__line_kind(plan, r.line)))
-        return n - from;
-    const uint32_t *leaf = plan->program.leaf + plan->program.line[r.line].first;
-    uintptr_t at[2] = {0, 0}, step = 0;
-    for (uint32_t i = from; i < n; i++) {
-        at[0] = at[1];
-        at[1] = (uintptr_t)ur__leaf_data(plan->tape, leaf[r.first + r.stride * (int32_t)i]);
-        if (i > from + 1 && at[1] - at[0] != step)
-            return i - from;
-        step = at[1] - at[0];
-    }
-    return n - from;
-}
-
 static ur__ref from_iteration(ur__ref r, uint32_t i)
 {
     r.first += r.stride * (int32_t)i;
     return r;
+}
+
+/* Inputs that were not made together lie anywhere: the number of iterations from `from` on, of n in all, in which the
+ * values of r lie at one distance. */
+static uint32_t even_steps(const ur_plan *plan, ur__ref r, uint32_t from, uint32_t n)
+{
+    ptrdiff_t bytes;
+    if (r.line == UR_NONE || plan->program.line[r.line].loop != UR_NONE || !ur__is_leaf(ur__line_kind(plan, r.line)))
+        return n - from;
+    return ur__evenly_spaced(plan, from_iteration(r, from), n - from, &bytes);
 }
 
 /* The number of iterations from `from` on in which A and all B are so. */

@@ -65,6 +65,22 @@ bool ur__spread_of(const ur_plan *plan, ur__ref r, uint32_t line, uint8_t *sprea
     return true;
 }
 
+uint32_t ur__evenly_spaced(const ur_plan *plan, ur__ref r, uint32_t n, ptrdiff_t *bytes)
+{
+    const uint32_t *leaf = plan->program.leaf + plan->program.line[r.line].first;
+    uintptr_t before = 0;
+    *bytes = 0;
+    for (uint32_t i = 0; i < n && r.stride != 0; i++) {
+        const uintptr_t at = (uintptr_t)ur__leaf_data(plan->tape, leaf[r.first + r.stride * (int32_t)i]);
+        if (i == 1)
+            *bytes = (ptrdiff_t)(at - before);
+        if (i > 1 && (ptrdiff_t)(at - before) != *bytes)
+            return i;
+        before = at;
+    }
+    return n;
+}
+
 /* ---- launches and what they leave */
 
 bool ur__writes(const ur_plan *plan, const ur__launch *l, uint32_t k)

@@ -379,6 +379,8 @@ bool ur__adds(const ur_plan *plan, uint32_t line);
 bool ur__product_of(const ur_plan *plan, ur__ref r, uint32_t n, ur__ref *a, ur__ref *x);
 /* How an operand fills the result; false if it does so in no simple way. */
 bool ur__spread_of(const ur_plan *plan, ur__ref r, uint32_t line, uint8_t *spread);
+/* How many of the n values of r, which are leaves, lie at one distance from each other, and the bytes of it. */
+uint32_t ur__evenly_spaced(const ur_plan *plan, ur__ref r, uint32_t n, ptrdiff_t *bytes);
 /* Does launch l write its operand number k? */
 bool ur__writes(const ur_plan *plan, const ur__launch *l, uint32_t k);
 /* Is the line saved in the block for other iterations or loops, and only for them: has each value a slot of its own? */
