@@ -17,7 +17,7 @@ void *ur__new_pages(const ur_allocator *a, size_t bytes)
 {
     if (a->resize != ur__resize_by_malloc || bytes < LARGE || bytes > SIZE_MAX / 2)
         return ur__new(a, bytes);
-    size_t whole = (bytes + LARGE_PAGE - 1) / LARGE_PAGE * LARGE_PAGE;
+    size_t whole = ur__round_up(bytes, LARGE_PAGE);
     void *block = aligned_alloc(LARGE_PAGE, whole);
 #if defined(__linux__) && defined(MADV_HUGEPAGE)
     if (block)

@@ -221,14 +221,6 @@ static uint32_t beginning(search *s, const row *w, uint32_t begin)
     return best;
 }
 
-static bool add_segment(ur__roller *r, ur__segment segment)
-{
-    if (!ur__room(r->tape, &r->segment, &r->segment_room, r->segments, sizeof segment))
-        return false;
-    r->segment[r->segments++] = segment;
-    return true;
-}
-
 /* Leaves in the row what became loops of its segments, from `first` on. */
 static void trim(const search *s, row *w, uint32_t first)
 {
@@ -257,7 +249,7 @@ static bool roll_row(search *s, row *w, uint32_t begin, uint32_t end)
         to = from + P < end ? from + P : end;
         ur__segment one = {
             .begin = s->list[from], .end = s->list[to - 1] + 1, .step = step, .nodes = to - from, .marked = false};
-        if (!add_segment(r, one))
+        if (!ur__add_segment(r, one))
             return false;
     }
     if (!ur__roll_chain(r, first, (uint32_t)r->segments))
@@ -307,11 +299,11 @@ static bool roll_adjoints(search *s)
                 break;
         last = own;
         if (own == UR_NONE ? !roll_new(r, &first)
-                           : !add_segment(r, (ur__segment){.begin = v,
-                                                           .end = s->list[end - 1] + 1,
-                                                           .step = (int32_t)own,
-                                                           .nodes = end - i,
-                                                           .marked = false}))
+                           : !ur__add_segment(r, (ur__segment){.begin = v,
+                                                               .end = s->list[end - 1] + 1,
+                                                               .step = (int32_t)own,
+                                                               .nodes = end - i,
+                                                               .marked = false}))
             return false;
     }
     return roll_new(r, &first);

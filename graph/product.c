@@ -161,11 +161,11 @@ static void place_packed(ur_plan *plan, ur__launch *l)
     for (uint32_t k = 0; k < l->count; k++) {
         ur__product_term *t = &plan->term[l->first + k];
         t->packed = known ? plan->term[known->first + k].packed : at;
-        at += known ? 0 : (plan->kernels->packed_elements(l->panel, l->rows, t->k) + align - 1) / align * align;
+        at += known ? 0 : ur__round_up(plan->kernels->packed_elements(l->panel, l->rows, t->k), align);
     }
     if (l->packed_bias != UR__NOWHERE) {
         l->packed_bias = known ? known->packed_bias : at;
-        at += known ? 0 : (l->rows + align - 1) / align * align;
+        at += known ? 0 : ur__round_up(l->rows, align);
     }
     for (uint32_t k = 0; k < l->packings && !known; k++) {
         ur__packing *p = &plan->packing[l->packing + k];

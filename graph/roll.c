@@ -95,11 +95,11 @@ static bool place_leaves(ur__roller *r)
 
 /* ---- segments */
 
-static bool begin_segment(ur__roller *r, uint32_t v, int32_t step)
+bool ur__add_segment(ur__roller *r, ur__segment segment)
 {
-    if (!ur__room(r->tape, &r->segment, &r->segment_room, r->segments, sizeof *r->segment))
+    if (!ur__room(r->tape, &r->segment, &r->segment_room, r->segments, sizeof segment))
         return false;
-    r->segment[r->segments++] = (ur__segment){.begin = v, .end = v, .step = step, .marked = true};
+    r->segment[r->segments++] = segment;
     return true;
 }
 
@@ -135,7 +135,8 @@ static bool cut(ur__roller *r)
             open = false;
             continue;
         }
-        if ((!open || r->segment[r->segments - 1].step != step) && !begin_segment(r, v, step))
+        if ((!open || r->segment[r->segments - 1].step != step) &&
+            !ur__add_segment(r, (ur__segment){.begin = v, .end = v, .step = step, .marked = true}))
             return false;
         open = true;
         r->segment[r->segments - 1].end = v + 1;

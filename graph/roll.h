@@ -76,6 +76,8 @@ static inline uint32_t ur__operands_between(const ur_tape *tape, uint32_t begin,
     return tape->node[end - 1].in + ur__kind_of(tape, end - 1)->inputs - tape->node[begin].in;
 }
 
+/* Appends a segment; false, with the tape's error set, when there is no memory. */
+bool ur__add_segment(ur__roller *r, ur__segment segment);
 /* Appends a line and returns its number; UR_NONE, with the tape's error set, when there is no memory. */
 uint32_t ur__add_line(ur__roller *r, ur__line line, uint32_t slot);
 /* Makes loops of segments begin..end-1, whose steps follow each other. */

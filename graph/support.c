@@ -83,18 +83,14 @@ struct ur__block {
     size_t bytes, used;
 };
 
-static size_t aligned(size_t bytes)
-{
-    return (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
-}
-
 static struct ur__block *new_block(ur__arena *arena, const ur_allocator *a, size_t bytes)
 {
     struct ur__block *b = (struct ur__block *)ur__new_pages(a, bytes);
     if (!b)
         return NULL;
     *b = (struct ur__block){.next = arena->block, .bytes = bytes};
-    b->used = aligned((size_t)((uintptr_t)b % ALIGNMENT) + sizeof *b) - (size_t)((uintptr_t)b % ALIGNMENT);
+    b->used =
+        ur__round_up((size_t)((uintptr_t)b % ALIGNMENT) + sizeof *b, ALIGNMENT) - (size_t)((uintptr_t)b % ALIGNMENT);
     arena->block = b;
     arena->bytes += bytes;
     return b;
@@ -104,7 +100,7 @@ void *ur__arena_new(ur__arena *arena, const ur_allocator *a, size_t bytes)
 {
     if (bytes > SIZE_MAX / 4)
         return NULL;
-    size_t need = aligned(bytes);
+    size_t need = ur__round_up(bytes, ALIGNMENT);
     struct ur__block *b = arena->block;
     if (!b || b->bytes - b->used < need) {
         size_t least = need + sizeof *b + 2 * (size_t)ALIGNMENT;
