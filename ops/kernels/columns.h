@@ -187,15 +187,12 @@ static void dense_outer(const ur__dense_call *c)
     for (size_t i = 0; i < m; i++) {
         const real *a = (const real *)c->in[0] + i * batch, *b = (const real *)c->in[1];
         real *y = (real *)c->out + i * n * batch;
-        size_t l = 0;
-        for (; l + LANES <= batch; l += LANES) {
-            vec a_i = load(a + l);
+        for (size_t l = 0; l < batch; l += LANES) {
+            const size_t count = batch - l < LANES ? batch - l : LANES;
+            const vec a_i = load_lanes(a + l, count);
             for (size_t j = 0; j < n; j++)
-                store(y + j * batch + l, a_i * load(b + j * batch + l));
+                store_lanes(y + j * batch + l, a_i * load_lanes(b + j * batch + l, count), count);
         }
-        for (; l < batch; l++)
-            for (size_t j = 0; j < n; j++)
-                y[j * batch + l] = a[l] * b[j * batch + l];
     }
 }
 
