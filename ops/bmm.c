@@ -51,6 +51,26 @@ static ur_var derive(const ur_adjoint *a, int k)
     return tb ? ur_bmm(g, true, A, ta) : ur_bmm(A, !ta, g, false);
 }
 
+/* sum_t A_t B_t = [A_1 A_2 ...] [B_1; B_2; ...], where that is smaller than the products: so a value that every step
+ * attends to has one derivative, and not one for each. */
+static ur_var join(size_t n, const ur_var *terms)
+{
+    ur_node first, other;
+    size_t joined = 0;
+    ur_look(terms[0], &first);
+    const double flags[] = {first.attr[0], first.attr[1]};
+    for (size_t i = 0; i < n; i++) {
+        if (!ur_look(terms[i], &other) || other.attr[0] != flags[0] || other.attr[1] != flags[1])
+            return UR_ZERO;
+        joined += ur_shape_count(ur__shape_of(ur_node_input(terms[i], 0))) +
+                  ur_shape_count(ur__shape_of(ur_node_input(terms[i], 1)));
+    }
+    if (joined >= n * ur_shape_count(first.shape))
+        return UR_ZERO;
+    const bool ta = flags[0] != 0, tb = flags[1] != 0;
+    return ur_bmm(ur__inputs_joined(n, terms, 0, ta ? 0 : 1), ta, ur__inputs_joined(n, terms, 1, tb ? 1 : 0), tb);
+}
+
 const ur_op ur_op_bmm = {
     .name = "bmm",
     .formula = "A B for each column, each transposed or not",
@@ -62,6 +82,7 @@ const ur_op ur_op_bmm = {
     .shape = shape,
     .run = run,
     .derive = derive,
+    .join = join,
     .samples = {{{UR_SIZES(2, 3, 4), UR_SIZES(3, 2, 4)}, {0, 0}, 0, 0},
                 {{UR_SIZES(3, 2, 4), UR_SIZES(3, 1, 4)}, {1, 0}, 0, 0},
                 {{UR_SIZES(2, 3, 2, 2), UR_SIZES(2, 3, 2, 2)}, {0, 1}, 0, 0},

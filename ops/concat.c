@@ -59,3 +59,15 @@ ur_var ur_concat(size_t n, const ur_var *parts, int axis)
 {
     return ur_record(&ur_op_concat, n, parts, (double[]){axis});
 }
+
+ur_var ur__inputs_joined(size_t n, const ur_var *nodes, uint32_t k, int axis)
+{
+    ur_tape *tape = nodes[0].tape;
+    ur_var *part = (ur_var *)ur__take(tape, n * sizeof *part), joined = UR_ZERO;
+    for (size_t i = 0; part && i < n; i++)
+        part[i] = ur_node_input(nodes[i], k);
+    if (part)
+        joined = ur_concat(n, part, axis);
+    ur__give(tape, part, n * sizeof *part);
+    return joined;
+}

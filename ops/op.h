@@ -37,6 +37,9 @@ static inline ur_var ur__once(const ur_op *op, ur_var a, ur_var y)
     return ur__unary(op, a, NULL);
 }
 
+/* Input k of n > 1 nodes, one after another along an axis: for sums of an operation that are one operation. */
+ur_var ur__inputs_joined(size_t n, const ur_var *nodes, uint32_t k, int axis);
+
 /* What to divide by in place of b where `factor` decides whether the quotient counts: 1 where both are 0, so that
  * neither the quotient nor a derivative of it is infinite there. */
 static inline ur_var ur__divisor(ur_var factor, ur_var b)

@@ -27,23 +27,10 @@ static ur_var derive(const ur_adjoint *a, int k)
     return k == 0 ? ur_gather(a->g, a->in[1]) : UR_ZERO;
 }
 
-/* Input k of n scatters, one beside another. */
-static ur_var beside(size_t n, const ur_var *terms, uint32_t k)
-{
-    ur_tape *tape = terms[0].tape;
-    ur_var *part = (ur_var *)ur__take(tape, n * sizeof *part), all = UR_ZERO;
-    for (size_t i = 0; part && i < n; i++)
-        part[i] = ur_node_input(terms[i], k);
-    if (part)
-        all = ur_concat(n, part, 1);
-    ur__give(tape, part, n * sizeof *part);
-    return all;
-}
-
 /* A table that is read at every step has a derivative at every step; their sum is one table of the columns of all. */
 static ur_var join(size_t n, const ur_var *terms)
 {
-    const ur_var columns = beside(n, terms, 0), index = beside(n, terms, 1);
+    const ur_var columns = ur__inputs_joined(n, terms, 0, 1), index = ur__inputs_joined(n, terms, 1, 1);
     return ur_scatter(columns, index, ur__size(ur__shape_of(terms[0]), 0));
 }
 

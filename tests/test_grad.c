@@ -190,6 +190,43 @@ START_TEST(a_table_read_at_every_step)
 }
 END_TEST
 
+/* sum over t of sum(w_t .* op(M) op(x_t)) for each of two columns: dM is the sum of the w_t x_t', as one product of all steps
+ * where x_t has one column, as a sum of products where it has as many as M. */
+START_TEST(a_matrix_multiplied_at_every_step)
+{
+    enum { ROWS = 3, INNER = 4, B = 2, T = 3 };
+    const bool ta = _i & 1, tb = _i & 2, wide = _i & 4;
+    const int n = wide ? 5 : 1;
+    ur_tape *tape = new_tape(UR_F64);
+    double w[ROWS * 5 * B], x[INNER * 5 * B], expected[ROWS * INNER * B] = {0}, found[ROWS * INNER * B];
+    ur_var M = ur_input(tape, "M", ta ? UR_SHAPE(INNER, ROWS, B) : UR_SHAPE(ROWS, INNER, B)), loss[T], g;
+    for (int t = 0; t < T; t++) {
+        ur_step(tape, t + 1);
+        for (int k = 0; k < ROWS * n * B; k++)
+            w[k] = 0.3 * k - t;
+        for (int k = 0; k < INNER * n * B; k++)
+            x[k] = 1 - 0.2 * k * t;
+        for (int i = 0; i < ROWS; i++)
+            for (int j = 0; j < INNER; j++)
+                for (int q = 0; q < n; q++)
+                    for (int b = 0; b < B; b++)
+                        expected[(ta ? j * ROWS + i : i * INNER + j) * B + b] +=
+                            w[(i * n + q) * B + b] * x[(tb ? q * INNER + j : j * n + q) * B + b];
+        const ur_var own = input(tape, "x", tb ? UR_SHAPE(n, INNER, B) : UR_SHAPE(INNER, n, B), x);
+        loss[t] = ur_sum(ur_mul(input(tape, "w", UR_SHAPE(ROWS, n, B), w), ur_bmm(M, ta, own, tb)));
+    }
+    ur_step(tape, 0);
+    ck_assert(ur_grad(ur_total(T, loss), 1, &M, &g));
+    ur_node node;
+    ck_assert(ur_look(g, &node));
+    ck_assert_str_eq(node.op->name, wide ? "sum_of" : "bmm");
+    evaluate(tape, 1, &g, ROWS * INNER * B, found);
+    for (int k = 0; k < ROWS * INNER * B; k++)
+        assert_close(found[k], expected[k], 1e-14);
+    ur_tape_free(tape);
+}
+END_TEST
+
 /* Three steps of h = tanh(W h + x); the leaves by which to differentiate. */
 enum { CHAIN = 3, CHAIN_LEAVES = 2 + CHAIN };
 
@@ -401,6 +438,7 @@ int main(void)
     tcase_add_loop_test(cases, derivatives_read_what_is_there, 0, (int)(sizeof losses / sizeof *losses) * PLACES);
     tcase_add_test(cases, the_first_node_is_an_adjoint);
     tcase_add_test(cases, a_table_read_at_every_step);
+    tcase_add_loop_test(cases, a_matrix_multiplied_at_every_step, 0, 8);
     tcase_add_test(cases, a_later_call_continues_the_sweep);
     tcase_add_test(cases, the_gradient_is_one_sum);
     tcase_add_test(cases, orders_up_to_the_fifth);
