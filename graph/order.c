@@ -217,6 +217,39 @@ static bool emit_iteration(ur__roller *r, uint32_t loop, uint32_t g)
     return true;
 }
 
+/* The first node of a phase, or operand of one, that is on another line than in the phase before; UR_NONE: there is none,
+ * but they lie at other distances. */
+static uint32_t find_odd(const ur__program *p, const ur__phase *phase)
+{
+    const ur__phase *before = phase - 1;
+    for (uint32_t k = 0; k < phase->statements; k++) {
+        const ur__statement *s = &p->statement[phase->statement + k], *was = &p->statement[before->statement + k];
+        if (k == before->statements || s->line != was->line || s->refs != was->refs)
+            return p->line[s->line].node;
+        for (uint32_t q = 0; q < s->refs; q++)
+            if (p->ref[s->ref + q].line != p->ref[was->ref + q].line)
+                return p->line[p->ref[s->ref + q].line].node;
+    }
+    return UR_NONE;
+}
+
+/* Of a loop most of whose steps are phases of their own: says why, by one in the middle. */
+static void explain_phases(const ur__roller *r, const ur__loop *loop)
+{
+    enum { FEW = 8 };
+    ur__program *p = r->program;
+    const ur__phase *phase = &p->phase[loop->phase + loop->phases / 2];
+    if (loop->phases <= FEW || 2 * loop->phases <= loop->iterations || !loop->direction)
+        return;
+    const int step = (int)ur__step_in(loop, phase->begin);
+    const uint32_t odd = find_odd(p, phase);
+    if (odd == UR_NONE)
+        ur__fail(&p->why, "step %d: what it reads lies at other distances than in the step before", step);
+    else
+        ur__fail(&p->why, "step %d: %s has other constants, or another shape, than in the step before", step,
+                 ur__op(r->tape, odd)->name);
+}
+
 static bool emit_loop(ur__roller *r, uint32_t loop)
 {
     ur__found *f = &r->found[loop];
@@ -232,6 +265,7 @@ static bool emit_loop(ur__roller *r, uint32_t loop)
     for (uint32_t g = f->begin; g < f->end; g++)
         if (!emit_iteration(r, loop, g))
             return false;
+    explain_phases(r, &r->program->loop[f->number]);
     return true;
 }
 

@@ -316,12 +316,36 @@ static ur_tape *scalars(int64_t steps, int operations)
     return tape;
 }
 
+/* Rows of a product that was made for all steps at once, or of one's own: the first are others in each step. */
+static ur_tape *sliced(bool ahead)
+{
+    enum { T = 12, ROWS = 3, COLUMNS = 20 };
+    ur_tape *tape = new_tape(UR_F64);
+    ur_var W = ur_param(tape, "W", UR_SHAPE(ROWS, 2)), U = ur_param(tape, "U", UR_SHAPE(ROWS, ROWS));
+    ur_var all = ur_matmul(W, ur_input(tape, "x", UR_SHAPE(2, T * COLUMNS)));
+    ur_var h = ur_const(tape, UR_SHAPE(ROWS, COLUMNS), 0);
+    for (int64_t t = 1; t <= T; t++) {
+        ur_step(tape, t);
+        const ur_var own = ur_slice(all, 1, ahead ? (t - 1) * COLUMNS : 0, COLUMNS);
+        h = ur_tanh(ur_add(own, ur_matmul(U, h)));
+    }
+    ur_step(tape, 0);
+    ur_keep(h);
+    return tape;
+}
+
 START_TEST(test_tapes)
 {
     char *text = explain_tape(scalars(3, 4), false);
     has(text, "not rolled: step ");
     has(text, "no batch\n");
     has(text, "tanh(");
+    free(text);
+    text = explain_tape(sliced(true), false);
+    has(text, "not rolled: step 7: slice has other constants, or another shape, than in the step before\n");
+    free(text);
+    text = explain_tape(sliced(false), false);
+    ck_assert_ptr_null(strstr(text, "not rolled"));
     free(text);
     text = explain_tape(scalars(1, 5000), false);
     has(text, " instructions on ");
