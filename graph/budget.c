@@ -126,7 +126,7 @@ static void measure_scratch(ur_plan *plan)
             continue;
         size_t operands = count_operands(plan, l);
         if (l->kind == UR__POINTWISE) {
-            most(&bytes, ((size_t)l->operands + l->buffers) * plan->kernels->tile * e);
+            most(&bytes, ((size_t)l->operands + l->buffers) * ur__tile(plan) * e);
             most(&records, operands * 2 * sizeof(void *));
         } else if (l->kind == UR__CONTRACT) {
             most(&bytes, ur__room_for_contraction(plan, l).own + (l->piece ? 0 : ur__contraction_bytes(plan, l)));

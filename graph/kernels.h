@@ -158,7 +158,6 @@ enum { UR__NARROW = 8 };
 
 typedef struct ur__kernels {
     size_t lanes; /* elements of a vector: so many columns take no longer than one */
-    size_t tile; /* elements of a tile of programs: enough vectors that a call is more than its beginning and its end */
     ur__map_kernel *map[UR__MAPS];
     ur__dense_kernel *dense[UR__KERNELS - UR__DENSE];
     /* Products of packed matrices with many columns. A matrix of m rows is packed in panels of `panel` rows, the number

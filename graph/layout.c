@@ -344,7 +344,7 @@ static void place_tiles(ur_plan *form, ur_plan *plan)
                 size_t *tile = &form->line[a->ref.line].tile;
                 a->tiled = a->spread == UR__ELEMENT && is_fixed(form, &a->ref);
                 if (a->tiled && *tile == UR__NOWHERE)
-                    *tile = place(&plan->tile_bytes, plan->kernels->tile * ur__element_bytes(plan));
+                    *tile = place(&plan->tile_bytes, ur__tile(plan) * ur__element_bytes(plan));
             }
     }
     form->tile_bytes = plan->tile_bytes;

@@ -408,6 +408,11 @@ static inline size_t ur__element_bytes(const ur_plan *plan)
 {
     return plan->tape->dtype == UR_F32 ? sizeof(float) : sizeof(double);
 }
+/* Elements of a tile of programs: enough vectors that a call is more than its beginning and its end. */
+static inline size_t ur__tile(const ur_plan *plan)
+{
+    return plan->kernels->lanes > 8 ? UR__TILE : UR__TILE / 2;
+}
 /* What the values of a line are. */
 static inline const ur__kind *ur__line_kind(const ur_plan *plan, uint32_t line)
 {

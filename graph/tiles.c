@@ -44,7 +44,7 @@ static bool is_steady(const ur__worker *w, const ur__launch *l, ur__cursor *c, c
 {
     const ur_plan *plan = w->plan;
     const size_t e = ur__element_bytes(plan);
-    bool steady = k->rows == 1 || k->columns <= plan->kernels->tile;
+    bool steady = k->rows == 1 || k->columns <= ur__tile(plan);
     for (uint32_t i = 0; i < l->operands; i++) {
         const ur__argument *a = &plan->argument[l->operand + i];
         if (c[i].move == UR__STAYS) {
@@ -70,7 +70,7 @@ void ur__bind_tiles(const ur__worker *w, const ur__launch *l)
     const ur__argument *a = &w->plan->argument[l->operand];
     ur__cursor *c = &w->cursor[l->operand - w->bound];
     ur__walk k = *ur__walk_of(w, l);
-    const size_t most = w->plan->kernels->tile;
+    const size_t most = ur__tile(w->plan);
     k.bound = w->columns;
     k.rows = l->rows;
     k.columns = l->batch ? w->columns : 1;
@@ -119,7 +119,7 @@ void ur__fill_tiles(const ur__worker *w)
     const ur_plan *plan = w->plan;
     for (uint32_t l = 0; l < plan->program.lines && plan->tile_bytes > 0; l++)
         if (plan->line[l].tile != UR__NOWHERE)
-            spread_element(w, &(ur__argument){.ref = {.line = l}}, plan->kernels->tile, w->tiles + plan->line[l].tile);
+            spread_element(w, &(ur__argument){.ref = {.line = l}}, ur__tile(plan), w->tiles + plan->line[l].tile);
 }
 
 /* A program at work. */
@@ -137,7 +137,7 @@ typedef struct run {
  * same in every tile is written now. */
 static void begin(const run *r)
 {
-    const size_t e = ur__element_bytes(r->w->plan), most = r->w->plan->kernels->tile, bytes = most * e;
+    const size_t e = ur__element_bytes(r->w->plan), most = ur__tile(r->w->plan), bytes = most * e;
     const size_t columns = r->walk->columns, group = r->walk->group;
     const size_t tile = group * columns < most ? group * columns : most;
     char *own = r->w->scratch, **at = r->w->at;
@@ -189,6 +189,7 @@ static void aim(const run *r, size_t row, size_t c, size_t n)
 {
     const ur__kernels *kernels = r->w->plan->kernels;
     size_t e = ur__element_bytes(r->w->plan), columns = r->walk->columns, rows = n / columns;
+    const size_t most = ur__tile(r->w->plan);
     char **at = r->w->at;
     for (uint32_t i = 0; i < r->l->operands; i++) {
         const ur__view *v = &r->view[i];
@@ -209,11 +210,10 @@ static void aim(const run *r, size_t row, size_t c, size_t n)
             gather(v, r->cursor[i].step, e, columns, row * columns + c, n, at[i]);
             break;
         case UR__REPEATS:
-            if (columns > kernels->tile)
+            if (columns > most)
                 rows = 1;
             for (size_t q = 0; q < rows && c == 0; q++)
-                kernels->fill(columns < kernels->tile ? columns : kernels->tile, at[i] + q * columns * e,
-                              v->at + (row + q) * e);
+                kernels->fill(columns < most ? columns : most, at[i] + q * columns * e, v->at + (row + q) * e);
         }
     }
 }
@@ -288,7 +288,7 @@ static void run_tile(const run *r, turn t, size_t n)
 
 static void run_tile_by_tile(run *r)
 {
-    const size_t most = r->w->plan->kernels->tile;
+    const size_t most = ur__tile(r->w->plan);
     r->view = (ur__view *)(void *)(r->w->at + r->w->plan->most_operands);
     begin(r);
     for (size_t row = 0; row < r->walk->rows; row += r->walk->group) {
@@ -308,7 +308,7 @@ static char *address_of(const run *r, uint32_t number, size_t tile)
 {
     const uint32_t operands = r->l->operands;
     if (number >= operands)
-        return r->w->scratch + (number - operands) * r->w->plan->kernels->tile * ur__element_bytes(r->w->plan);
+        return r->w->scratch + (number - operands) * ur__tile(r->w->plan) * ur__element_bytes(r->w->plan);
     const ur__cursor *c = &r->cursor[number];
     return c->at + (ptrdiff_t)r->w->i * c->step + (ptrdiff_t)tile * c->hop;
 }

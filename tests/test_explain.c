@@ -322,7 +322,7 @@ static ur_tape *sliced(bool ahead)
     enum { T = 12, ROWS = 3, COLUMNS = 20 };
     ur_tape *tape = new_tape(UR_F64);
     ur_var W = ur_param(tape, "W", UR_SHAPE(ROWS, 2)), U = ur_param(tape, "U", UR_SHAPE(ROWS, ROWS));
-    ur_var all = ur_matmul(W, ur_input(tape, "x", UR_SHAPE(2, T * COLUMNS)));
+    ur_var all = ur_matmul(W, ur_input(tape, "x", UR_SHAPE(2, (int64_t)T * COLUMNS)));
     ur_var h = ur_const(tape, UR_SHAPE(ROWS, COLUMNS), 0);
     for (int64_t t = 1; t <= T; t++) {
         ur_step(tape, t);

@@ -183,22 +183,35 @@ START_TEST(a_table_read_at_every_step)
     ur_node node;
     ck_assert(ur_look(g, &node));
     ck_assert_str_eq(node.op->name, "scatter");
-    evaluate(tape, 1, &g, V * D, found);
+    evaluate(tape, 1, &g, (size_t)V * D, found);
     for (int k = 0; k < V * D; k++)
         assert_close(found[k], expected[k], 1e-15);
     ur_tape_free(tape);
 }
 END_TEST
 
+enum { MATRIX_ROWS = 3, MATRIX_COLUMNS = 4, MATRIX_BATCH = 2, MATRIX = MATRIX_ROWS * MATRIX_COLUMNS * MATRIX_BATCH };
+
+/* dM += w x' of n columns, for each column of the batch, by their orders in memory. */
+static void add_products(int n, bool ta, bool tb, const double *w, const double *x, double *out)
+{
+    enum { ROWS = MATRIX_ROWS, INNER = MATRIX_COLUMNS, B = MATRIX_BATCH };
+    for (int k = 0; k < MATRIX * n; k++) {
+        const int b = k % B, q = k / B % n, j = k / B / n % INNER, i = k / B / n / INNER;
+        out[(ta ? j * ROWS + i : i * INNER + j) * B + b] +=
+            w[(i * n + q) * B + b] * x[(tb ? q * INNER + j : j * n + q) * B + b];
+    }
+}
+
 /* sum over t of sum(w_t .* op(M) op(x_t)) for each of two columns: dM is the sum of the w_t x_t', as one product of all steps
  * where x_t has one column, as a sum of products where it has as many as M. */
 START_TEST(a_matrix_multiplied_at_every_step)
 {
-    enum { ROWS = 3, INNER = 4, B = 2, T = 3 };
+    enum { ROWS = MATRIX_ROWS, INNER = MATRIX_COLUMNS, B = MATRIX_BATCH, T = 3 };
     const bool ta = _i & 1, tb = _i & 2, wide = _i & 4;
     const int n = wide ? 5 : 1;
     ur_tape *tape = new_tape(UR_F64);
-    double w[ROWS * 5 * B], x[INNER * 5 * B], expected[ROWS * INNER * B] = {0}, found[ROWS * INNER * B];
+    double w[ROWS * 5 * B], x[INNER * 5 * B], expected[MATRIX] = {0}, found[MATRIX];
     ur_var M = ur_input(tape, "M", ta ? UR_SHAPE(INNER, ROWS, B) : UR_SHAPE(ROWS, INNER, B)), loss[T], g;
     for (int t = 0; t < T; t++) {
         ur_step(tape, t + 1);
@@ -206,12 +219,7 @@ START_TEST(a_matrix_multiplied_at_every_step)
             w[k] = 0.3 * k - t;
         for (int k = 0; k < INNER * n * B; k++)
             x[k] = 1 - 0.2 * k * t;
-        for (int i = 0; i < ROWS; i++)
-            for (int j = 0; j < INNER; j++)
-                for (int q = 0; q < n; q++)
-                    for (int b = 0; b < B; b++)
-                        expected[(ta ? j * ROWS + i : i * INNER + j) * B + b] +=
-                            w[(i * n + q) * B + b] * x[(tb ? q * INNER + j : j * n + q) * B + b];
+        add_products(n, ta, tb, w, x, expected);
         const ur_var own = input(tape, "x", tb ? UR_SHAPE(n, INNER, B) : UR_SHAPE(INNER, n, B), x);
         loss[t] = ur_sum(ur_mul(input(tape, "w", UR_SHAPE(ROWS, n, B), w), ur_bmm(M, ta, own, tb)));
     }
@@ -220,8 +228,8 @@ START_TEST(a_matrix_multiplied_at_every_step)
     ur_node node;
     ck_assert(ur_look(g, &node));
     ck_assert_str_eq(node.op->name, wide ? "sum_of" : "bmm");
-    evaluate(tape, 1, &g, ROWS * INNER * B, found);
-    for (int k = 0; k < ROWS * INNER * B; k++)
+    evaluate(tape, 1, &g, MATRIX, found);
+    for (int k = 0; k < MATRIX; k++)
         assert_close(found[k], expected[k], 1e-14);
     ur_tape_free(tape);
 }

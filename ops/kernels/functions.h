@@ -14,7 +14,7 @@ typedef uint32_t bits;
 enum { MANTISSA = 23, BIAS = 127 };
 #define SMALLEST FLT_MIN
 #define ROUND 0x1.8p23f /* x + ROUND has the integer next to x in its last bits */
-#define SIGN ((bits)1 << 31)
+#define SIGN_BIT ((bits)1 << 31)
 #define WHOLE 0x1p23f
 #define LN2_HIGH 0.693145752f
 #define LN2_LOW 1.42860677e-06f
@@ -23,7 +23,7 @@ typedef uint64_t bits;
 enum { MANTISSA = 52, BIAS = 1023 };
 #define SMALLEST DBL_MIN
 #define ROUND 0x1.8p52
-#define SIGN ((bits)1 << 63)
+#define SIGN_BIT ((bits)1 << 63)
 #define WHOLE 0x1p52
 #define LN2_HIGH 0.69314718036912382
 #define LN2_LOW 1.9082149292705877e-10
@@ -145,7 +145,7 @@ static inline real part_of_tanh(real x)
 
 static inline real tanh_from(real x, real m)
 {
-    return real_of(bits_of(m / (2 - m)) | (bits_of(x) & SIGN));
+    return real_of(bits_of(m / (2 - m)) | (bits_of(x) & SIGN_BIT));
 }
 
 /* log(1 + u) for u in 0..1 */

@@ -302,7 +302,6 @@ static bool has_other(size_t n, const void *a_)
 
 const ur__kernels UR_TABLE = {
     .lanes = LANES,
-    .tile = LANES > 8 ? UR__TILE : UR__TILE / 2,
     .map = {UR__EACH_MAP(MAP_ENTRY)},
     .dense = {UR__EACH_DENSE(DENSE_ENTRY)},
     .panel = panel_of,
