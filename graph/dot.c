@@ -7,6 +7,12 @@
 
 #include "internal.h"
 
+/* What nodes of different steps are matched by. */
+typedef struct look {
+    uint64_t hash;
+    uint32_t node;
+} look;
+
 typedef struct drawing {
     ur_tape *tape;
     const ur_dot_options *options;
@@ -17,6 +23,7 @@ typedef struct drawing {
     uint32_t *step, *number, steps;
     /* The wanted nodes: those of step number s are node[begin[s]] ... node[begin[s+1] - 1], in the tape's order. */
     uint32_t *begin, *node;
+    look *look; /* of those of a step by their hashes, where one step stands for all */
     /* Of the step that is being drawn: the first of the nodes in a scope and the one after each, UR_NONE: none; whether
      * a scope shows a node, its own or one below it. */
     uint32_t *first, *next, *shows;
@@ -75,7 +82,8 @@ static bool new_lists(drawing *d)
     size_t nodes = tape->nodes, scopes = tape->scopes + 1;
     d->bytes = (5 * nodes + 4 + 4 * scopes) * sizeof(uint32_t);
     d->memory = (uint32_t *)ur__take(tape, d->bytes);
-    if (!d->memory)
+    d->look = (look *)ur__take(tape, nodes * sizeof *d->look);
+    if (!d->memory || !d->look)
         return false;
     memset(d->memory, 0, d->bytes);
     d->step = d->memory;
@@ -116,6 +124,37 @@ static void list_steps(drawing *d)
     }
 }
 
+/* An operation on a shape, in a scope, under a name or none: nodes of different steps that have the same are like each
+ * other. */
+static look look_of(const ur_tape *tape, uint32_t v)
+{
+    const ur__kind *kind = ur__kind_of(tape, v);
+    const char *name = ur__name_of(tape, v);
+    const uint64_t op = ur__hash(kind->op->name, UR__HASH_START),
+                   place = ur__mix(kind->shape, ur__site_of(tape, v)->scope);
+    return (look){ur__hash(name ? name : "", ur__mix(op, place)), v};
+}
+
+static int by_look(const void *a, const void *b)
+{
+    const look *x = (const look *)a, *y = (const look *)b;
+    return x->hash != y->hash ? (x->hash > y->hash) - (x->hash < y->hash) : (x->node > y->node) - (x->node < y->node);
+}
+
+/* Where the look is, or would be, among those of a step. */
+static size_t find_look(const drawing *d, uint32_t step, look wanted)
+{
+    size_t low = d->begin[step], high = d->begin[step + 1];
+    while (low < high) {
+        const size_t middle = low + (high - low) / 2;
+        if (by_look(&d->look[middle], &wanted) < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
 /* Sorts the nodes by their steps. */
 static void list_nodes(const drawing *d)
 {
@@ -128,6 +167,11 @@ static void list_nodes(const drawing *d)
     for (uint32_t v = 0; v < tape->nodes; v++)
         if (d->wanted[v])
             d->node[d->begin[d->number[v] + 1]++] = v;
+    for (uint32_t s = 1; s < d->steps && d->folded; s++) {
+        for (uint32_t i = d->begin[s]; i < d->begin[s + 1]; i++)
+            d->look[i] = look_of(tape, d->node[i]);
+        qsort(d->look + d->begin[s], d->begin[s + 1] - d->begin[s], sizeof *d->look, by_look);
+    }
 }
 
 static void list_scopes(const drawing *d)
@@ -190,28 +234,14 @@ static void put_step(const drawing *d, uint32_t step, int indent)
 
 /* ---- edges */
 
-/* One operation on one shape, in one scope, under one name or none? */
-static bool alike(const ur_tape *tape, uint32_t a, uint32_t b)
-{
-    if (ur__op(tape, a) != ur__op(tape, b) || ur__kind_of(tape, a)->shape != ur__kind_of(tape, b)->shape ||
-        ur__site_of(tape, a)->scope != ur__site_of(tape, b)->scope)
-        return false;
-    const char *name = ur__name_of(tape, a), *other = ur__name_of(tape, b);
-    return name && other ? strcmp(name, other) == 0 : name == other;
-}
-
 /* The node of step number `to` that is to it what v is to its own: the first one like it, the second, and so on; v when
  * there is none. */
 static uint32_t counterpart(const drawing *d, uint32_t v, uint32_t to)
 {
-    const uint32_t own = d->number[v];
-    uint32_t before = 0;
-    for (uint32_t i = d->begin[own]; d->node[i] != v; i++)
-        before += alike(d->tape, d->node[i], v);
-    for (uint32_t i = d->begin[to]; i < d->begin[to + 1]; i++)
-        if (alike(d->tape, d->node[i], v) && before-- == 0)
-            return d->node[i];
-    return v;
+    const look own = look_of(d->tape, v);
+    const size_t first = find_look(d, d->number[v], (look){own.hash, 0}), nth = find_look(d, d->number[v], own) - first;
+    const size_t at = find_look(d, to, (look){own.hash, 0}) + nth;
+    return at < d->begin[to + 1] && d->look[at].hash == own.hash ? d->look[at].node : v;
 }
 
 static void put_edges(const drawing *d, uint32_t v)
@@ -326,5 +356,6 @@ bool ur_dot(ur_tape *tape, size_t roots, const ur_var *root, const ur_dot_option
     }
     ur__give(tape, d.wanted, tape->nodes);
     ur__give(tape, d.memory, d.bytes);
+    ur__give(tape, d.look, tape->nodes * sizeof *d.look);
     return !tape->error.text[0];
 }

@@ -262,10 +262,11 @@ const char *ur__name_leaf(ur_tape *tape, const char *name, int64_t step, uint32_
     prefix[0] = 0;
     if (step == UR__PARAM_STEP)
         prefix_now(tape, prefix);
-    if (find(tape, prefix, name, step)) {
+    const ur__symbol *known = find(tape, prefix, name, step);
+    if (known) {
         char place[UR__PLACE];
         ur__fail(&tape->error, "%s: a value of this name is on the tape already%s", name,
-                 ur__place(tape, (ur__site){tape->now.scope, step == UR__PARAM_STEP ? 0 : (int32_t)step}, place));
+                 ur__place(tape, *ur__site_of(tape, known->node), place));
         return NULL;
     }
     return add(tape, prefix, name, step, node);

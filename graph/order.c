@@ -217,20 +217,23 @@ static bool emit_iteration(ur__roller *r, uint32_t loop, uint32_t g)
     return true;
 }
 
-/* The first node of a phase, or operand of one, that is on another line than in the phase before; UR_NONE: there is none,
- * but they lie at other distances. */
-static uint32_t find_odd(const ur__program *p, const ur__phase *phase)
+/* The first statement of a phase, or operand of one, that is on another line than in the phase before; false: there is
+ * none. */
+static bool find_odd(const ur__program *p, const ur__phase *phase, uint32_t *reader, uint32_t *line, uint32_t *was)
 {
     const ur__phase *before = phase - 1;
-    for (uint32_t k = 0; k < phase->statements; k++) {
-        const ur__statement *s = &p->statement[phase->statement + k], *was = &p->statement[before->statement + k];
-        if (k == before->statements || s->line != was->line || s->refs != was->refs)
-            return p->line[s->line].node;
-        for (uint32_t q = 0; q < s->refs; q++)
-            if (p->ref[s->ref + q].line != p->ref[was->ref + q].line)
-                return p->line[p->ref[s->ref + q].line].node;
+    for (uint32_t k = 0; k < phase->statements && k < before->statements; k++) {
+        const ur__statement *s = &p->statement[phase->statement + k], *other = &p->statement[before->statement + k];
+        *reader = *line = s->line;
+        *was = other->line;
+        for (uint32_t q = 0; *line == *was && q < s->refs && q < other->refs; q++) {
+            *line = p->ref[s->ref + q].line;
+            *was = p->ref[other->ref + q].line;
+        }
+        if (*line != *was)
+            return true;
     }
-    return UR_NONE;
+    return false;
 }
 
 /* Of a loop most of whose steps are phases of their own: says why, by one in the middle. */
@@ -239,15 +242,21 @@ static void explain_phases(const ur__roller *r, const ur__loop *loop)
     enum { FEW = 8 };
     ur__program *p = r->program;
     const ur__phase *phase = &p->phase[loop->phase + loop->phases / 2];
+    uint32_t reader, line, was;
     if (loop->phases <= FEW || 2 * loop->phases <= loop->iterations || !loop->direction)
         return;
     const int step = (int)ur__step_in(loop, phase->begin);
-    const uint32_t odd = find_odd(p, phase);
-    if (odd == UR_NONE)
-        ur__fail(&p->why, "step %d: what it reads lies at other distances than in the step before", step);
+    if (!find_odd(p, phase, &reader, &line, &was)) {
+        ur__fail(&p->why, "step %d: it has other operations, or reads at other distances, than the step before", step);
+        return;
+    }
+    const ur__kind *kind = ur__kind_of(r->tape, p->line[line].node), *other = ur__kind_of(r->tape, p->line[was].node);
+    if (kind->op == other->op && kind != other && p->line[line].loop != UR_NONE)
+        ur__fail(&p->why, "step %d: %s differs from the step before in its shape, constants or number of operands",
+                 step, kind->op->name);
     else
-        ur__fail(&p->why, "step %d: %s has other constants, or another shape, than in the step before", step,
-                 ur__op(r->tape, odd)->name);
+        ur__fail(&p->why, "step %d: %s is, or reads, another value than in the step before", step,
+                 ur__op(r->tape, p->line[reader].node)->name);
 }
 
 static bool emit_loop(ur__roller *r, uint32_t loop)

@@ -166,7 +166,7 @@ static void uncover(ur_plan *plan, const reading *r)
         }
 }
 
-/* A loop forward may read nothing of later steps. Lines that are read far away are saved whole; what is read of the step
+/* A loop forward may read nothing of later steps, and what loops back make is not there for earlier ones. Lines that are read far away are saved whole; what is read of the step
  * before goes from one segment into the next. */
 static bool look_at(ur_plan *plan, const reading *r)
 {
@@ -181,11 +181,11 @@ static bool look_at(ur_plan *plan, const reading *r)
     bool back = plan->stage[from->loop] == UR__BACK, reader_back = plan->stage[r->loop] == UR__BACK || r->at_end;
     int64_t a = later_by(plan, r, 0), b = later_by(plan, r, r->phase->end - r->phase->begin - (int64_t)1);
     int64_t low = a < b ? a : b, high = a < b ? b : a;
-    if (!reader_back && high > 0)
+    if (back ? low < 0 : !reader_back && high > 0)
         return false;
     if (!back && high > 0)
         uncover(plan, r);
-    if (back ? low < 0 || high > FARTHEST : high > 0 || low < -FARTHEST) {
+    if (back ? high > FARTHEST : high > 0 || low < -FARTHEST) {
         line->windowed = false;
         return true;
     }

@@ -55,19 +55,14 @@ static ur_var derive(const ur_adjoint *a, int k)
  * attends to has one derivative, and not one for each. */
 static ur_var join(size_t n, const ur_var *terms)
 {
-    ur_node first, other;
-    size_t joined = 0;
+    ur_node first = {0}, other = {0};
     ur_look(terms[0], &first);
-    const double flags[] = {first.attr[0], first.attr[1]};
-    for (size_t i = 0; i < n; i++) {
-        if (!ur_look(terms[i], &other) || other.attr[0] != flags[0] || other.attr[1] != flags[1])
+    const bool ta = first.attr[0] != 0, tb = first.attr[1] != 0;
+    for (size_t i = 1; i < n && ur_look(terms[i], &other); i++)
+        if ((other.attr[0] != 0) != ta || (other.attr[1] != 0) != tb)
             return UR_ZERO;
-        joined += ur_shape_count(ur__shape_of(ur_node_input(terms[i], 0))) +
-                  ur_shape_count(ur__shape_of(ur_node_input(terms[i], 1)));
-    }
-    if (joined >= n * ur_shape_count(first.shape))
+    if (!ur__inputs_are_smaller(n, terms))
         return UR_ZERO;
-    const bool ta = flags[0] != 0, tb = flags[1] != 0;
     return ur_bmm(ur__inputs_joined(n, terms, 0, ta ? 0 : 1), ta, ur__inputs_joined(n, terms, 1, tb ? 1 : 0), tb);
 }
 

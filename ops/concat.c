@@ -60,6 +60,16 @@ ur_var ur_concat(size_t n, const ur_var *parts, int axis)
     return ur_record(&ur_op_concat, n, parts, (double[]){axis});
 }
 
+bool ur__inputs_are_smaller(size_t n, const ur_var *nodes)
+{
+    size_t elements = 0;
+    ur_node node = {0};
+    for (size_t i = 0; i < n && ur_look(nodes[i], &node); i++)
+        for (uint32_t k = 0; k < node.inputs; k++)
+            elements += ur_shape_count(ur__shape_of(ur_node_input(nodes[i], k)));
+    return elements < n * ur_shape_count(node.shape);
+}
+
 ur_var ur__inputs_joined(size_t n, const ur_var *nodes, uint32_t k, int axis)
 {
     ur_tape *tape = nodes[0].tape;

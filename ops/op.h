@@ -37,7 +37,9 @@ static inline ur_var ur__once(const ur_op *op, ur_var a, ur_var y)
     return ur__unary(op, a, NULL);
 }
 
-/* Input k of n > 1 nodes, one after another along an axis: for sums of an operation that are one operation. */
+/* For sums of an operation that are one operation: have the inputs of n nodes of one shape fewer elements than the nodes
+ * have? Input k of all, one after another along an axis. */
+bool ur__inputs_are_smaller(size_t n, const ur_var *nodes);
 ur_var ur__inputs_joined(size_t n, const ur_var *nodes, uint32_t k, int axis);
 
 /* What to divide by in place of b where `factor` decides whether the quotient counts: 1 where both are 0, so that

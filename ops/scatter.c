@@ -27,9 +27,12 @@ static ur_var derive(const ur_adjoint *a, int k)
     return k == 0 ? ur_gather(a->g, a->in[1]) : UR_ZERO;
 }
 
-/* A table that is read at every step has a derivative at every step; their sum is one table of the columns of all. */
+/* A table that is read at every step has a derivative at every step; where those are larger than the columns in them, their
+ * sum is one table of all columns. */
 static ur_var join(size_t n, const ur_var *terms)
 {
+    if (!ur__inputs_are_smaller(n, terms))
+        return UR_ZERO;
     const ur_var columns = ur__inputs_joined(n, terms, 0, 1), index = ur__inputs_joined(n, terms, 1, 1);
     return ur_scatter(columns, index, ur__size(ur__shape_of(terms[0]), 0));
 }

@@ -1,4 +1,5 @@
 /* test_budget.c - plans within a number of bytes: they keep it, compute the same, and say so when it is too little. */
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -166,6 +167,67 @@ START_TEST(test_refusals)
 }
 END_TEST
 
+/* h_t = g .* sigmoid(g), g = tanh(W x_(t+3) + U h_(t-1)): on the way back dx_t needs what was made three steps before. The
+ * gradients by all inputs within so many bytes, those of all gradients in `found`; false where that is too little. */
+enum { AHEAD = 3, LONG = 64, WIDTH = 40, UNITS = 2, GRADIENTS = LONG * UNITS * WIDTH };
+
+static bool look_ahead(size_t memory, double *found, size_t *bytes)
+{
+    double w[UNITS * UNITS], values[UNITS * WIDTH];
+    ur_tape *tape = new_tape(UR_F64);
+    ur_var W = ur_param(tape, "W", UR_SHAPE(UNITS, UNITS)), U = ur_param(tape, "U", UR_SHAPE(UNITS, UNITS));
+    ur_var x[LONG], loss[LONG], root[LONG + 3], zero = ur_const(tape, UR_SHAPE(UNITS, WIDTH), 0), h = zero;
+    ur_inputs(tape, "x", UR_SHAPE(UNITS, WIDTH), LONG, x);
+    for (int t = 0; t < LONG; t++) {
+        for (size_t i = 0; i < UNITS * WIDTH; i++)
+            values[i] = draw("x", (size_t)t * UNITS * WIDTH + i);
+        ur_write(x[t], UNITS * WIDTH, values);
+        ur_step(tape, t + 1);
+        h = ur_tanh(ur_add(ur_matmul(W, t + AHEAD < LONG ? x[t + AHEAD] : zero), ur_matmul(U, h)));
+        h = ur_mul(h, ur_sigmoid(h));
+        loss[t] = ur_sum(ur_square(h));
+    }
+    for (size_t i = 0; i < UNITS * UNITS; i++)
+        w[i] = draw("w", i);
+    ur_write(W, UNITS * UNITS, w);
+    ur_write(U, UNITS * UNITS, w);
+    ur_step(tape, 0);
+    root[LONG] = ur_total(LONG, loss);
+    ur_grad(root[LONG], 2, (ur_var[]){W, U}, root + LONG + 1);
+    ur_grad(root[LONG], LONG, x, root);
+    assert_good(tape, "tape");
+    ur_plan *plan = ur_plan_new(tape, &(ur_plan_options){.roots = LONG + 3, .root = root, .memory = memory});
+    const bool enough = plan != NULL;
+    if (enough) {
+        ck_assert(ur_plan_run(plan));
+        memcpy(found, ur_plan_roots(plan, bytes), GRADIENTS * sizeof *found);
+        *bytes = ur_plan_bytes(plan);
+    }
+    ur_plan_free(plan);
+    ur_tape_free(tape);
+    return enough;
+}
+
+START_TEST(test_inputs_of_later_steps)
+{
+    static double whole[GRADIENTS], within[GRADIENTS];
+    size_t bytes, least, refused = 0;
+    ck_assert(look_ahead(0, whole, &bytes));
+    for (least = bytes - bytes / 100; refused < 3 && least > bytes / 20; least -= bytes / 100) {
+        size_t taken;
+        if (!look_ahead(least, within, &taken)) {
+            refused++;
+            continue;
+        }
+        ck_assert_uint_le(taken, least);
+        for (size_t i = 0; i < GRADIENTS; i++)
+            ck_assert_msg(fabs(within[i] - whole[i]) <= 1e-12, "%zu bytes of %zu: gradient %zu is %g, not %g", least,
+                          bytes, i, within[i], whole[i]);
+    }
+    ck_assert_uint_eq(refused, 3);
+}
+END_TEST
+
 /* The reference execution has no narrower form. */
 START_TEST(test_reference)
 {
@@ -189,6 +251,7 @@ int main(void)
     tcase_set_timeout(all, 60);
     tcase_add_test(all, test_budgets);
     tcase_add_test(all, test_refusals);
+    tcase_add_test(all, test_inputs_of_later_steps);
     tcase_add_test(all, test_reference);
     suite_add_tcase(suite, all);
     SRunner *runner = srunner_create(suite);

@@ -148,6 +148,30 @@ START_TEST(a_step_with_more_than_another)
 }
 END_TEST
 
+/* A step of 60,000 nodes that each read one of the step before: a drawing that looks at all of a step for each does not end
+ * in a test's time. */
+START_TEST(a_wide_step)
+{
+    enum { MANY = 30000, T = 3 };
+    static ur_var v[MANY];
+    ur_tape *tape = new_tape(UR_F32);
+    for (int k = 0; k < MANY; k++)
+        v[k] = ur_const(tape, UR_SCALAR, 0);
+    for (int t = 1; t <= T; t++) {
+        ur_step(tape, t);
+        for (int k = 0; k < MANY; k++)
+            v[k] = ur_tanh(ur_scale(v[k], 2));
+    }
+    ur_step(tape, 0);
+    const ur_var sum = ur_total(MANY, v);
+    FILE *file = tmpfile();
+    ck_assert_ptr_nonnull(file);
+    ck_assert(ur_dot(tape, 1, &sum, NULL, file));
+    (void)fclose(file);
+    ur_tape_free(tape);
+}
+END_TEST
+
 /* Half a million nodes: a drawing that looks at all of them for each, or for each scope, does not end in a test's time. */
 START_TEST(a_large_diagram)
 {
@@ -193,6 +217,7 @@ int main(void)
     TCase *cases = tcase_create("dot");
     tcase_add_test(cases, diagrams_are_whole);
     tcase_add_test(cases, a_step_with_more_than_another);
+    tcase_add_test(cases, a_wide_step);
     tcase_add_test(cases, a_large_diagram);
     tcase_add_test(cases, far_steps);
     return run_cases(suite_create("dot"), cases);

@@ -130,6 +130,17 @@ static void leaf_taken(ur_tape *tape)
     number(tape, "x");
 }
 
+/* Inputs have no modules before their names: the one that is there is in another scope. */
+static void leaf_taken_elsewhere(ur_tape *tape)
+{
+    ur_step(tape, 3);
+    ur_scope_open(tape, "lstm");
+    matrix(tape, "x");
+    ur_scope_close(tape);
+    ur_scope_open(tape, "gru");
+    matrix(tape, "x");
+}
+
 /* There is no node of the second one: what was recorded before it can still be looked at. */
 static void inputs_taken(ur_tape *tape)
 {
@@ -471,6 +482,7 @@ static const program programs[] = {
     {PROGRAM(input_out_of_range)},
     {PROGRAM(name_taken)},
     {PROGRAM(leaf_taken)},
+    {PROGRAM(leaf_taken_elsewhere)},
     {PROGRAM(inputs_taken)},
     {PROGRAM(second_name_of_a_param)},
     {PROGRAM(param_in_two_shapes)},

@@ -223,9 +223,11 @@ static void dense_scatter(const ur__dense_call *c)
     const real *a = (const real *)c->in[0], *index = (const real *)c->in[1];
     real *table = (real *)c->out;
     memset(table, 0, rows * d * sizeof *table);
-    for (size_t n = 0; n < batch; n++)
-        for (size_t i = 0; is_row(index[n], rows) && i < d; i++)
-            table[(size_t)index[n] * d + i] += a[i * batch + n];
+    for (size_t n = 0; n < batch; n++) {
+        real *row = is_row(index[n], rows) ? table + (size_t)index[n] * d : NULL;
+        for (size_t i = 0; row && i < d; i++)
+            row[i] += a[i * batch + n];
+    }
 }
 
 static void dense_transpose(const ur__dense_call *c)
