@@ -169,28 +169,36 @@ END_TEST
 
 /* h_t = g .* sigmoid(g), g = tanh(W x_(t+3) + U h_(t-1)): on the way back dx_t needs what was made three steps before. The
  * gradients by all inputs within so many bytes, those of all gradients in `found`; false where that is too little. */
-enum { AHEAD = 3, LONG = 64, WIDTH = 40, UNITS = 2, GRADIENTS = LONG * UNITS * WIDTH };
+enum {
+    AHEAD = 3,
+    LONG = 64,
+    WIDTH = 40,
+    UNITS = 2,
+    VALUES = UNITS * WIDTH,
+    WEIGHTS = UNITS * UNITS,
+    GRADIENTS = LONG * VALUES
+};
 
 static bool look_ahead(size_t memory, double *found, size_t *bytes)
 {
-    double w[UNITS * UNITS], values[UNITS * WIDTH];
+    double w[WEIGHTS], values[VALUES];
     ur_tape *tape = new_tape(UR_F64);
     ur_var W = ur_param(tape, "W", UR_SHAPE(UNITS, UNITS)), U = ur_param(tape, "U", UR_SHAPE(UNITS, UNITS));
     ur_var x[LONG], loss[LONG], root[LONG + 3], zero = ur_const(tape, UR_SHAPE(UNITS, WIDTH), 0), h = zero;
     ur_inputs(tape, "x", UR_SHAPE(UNITS, WIDTH), LONG, x);
     for (int t = 0; t < LONG; t++) {
-        for (size_t i = 0; i < UNITS * WIDTH; i++)
-            values[i] = draw("x", (size_t)t * UNITS * WIDTH + i);
-        ur_write(x[t], UNITS * WIDTH, values);
+        for (size_t i = 0; i < VALUES; i++)
+            values[i] = draw("x", (size_t)t * VALUES + i);
+        ur_write(x[t], VALUES, values);
         ur_step(tape, t + 1);
         h = ur_tanh(ur_add(ur_matmul(W, t + AHEAD < LONG ? x[t + AHEAD] : zero), ur_matmul(U, h)));
         h = ur_mul(h, ur_sigmoid(h));
         loss[t] = ur_sum(ur_square(h));
     }
-    for (size_t i = 0; i < UNITS * UNITS; i++)
+    for (size_t i = 0; i < WEIGHTS; i++)
         w[i] = draw("w", i);
-    ur_write(W, UNITS * UNITS, w);
-    ur_write(U, UNITS * UNITS, w);
+    ur_write(W, WEIGHTS, w);
+    ur_write(U, WEIGHTS, w);
     ur_step(tape, 0);
     root[LONG] = ur_total(LONG, loss);
     ur_grad(root[LONG], 2, (ur_var[]){W, U}, root + LONG + 1);
