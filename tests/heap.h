@@ -35,10 +35,10 @@ static inline void *heap_resize(void *user, void *block, size_t old_bytes, size_
     if (!moved)
         return NULL;
     moved->bytes = new_bytes;
-    if (old)
+    if (old) {
         memcpy(moved + 1, old + 1, old_bytes < new_bytes ? old_bytes : new_bytes);
-    if (old)
         memset(old + 1, 0xee, old_bytes); /* what still looks there sees it */
+    }
     free(old);
     h->bytes += (long long)new_bytes - (long long)old_bytes;
     return moved + 1;
