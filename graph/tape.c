@@ -354,16 +354,13 @@ static bool kind_room(ur_tape *tape)
 
 static uint32_t add_kind(ur_tape *tape, ur__kind kind, const double *attr)
 {
-    double own[UR_ATTRS]; /* ur_look gives out the tape's table, which may move */
     size_t attrs = kind.op->attrs > 0 ? (size_t)kind.op->attrs : 0;
-    if (attrs)
-        memcpy(own, attr, attrs * sizeof *own);
     if (!kind_room(tape) ||
         (attrs && !ur__room(tape, &tape->attr, &tape->attr_room, tape->attrs + attrs - 1, sizeof *attr)))
         return UR_NONE;
     for (size_t i = 0; i < attrs; i++)
-        tape->attr[tape->attrs++] = own[i];
-    ur__index_add(&tape->by_kind, hash_kind(&kind, own), tape->kinds);
+        tape->attr[tape->attrs++] = attr[i];
+    ur__index_add(&tape->by_kind, hash_kind(&kind, attr), tape->kinds);
     tape->kind[tape->kinds] = kind;
     return (uint32_t)tape->kinds++;
 }
@@ -522,9 +519,12 @@ static inline uint32_t known_kind(const ur_op *op, size_t inputs, const ur_var *
     return has_attr(in[0].tape, &in[0].tape->kind[known->kind], attr) ? known->kind : UR_NONE;
 }
 
-/* Asks, and keeps the answer. */
+/* Asks, and keeps the answer. The constants may be those of a node, in the tape's table: they are copied before it moves. */
 static ur_var record(ur_tape *tape, const ur_op *op, size_t inputs, const ur_var *in, const double *attr)
 {
+    double own[UR_ATTRS];
+    if (op->attrs > 0)
+        attr = (const double *)memcpy(own, attr, (size_t)op->attrs * sizeof *own);
     ur_var v = record_shaped(tape, op, inputs, in, attr);
     ur__ruling r, *kept = question(op, inputs, in, attr, &r);
     if (v.index != UR_NONE && kept) {
