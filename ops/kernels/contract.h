@@ -6,9 +6,10 @@
  * products: the transpose of one operand is written to panels, chunk by chunk, and its rows are scaled by single elements
  * of the other, which is read as it lies. Dots are for small results and for sides that would leave a panel half empty.
  * A chunk is columns of several steps, or of a part of one: so many that the sums, loaded and stored once a chunk, cost
- * little, and so few that rows read again and again, and a transposed panel (256 x 24 floats are 24 KiB), stay in L1. */
+ * little, and so few that rows read again and again, 24 KiB of A (DOT_ROWS of them), and a transposed panel (256 x 24
+ * floats are 24 KiB), stay in L1. */
 
-enum { DOT_CHUNK = 512, DOT_ROWS = 24, OUTER_CHUNK = 256 };
+enum { DOT_ROWS = UR_VECTOR == 64 ? 6 : 8, DOT_CHUNK = (24 << 10) / (DOT_ROWS * BYTES_OF(UR_REAL)), OUTER_CHUNK = 256 };
 
 /* A chunk of a stretch: steps first..end-1, of each the columns from..to-1 as far as they are active. */
 typedef struct chunk {
@@ -22,6 +23,13 @@ static inline size_t chunk_columns(const chunk *c, size_t s)
     size_t active = c->stretch->columns ? c->stretch->columns[s] : c->to;
     active = active < c->to ? active : c->to;
     return active > c->from ? active - c->from : 0;
+}
+
+/* The vectors of every step where all steps have as many and all are whole; else 0. */
+static inline size_t chunk_vectors(const chunk *c)
+{
+    const size_t columns = c->to - c->from;
+    return !c->stretch->columns && columns % LANES == 0 ? columns / LANES : 0;
 }
 
 /* Element 0 of step s of an operand that lies at `at` with a distance of `step`. */
@@ -50,7 +58,7 @@ static bool chunk_next(const ur__contraction *c, size_t most, chunk *k)
     }
     if (k->stretch == c->stretch + c->stretches)
         return false;
-    k->end = k->first + steps < k->stretch->steps ? k->first + steps : k->stretch->steps;
+    k->end = k->first + part_of(k->stretch->steps - k->first, steps);
     k->to = k->from + width < c->n ? k->from + width : c->n;
     return true;
 }
@@ -160,7 +168,19 @@ INLINE void dot_block(size_t others, size_t rows, const chunk *k, size_t g, size
     const ptrdiff_t a_step = k->stretch->a_step, b_step = k->stretch->b_step[g];
     const real *a_start = chunk_at(k, k->stretch->a, a_step, k->first) + i * a_stride;
     const real *b_start = chunk_at(k, k->stretch->b[g], b_step, k->first) + j * b_stride;
-    for (size_t t = k->first; t < k->end; t++, a_start += a_step, b_start += b_step) {
+    const size_t vectors = chunk_vectors(k);
+    for (size_t t = k->first; t < k->end && vectors; t++, a_start += a_step, b_start += b_step) {
+        const real *a = a_start, *b = b_start;
+        size_t v = vectors;
+        do { /* with little around it: there are one or two of them */
+            multiply_add(others, rows, sum, (reader){a, a_stride, load_whole, load_whole, 0},
+                         (reader){b, b_stride, load_whole, load_whole, 0});
+            keep_in_place(others, rows, sum);
+            a += LANES;
+            b += LANES;
+        } while (--v);
+    }
+    for (size_t t = k->first; t < k->end && !vectors; t++, a_start += a_step, b_start += b_step) {
         size_t count = chunk_columns(k, t);
         const real *a = a_start, *b = b_start;
         for (; count >= LANES; count -= LANES, a += LANES, b += LANES) {
@@ -193,8 +213,10 @@ EACH_BLOCK(DOT)
 /* By rows of B and of A. */
 static dot_kernel *const dot_kernels[MOST_VECTORS + 1][MOST_ROWS + 1] = {EACH_BLOCK(DOT_ENTRY)};
 
-/* Rows first..end-1 of A, which stay in L1, by all rows of B_g, a few of which at a time are read again and again. */
-static void dot_rows(const ur__contraction *c, const chunk *k, size_t g, size_t first, size_t end, real *sums)
+/* Rows first..end-1 of A, which stay in L1, by all rows of B_g, a few of which at a time are read again and again. With the
+ * first rows of A the rows of B are summed up too, if they are to be. */
+static void dot_rows(const ur__contraction *c, const chunk *k, size_t g, size_t first, size_t end, real *row_sums,
+                     real *sums)
 {
     for (size_t j = 0, others; j < c->m; j += others) {
         others = part_of(c->m - j, MOST_VECTORS);
@@ -202,22 +224,22 @@ static void dot_rows(const ur__contraction *c, const chunk *k, size_t g, size_t 
             rows = part_of(end - i, most_rows[others]);
             dot_kernels[others][rows](k, g, i, j, sums + (i * c->m + j) * LANES, c->m);
         }
+        if (c->sums && first == 0)
+            row_kernels[others](k, g, j, row_sums);
     }
 }
 
-static void contract_by_dots(const ur__contraction *c, real *sums, real *room)
+static void contract_by_dots(const ur__contraction *c, real *row_sums, real *room)
 {
     const size_t elements = c->rows * c->m;
     if (!c->begun)
         memset(room, 0, c->matrices * elements * LANES * sizeof(real));
-    for (chunk k = {0}; chunk_next(c, DOT_CHUNK, &k);) {
+    for (chunk k = {0}; chunk_next(c, DOT_CHUNK, &k);)
         for (size_t first = 0, end; first < c->rows; first = end) {
             end = first + part_of(c->rows - first, DOT_ROWS);
             for (size_t g = 0; g < c->matrices; g++)
-                dot_rows(c, &k, g, first, end, room + g * elements * LANES);
+                dot_rows(c, &k, g, first, end, row_sums + g * c->m * LANES, room + g * elements * LANES);
         }
-        add_row_sums(c, &k, sums);
-    }
     for (size_t g = 0; g < c->matrices && !c->goes_on; g++, room += elements * LANES) {
         if (!c->turned)
             lanes_out(elements, room, 1, (real *)c->out[g]);
