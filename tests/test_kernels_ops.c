@@ -217,7 +217,18 @@ static const continuation continuations[] = {{UR__SIGMOID, UR__SIGMOID_FROM, fal
                                              {UR__LOG_SIGMOID, UR__LOG_SIGMOID_FROM, false},
                                              {UR__BCE_NET, UR__BCE_NET_FROM, true}};
 
-/* The result of n elements, the same bits as in one kernel, lies apart, where e^-|a| lay, or where a lay. */
+/* The same bits; the sigmoid that f32 with AVX-512 makes in one is another one. */
+static bool equal_in_two(table t, int whole, array x, array y, array in_two, size_t n)
+{
+    if (whole != UR__SIGMOID || t.dtype != UR_F32 || t.kernels->lanes < 16)
+        return memcmp(in_two.data, y.data, n * ur_dtype_bytes(t.dtype)) == 0;
+    bool exact = true;
+    for (size_t i = 0; i < n; i++)
+        exact = exact && ulps(t.dtype, get(in_two, i), (long double)sigmoid(get(x, i))) <= 3;
+    return exact;
+}
+
+/* The result of n elements, as in one kernel, lies apart, where e^-|a| lay, or where a lay. */
 static void assert_equal_in_two(table t, const continuation *op, size_t n)
 {
     const size_t bytes = n * ur_dtype_bytes(t.dtype);
@@ -234,8 +245,8 @@ static void assert_equal_in_two(table t, const continuation *op, size_t n)
         t.kernels->map[UR__EXP_OF_SIZE](n, exp.data, a.data, NULL, NULL, NULL);
         t.kernels->map[op->rest](n, y->data, a.data, op->pair ? in[1].data : exp.data, op->pair ? exp.data : NULL,
                                  NULL);
-        EXPECT(memcmp(y->data, whole.data, bytes) == 0, "%s, kernel %d: other bits among %zu elements, place %d",
-               t.name, op->rest, n, place);
+        EXPECT(equal_in_two(t, op->whole, in[0], whole, *y, n),
+               "%s, kernel %d: other results among %zu elements, place %d", t.name, op->rest, n, place);
         EXPECT(get(exp, n) == guard && get(apart, n) == guard, "%s, kernel %d: wrote past its end", t.name, op->rest);
         free(a.data);
         free(exp.data);

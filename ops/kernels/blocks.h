@@ -26,13 +26,6 @@ enum { STRIP = 2 };
 #define UP_TO_8(of, vectors) UP_TO_6(of, vectors) of(vectors, 7) of(vectors, 8)
 #define UP_TO_12(of, vectors) UP_TO_8(of, vectors) of(vectors, 9) of(vectors, 10) of(vectors, 11) of(vectors, 12)
 
-/* v is in a register here. */
-#if defined(__x86_64__)
-#define IN_PLACE(v) __asm__("" : "+v"(v))
-#else
-#define IN_PLACE(v) (void)(v)
-#endif
-
 #if UR_VECTOR == 16
 enum { COPIES = LANE_COUNT };
 #else

@@ -72,15 +72,14 @@ INLINE void store_rest(real *p, vec v, size_t count)
     }                                                                                                                  \
     WHOLE_VECTORS(name)
 
-/* A costly function of a first part u of it. A core looks ahead by so many operations, and those of an element are a long
- * chain: where the chain is cut, more elements are under way at once. The first part is `ahead` elements before the
- * second: so few where that is little more than a division, which then goes on beside the rest; else a tile, so that the two
- * follow each other. One vector takes one loop. */
-#define IN_HALVES(name, ahead, first_part, expression)                                                                 \
+/* A costly function of a first part u of it, little more than a division. A core looks ahead by so many operations, and
+ * those of an element are a long chain: where the first part is some elements ahead, the division goes on beside it. One
+ * vector takes one loop. */
+#define DIVISION_AFTER(name, first_part, expression)                                                                   \
     INLINE void loop_##name(size_t n, real *y, const real *a, const real *b, const real *c, real k)                    \
     {                                                                                                                  \
         real parts[UR__TILE];                                                                                          \
-        const size_t distance = (ahead), begun = distance < UR__TILE && distance < n ? distance : n;                   \
+        const size_t distance = AHEAD, begun = distance < UR__TILE && distance < n ? distance : n;                     \
         (void)b, (void)c, (void)k;                                                                                     \
         if (n <= LANES) {                                                                                              \
             INDEPENDENT                                                                                                \
@@ -107,8 +106,46 @@ INLINE void store_rest(real *p, vec v, size_t count)
     }                                                                                                                  \
     WHOLE_VECTORS(name)
 
-/* SSE's registers are too few for two chains beside each other. */
+/* SSE's registers are too few for two chains beside each other: there the first parts of a whole tile come first. */
 enum { AHEAD = UR_VECTOR == 16 ? (int)UR__TILE : 256 / BYTES_OF(UR_REAL) };
+
+/* A costly function of u = e^-|a|: shorter chains, one after the other. */
+#define AFTER_EXP(name, expression)                                                                                    \
+    INLINE void loop_##name(size_t n, real *y, const real *a, const real *b, const real *c, real k)                    \
+    {                                                                                                                  \
+        real exps[UR__TILE];                                                                                           \
+        (void)b;                                                                                                       \
+        loop_exp_of_size(n, exps, a, a, c, k);                                                                         \
+        INDEPENDENT                                                                                                    \
+        for (size_t i = 0; i < n; i++) {                                                                               \
+            const real u = exps[i];                                                                                    \
+            y[i] = (expression);                                                                                       \
+        }                                                                                                              \
+    }                                                                                                                  \
+    WHOLE_VECTORS(name)
+
+#if IS_F32 && UR_VECTOR == 64
+#include "abreast.h"
+
+/* A function of abreast.h. */
+#define ABREAST_MAP(name)                                                                                              \
+    INLINE void loop_##name(size_t n, real *y, const real *a, const real *b, const real *c, real k)                    \
+    {                                                                                                                  \
+        (void)c, (void)k;                                                                                              \
+        all_abreast(name##_abreast, n, y, a, b ? b : a);                                                               \
+    }                                                                                                                  \
+    WHOLE_VECTORS(name)
+
+ABREAST_MAP(sigmoid)
+ABREAST_MAP(tanh)
+ABREAST_MAP(exp_of_size)
+ABREAST_MAP(sigmoid_from)
+#else
+DIVISION_AFTER(sigmoid, exp_of_size, sigmoid_from(a[i], u))
+DIVISION_AFTER(tanh, part_of_tanh, tanh_from(a[i], u))
+COSTLY(exp_of_size, exp_of_size(a[i]))
+COSTLY(sigmoid_from, sigmoid_from(a[i], b[i]))
+#endif
 
 MAP(select, a[i] != 0 ? b[i] : c[i])
 MAP(add, a[i] + b[i])
@@ -121,12 +158,10 @@ MAP(one_minus, 1 - a[i])
 MAP(square, a[i] * a[i])
 COSTLY(exp, real_exp(a[i]))
 COSTLY(log, real_log(a[i]))
-IN_HALVES(sigmoid, AHEAD, exp_of_size, sigmoid_from(a[i], u))
-IN_HALVES(tanh, AHEAD, part_of_tanh, tanh_from(a[i], u))
 MAP(relu, a[i] > 0 || a[i] != a[i] ? a[i] : 0)
 MAP(step, a[i] > 0 ? 1 : 0)
-IN_HALVES(softplus, UR__TILE, exp_of_size, softplus_from(a[i], u))
-IN_HALVES(bce_net, UR__TILE, exp_of_size, bce_net_from(a[i], b[i], u))
+AFTER_EXP(softplus, softplus_from(a[i], u))
+AFTER_EXP(bce_net, bce_net_from(a[i], b[i], u))
 MAP(squared_error, (real)0.5 * (a[i] - b[i]) * (a[i] - b[i]))
 MAP(min, a[i] < b[i] ? a[i] : a[i] != a[i] ? a[i] : b[i])
 MAP(max, a[i] > b[i] ? a[i] : a[i] != a[i] ? a[i] : b[i])
@@ -140,7 +175,7 @@ COSTLY(selu, a[i] > 0 ? REAL(1.0507009873554805) * a[i]
                       : REAL(1.0507009873554805 * 1.6732632423543772) * expm1_of_negative(a[i]))
 COSTLY(silu, real_silu(a[i]))
 COSTLY(gelu, real_gelu(a[i]))
-IN_HALVES(log_sigmoid, UR__TILE, exp_of_size, log_sigmoid_from(a[i], u))
+AFTER_EXP(log_sigmoid, log_sigmoid_from(a[i], u))
 COSTLY(bce, (b[i] == 0 ? 0 : -b[i] * real_log(a[i])) + (b[i] == 1 ? 0 : (b[i] - 1) * real_log1p(-a[i])))
 COSTLY(cross_entropy, b[i] == 0 ? 0 : -b[i] * real_log(a[i]))
 MAP(power, IS_F32 ? (real)powf((float)a[i], (float)b[i]) : (real)pow((double)a[i], (double)b[i]))
@@ -151,12 +186,11 @@ MAP(copy, a[i])
 MAP(mul_add, a[i] * b[i] + c[i])
 MAP(add_add, (a[i] + b[i]) + c[i])
 MAP(mul_mul, a[i] * (b[i] * c[i]))
+MAP(mul_sub, a[i] * (b[i] - c[i]))
 MAP(mul_one_minus, a[i] * (1 - b[i]))
 MAP(derive_tanh, a[i] * (1 - b[i] * b[i]))
 MAP(derive_sigmoid, a[i] * (b[i] * (1 - b[i])))
 MAP(blend, a[i] * b[i] + (1 - a[i]) * c[i])
-COSTLY(exp_of_size, exp_of_size(a[i]))
-COSTLY(sigmoid_from, sigmoid_from(a[i], b[i]))
 COSTLY(softplus_from, softplus_from(a[i], b[i]))
 COSTLY(log_sigmoid_from, log_sigmoid_from(a[i], b[i]))
 COSTLY(bce_net_from, bce_net_from(a[i], b[i], c[i]))

@@ -28,6 +28,13 @@ typedef real vec __attribute__((vector_size(UR_VECTOR), aligned(sizeof(real)), m
 #define INDEPENDENT _Pragma("GCC ivdep")
 #endif
 
+/* v is in a register here. */
+#if defined(__x86_64__)
+#define IN_PLACE(v) __asm__("" : "+v"(v))
+#else
+#define IN_PLACE(v) (void)(v)
+#endif
+
 INLINE vec load(const real *p)
 {
     return *(const vec *)p;
