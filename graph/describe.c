@@ -175,6 +175,7 @@ static const fused FUSED[] = {
     {UR__MUL_ADD, 3, UR_BINDS_SUM, "{2+} + {0*} .* {1*}"},
     {UR__ADD_ADD, 3, UR_BINDS_SUM, "{0+} + {1+} + {2+}"},
     {UR__MUL_MUL, 3, UR_BINDS_PRODUCT, "{0*} .* {1*} .* {2*}"},
+    {UR__MUL_SUB, 3, UR_BINDS_PRODUCT, "{0*} .* ({1+} - {2*})"},
     {UR__MUL_ONE_MINUS, 2, UR_BINDS_PRODUCT, "{0*} .* (1 - {1*})"},
     {UR__DERIVE_TANH, 2, UR_BINDS_PRODUCT, "{0*} .* (1 - {1^}^2)"},
     {UR__DERIVE_SIGMOID, 2, UR_BINDS_PRODUCT, "{0*} .* {1*} .* (1 - {1*})"},

@@ -48,6 +48,7 @@
     X(MUL_ADD, mul_add)               /* a b + c */                                                                    \
     X(ADD_ADD, add_add)               /* (a + b) + c */                                                                \
     X(MUL_MUL, mul_mul)               /* a (b c) */                                                                    \
+    X(MUL_SUB, mul_sub)               /* a (b - c) */                                                                  \
     X(MUL_ONE_MINUS, mul_one_minus)   /* a (1 - b) */                                                                  \
     X(DERIVE_TANH, derive_tanh)       /* a (1 - b^2) */                                                                \
     X(DERIVE_SIGMOID, derive_sigmoid) /* a (b (1 - b)) */                                                              \

@@ -128,7 +128,8 @@ static bool same(ur__ref a, ur__ref b)
 /* a * (a form of b), where b is read here only; f stays as it is where it is not. */
 static bool match_product(ur__maker *m, const ur__statement *s, ur__ref a, ur__ref b, form *f)
 {
-    const ur__statement *product = inner(m, s->line, b, UR__MUL), *rest = inner(m, s->line, b, UR__ONE_MINUS);
+    const ur__statement *product = inner(m, s->line, b, UR__MUL), *rest = inner(m, s->line, b, UR__ONE_MINUS),
+                        *difference = inner(m, s->line, b, UR__SUB);
     if (product) {
         absorb(m, product);
         f->in[0] = a;
@@ -140,6 +141,11 @@ static bool match_product(ur__maker *m, const ur__statement *s, ur__ref a, ur__r
             absorb(m, complement);
         f->kernel = sigmoid ? UR__DERIVE_SIGMOID : UR__MUL_MUL;
         f->count = sigmoid ? 2 : 3;
+        return true;
+    }
+    if (difference) {
+        absorb(m, difference);
+        *f = (form){.kernel = UR__MUL_SUB, .count = 3, .in = {a, input(m, difference, 0), input(m, difference, 1)}};
         return true;
     }
     if (!rest)

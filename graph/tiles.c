@@ -166,16 +166,18 @@ static void begin(const run *r)
         at[r->l->operands + i] = own;
 }
 
-/* Elements first..first+n-1 of [rows, columns], whose rows lie apart. Those of a block of one cache line are copied
- * without a call; they are often far away, so the same ones of the next iteration, `step` bytes on, are sent for. */
+/* Elements first..first+n-1 of [rows, columns], whose rows lie apart. Those of a narrow block of whole cache lines are
+ * copied without a call; they are often far away, so the same ones of the next iteration, `step` bytes on, are sent for. */
 static void gather(const ur__view *v, ptrdiff_t step, size_t e, size_t columns, size_t first, size_t n, char *to)
 {
     size_t row = first / columns, column = first % columns;
-    if (columns * e == UR__CACHE_LINE && column == 0 && n % columns == 0) {
-        for (const char *from = v->at + row * v->row * e; n; n -= columns, to += UR__CACHE_LINE, from += v->row * e) {
-            __builtin_prefetch(from + step);
-            memcpy(to, from, UR__CACHE_LINE);
-        }
+    const size_t bytes = columns * e;
+    if (bytes % UR__CACHE_LINE == 0 && bytes < SHORT * e && column == 0 && n % columns == 0) {
+        for (const char *from = v->at + row * v->row * e; n; n -= columns, from += v->row * e)
+            for (size_t line = 0; line < bytes; line += UR__CACHE_LINE, to += UR__CACHE_LINE) {
+                __builtin_prefetch(from + line + step);
+                memcpy(to, from + line, UR__CACHE_LINE);
+            }
         return;
     }
     for (size_t count; n; n -= count, to += count * e, row++, column = 0) {
