@@ -11,25 +11,16 @@
 
 enum { DOT_ROWS = UR_VECTOR == 64 ? 6 : 8, DOT_CHUNK = (24 << 10) / (DOT_ROWS * BYTES_OF(UR_REAL)), OUTER_CHUNK = 256 };
 
-/* A chunk of a stretch: steps first..end-1, of each the columns from..to-1 as far as they are active. */
+/* A chunk of a stretch: steps first..end-1, of each the same columns from..to-1. */
 typedef struct chunk {
     const ur__stretch *stretch;
     size_t first, end, from, to;
 } chunk;
 
-/* The active columns of step s in a chunk, 0 if there are none. */
-static inline size_t chunk_columns(const chunk *c, size_t s)
+/* The columns that step s of a stretch has. */
+static inline size_t columns_of(const ur__contraction *c, const ur__stretch *t, size_t s)
 {
-    size_t active = c->stretch->columns ? c->stretch->columns[s] : c->to;
-    active = active < c->to ? active : c->to;
-    return active > c->from ? active - c->from : 0;
-}
-
-/* The vectors of every step where all steps have as many and all are whole; else 0. */
-static inline size_t chunk_vectors(const chunk *c)
-{
-    const size_t columns = c->to - c->from;
-    return !c->stretch->columns && columns % LANES == 0 ? columns / LANES : 0;
+    return t->columns && t->columns[s] < c->n ? t->columns[s] : c->n;
 }
 
 /* Element 0 of step s of an operand that lies at `at` with a distance of `step`. */
@@ -38,28 +29,41 @@ static inline const real *chunk_at(const chunk *c, const void *at, ptrdiff_t ste
     return (const real *)at + (ptrdiff_t)s * step + c->from;
 }
 
-/* The next chunk of all, of `most` columns or a few more; false after the last. A new chunk has stretch NULL. */
-static bool chunk_next(const ur__contraction *c, size_t most, chunk *k)
+/* Goes on to the steps after those of a chunk: `most` of them, or fewer so that all have as many columns; false: none. */
+static bool next_steps(const ur__contraction *c, size_t most, chunk *k)
 {
-    size_t parts = (c->n + most - 1) / most, width = parts > 1 ? (c->n + parts - 1) / parts : c->n;
-    width = (width + LANES - 1) / LANES * LANES;
-    size_t steps = width < most ? most / width : 1;
-    if (!k->stretch)
-        *k = (chunk){.stretch = c->stretch};
-    else if (k->to < c->n)
-        k->from = k->to;
-    else {
-        k->from = 0;
-        k->first = k->end;
-    }
+    k->first = k->end;
     while (k->stretch < c->stretch + c->stretches && k->first == k->stretch->steps) {
         k->stretch++;
         k->first = 0;
     }
     if (k->stretch == c->stretch + c->stretches)
         return false;
-    k->end = k->first + part_of(k->stretch->steps - k->first, steps);
-    k->to = k->from + width < c->n ? k->from + width : c->n;
+    const size_t end = k->first + part_of(k->stretch->steps - k->first, most);
+    for (k->end = k->first + 1; k->end < end; k->end++)
+        if (columns_of(c, k->stretch, k->end) != columns_of(c, k->stretch, k->first))
+            break;
+    return true;
+}
+
+/* The next chunk of all, of `most` columns or a few more; false after the last. A new chunk has stretch NULL. */
+static bool chunk_next(const ur__contraction *c, size_t most, chunk *k)
+{
+    size_t parts = (c->n + most - 1) / most, width = parts > 1 ? (c->n + parts - 1) / parts : c->n, columns = 0;
+    width = (width + LANES - 1) / LANES * LANES;
+    if (k->stretch) {
+        columns = columns_of(c, k->stretch, k->first);
+        k->from = k->to;
+    } else {
+        *k = (chunk){.stretch = c->stretch};
+    }
+    while (k->from >= columns) {
+        if (!next_steps(c, width < most ? most / width : 1, k))
+            return false;
+        columns = columns_of(c, k->stretch, k->first);
+        k->from = 0;
+    }
+    k->to = k->from + width < columns ? k->from + width : columns;
     return true;
 }
 
@@ -104,7 +108,7 @@ INLINE void sum_rows_of(size_t rows, const chunk *k, size_t g, size_t j, real *s
         sum[r] = load(sums + (j + r) * LANES);
     for (size_t s = k->first; s < k->end; s++, from += k->stretch->b_step[g]) {
         const real *b = from;
-        size_t count = chunk_columns(k, s);
+        size_t count = k->to - k->from;
         for (; count >= LANES; count -= LANES, b += LANES) {
             UNROLL
             for (size_t r = 0; r < rows; r++)
@@ -147,8 +151,8 @@ static void add_row_sums(const ur__contraction *c, const chunk *k, real *sums)
 
 static void contract_rows(const ur__contraction *c, real *sums)
 {
-    for (const ur__stretch *t = c->stretch; t < c->stretch + c->stretches; t++)
-        add_row_sums(c, &(chunk){.stretch = t, .end = t->steps, .to = c->n}, sums);
+    for (chunk k = {0}; chunk_next(c, DOT_CHUNK, &k);)
+        add_row_sums(c, &k, sums);
 }
 
 /* ---- small results: dot products */
@@ -168,8 +172,8 @@ INLINE void dot_block(size_t others, size_t rows, const chunk *k, size_t g, size
     const ptrdiff_t a_step = k->stretch->a_step, b_step = k->stretch->b_step[g];
     const real *a_start = chunk_at(k, k->stretch->a, a_step, k->first) + i * a_stride;
     const real *b_start = chunk_at(k, k->stretch->b[g], b_step, k->first) + j * b_stride;
-    const size_t vectors = chunk_vectors(k);
-    for (size_t t = k->first; t < k->end && vectors; t++, a_start += a_step, b_start += b_step) {
+    const size_t vectors = (k->to - k->from) / LANES, rest = (k->to - k->from) % LANES;
+    for (size_t t = k->first; t < k->end && !rest; t++, a_start += a_step, b_start += b_step) {
         const real *a = a_start, *b = b_start;
         size_t v = vectors;
         do { /* with little around it: there are one or two of them */
@@ -180,17 +184,13 @@ INLINE void dot_block(size_t others, size_t rows, const chunk *k, size_t g, size
             b += LANES;
         } while (--v);
     }
-    for (size_t t = k->first; t < k->end && !vectors; t++, a_start += a_step, b_start += b_step) {
-        size_t count = chunk_columns(k, t);
+    for (size_t t = k->first; t < k->end && rest; t++, a_start += a_step, b_start += b_step) {
         const real *a = a_start, *b = b_start;
-        for (; count >= LANES; count -= LANES, a += LANES, b += LANES) {
+        for (size_t v = vectors; v; v--, a += LANES, b += LANES)
             multiply_add(others, rows, sum, (reader){a, a_stride, load_whole, load_whole, 0},
                          (reader){b, b_stride, load_whole, load_whole, 0});
-        }
-        if (count) {
-            multiply_add(others, rows, sum, (reader){a, a_stride, load_part, load_part, count},
-                         (reader){b, b_stride, load_part, load_part, count});
-        }
+        multiply_add(others, rows, sum, (reader){a, a_stride, load_part, load_part, rest},
+                     (reader){b, b_stride, load_part, load_part, rest});
     }
     UNROLL
     for (size_t r = 0; r < rows; r++) {
@@ -302,7 +302,7 @@ static void outer_transpose(const chunk *k, const side *b, size_t columns, real 
         real *column = to + j * columns;
         for (size_t s = k->first; s < k->end; s++) {
             const real *from = chunk_at(k, b->at, b->step, s) + j * b->stride;
-            for (size_t count = chunk_columns(k, s), part; count; count -= part, from += part, column += part * width) {
+            for (size_t count = k->to - k->from, part; count; count -= part, from += part, column += part * width) {
                 part = count < LANES ? count : LANES;
                 for (size_t v = 0; v < width; v += LANES)
                     outer_square(from + v * b->stride, b->stride, left - v, part, column + v, width);
@@ -328,7 +328,7 @@ INLINE void outer_block(size_t rows, size_t vectors, bool spread, const chunk *k
     const real *start = chunk_at(k, a->at, a->step, k->first) + i * stride;
     for (size_t s = k->first; s < k->end; s++, start += a->step) {
         const real *row = start;
-        for (size_t count = chunk_columns(k, s); count; count--, row += distance) {
+        for (size_t count = k->to - k->from; count; count--, row += distance) {
             multiply_add(vectors, rows, sum, (reader){row, stride, load_a, load_a, 0},
                          (reader){panel, LANES, load_whole, load_whole, 0});
             keep_in_place(vectors, rows, sum);
@@ -369,7 +369,7 @@ static void outer_spread(const chunk *k, const side *a, size_t first, size_t end
     const size_t rows = end - first;
     for (size_t s = k->first; s < k->end; s++) {
         const real *from = chunk_at(k, a->at, a->step, s) + first * a->stride;
-        const size_t count = chunk_columns(k, s);
+        const size_t count = k->to - k->from;
         for (size_t r = 0; r < rows; r++)
             spread_row(count, from + r * a->stride, rows * LANES, to + r * LANES);
         to += count * rows * LANES;
@@ -453,9 +453,7 @@ static void outer_matrices(const ur__contraction *c, const chunk *k, real *resul
     const ur__stretch *t = k->stretch;
     const side a = {.rows = c->rows, .stride = t->a_stride, .at = t->a, .step = t->a_step};
     real *copies = transposed + transposed_elements(c);
-    size_t columns = 0;
-    for (size_t s = k->first; s < k->end; s++)
-        columns += chunk_columns(k, s);
+    const size_t columns = (k->end - k->first) * (k->to - k->from);
     if (swapped)
         outer_transpose(k, &a, columns, transposed);
     for (size_t g = 0; g < c->matrices; g++, results += each) {
@@ -499,7 +497,6 @@ typedef struct one_result {
 INLINE void one_block(size_t vectors, size_t rows, bool part, const chunk *k, const one_result *q, size_t j,
                       size_t last, bool add)
 {
-    const ur__stretch *t = k->stretch;
     const ptrdiff_t a_step = q->a_step, b_step = q->b_step;
     const real *a = chunk_at(k, q->a, a_step, k->first), *b = chunk_at(k, q->b, b_step, k->first) + j;
     real *out = q->out + j;
@@ -514,8 +511,6 @@ INLINE void one_block(size_t vectors, size_t rows, bool part, const chunk *k, co
         }
     }
     for (size_t s = k->first; s < k->end; s++, a += a_step, b += b_step) {
-        if (t->columns && !t->columns[s])
-            continue;
         multiply_add(vectors, rows, sum, (reader){a, 1, load_element, load_element, 0},
                      (reader){b, LANES, load_whole, part ? load_part : load_whole, last});
         keep_in_place(vectors, rows, sum);
@@ -605,12 +600,14 @@ static bool dots_are_faster(const ur__contraction *c, double share)
     return share * (double)(c->rows * c->m) <= outer;
 }
 
-static const double least_share = 1.2;
+static const double least_share = 1.15;
 
-/* A step costs dots about a vector more than it has. */
+/* A step whose vectors are all whole costs dots a third of a vector more than it has, any other one a vector. */
 static bool by_dots(const ur__contraction *c)
 {
-    return dots_are_faster(c, (least_share * (double)whole_vectors(c->n) + (double)LANES) / (double)c->n);
+    const double n = (double)c->n, lanes = (double)LANES;
+    const double whole = least_share + lanes / (3 * n), part = (1.2 * (double)whole_vectors(c->n) + lanes) / n;
+    return dots_are_faster(c, c->n % LANES ? part : whole);
 }
 
 /* Elements that the sums of rows take in the room: first come those, then what a way of contracting needs. */
