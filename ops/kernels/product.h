@@ -171,10 +171,9 @@ static inline size_t strip_of(size_t rows)
 /* Rows first.. of C, a panel or what exists of it, strip by strip. */
 static void product_rows(const pass *p, const real *bias, size_t first, size_t rows, size_t n)
 {
+    static const real zeros[PANEL];
     const size_t strip = strip_of(rows);
-    real start[PANEL] = {0};
-    for (size_t r = 0; bias && r < rows; r++)
-        start[r] = bias[first + r];
+    const real *start = bias ? bias + first : zeros;
     for (size_t j = 0, vectors; j < n; j += vectors * LANES) {
         const size_t left = (n - j + LANES - 1) / LANES;
         vectors = part_of(left, strip);
