@@ -6,13 +6,15 @@
  * of C, several rows at once, whose lanes are added up at the end. Few sums are kept as several chains, since a
  * multiply-add takes longer than it keeps its unit busy. The order of a sum depends on the shape alone. */
 
-/* Columns at once; columns of A between two gatherings of X. With 32 registers there are up to 16 sums, else 12. */
+/* Columns at once, and the most vectors of a panel for one column, as a logarithm: with 32 registers there are up to 16
+ * sums, else 12. Columns of A between two gatherings of X. */
 #if UR_VECTOR == 64
-enum { NARROW_COLUMNS = 4, NARROW_CHUNK = 256, NARROW_PIECES = 8 };
+enum { NARROW_COLUMNS = 4, NARROW_HEIGHT = 4 };
 #else
-enum { NARROW_COLUMNS = 3, NARROW_CHUNK = 256, NARROW_PIECES = 8 };
+enum { NARROW_COLUMNS = 3, NARROW_HEIGHT = 3 };
 #endif
-enum { NARROW_PANEL = 8 * LANE_COUNT }; /* rows of a packed panel; the last one has as many as are left */
+enum { NARROW_CHUNK = 256, NARROW_PIECES = 8 };
+enum { NARROW_PANEL = LANE_COUNT << NARROW_HEIGHT }; /* rows of a packed panel; the last one has as many as are left */
 
 /* Terms that are all packed, all transposed or all not. If they are not, column j of X lies at x + j x_stride, without
  * gaps. */
@@ -70,7 +72,7 @@ INLINE void narrow_panel(size_t vectors, size_t columns, size_t chains, bool par
                          size_t rows, size_t j)
 {
     const size_t last = rows - (vectors - 1) * LANES;
-    vec sum[4][NARROW_COLUMNS][8];
+    vec sum[4][NARROW_COLUMNS][1 << NARROW_HEIGHT];
     UNROLL
     for (size_t s = 0; s < chains; s++) {
         UNROLL
@@ -206,6 +208,7 @@ DOTS(4, 3)
 DOTS(8, 1)
 #endif
 #if UR_VECTOR == 64
+PANELS(16, 1, 1)
 PANELS(1, 4, 2)
 PANELS(2, 4, 1)
 PANELS(4, 4, 1)
@@ -215,8 +218,12 @@ DOTS(4, 4)
 #endif
 
 /* By columns, the logarithm of the vectors, and whether the last is a part. */
-static narrow_kernel *const narrow_panels[NARROW_COLUMNS + 1][4][2] = {
+static narrow_kernel *const narrow_panels[NARROW_COLUMNS + 1][NARROW_HEIGHT + 1][2] = {
+#if UR_VECTOR == 64
+    [1] = {PANEL_ENTRY(1, 1), PANEL_ENTRY(2, 1), PANEL_ENTRY(4, 1), PANEL_ENTRY(8, 1), PANEL_ENTRY(16, 1)},
+#else
     [1] = {PANEL_ENTRY(1, 1), PANEL_ENTRY(2, 1), PANEL_ENTRY(4, 1), PANEL_ENTRY(8, 1)},
+#endif
     [2] = {PANEL_ENTRY(1, 2), PANEL_ENTRY(2, 2), PANEL_ENTRY(4, 2)},
     [3] = {PANEL_ENTRY(1, 3), PANEL_ENTRY(2, 3), PANEL_ENTRY(4, 3)},
 #if UR_VECTOR == 64
@@ -255,7 +262,7 @@ static inline size_t narrow_columns(size_t left)
 static void narrow_transposed(const narrow *p, size_t i, size_t end, size_t n)
 {
     for (size_t rows; i < end; i += rows) {
-        size_t left = (end - i + LANES - 1) / LANES, most = n == 1 ? 3 : 2, log = 0;
+        size_t left = (end - i + LANES - 1) / LANES, most = n == 1 ? NARROW_HEIGHT : 2, log = 0;
         while (log < most && (size_t)2 << log <= left)
             log++;
         rows = LANES << log;
