@@ -1,4 +1,4 @@
-/* abreast.h - sigmoid and tanh of f32 with AVX-512: several vectors go through each operation side by side, since one
+/* abreast.h - exp, sigmoid and tanh of f32 with AVX-512: several vectors go through each operation side by side, since one
  * element's operations are a long chain, and a core looks ahead by too few of them to find others to do beside it.
  *
  * e^r - 1 = r + r^2 p(r) for |r| <= ln 2/2, p of degree 4 with the least greatest error of it relative to r, 1.4e-8. */
@@ -35,13 +35,12 @@ INLINE vec powers_of_two(vec b)
     return (vec)_mm512_slli_epi32((__m512i)b, MANTISSA);
 }
 
-/* e^x, or e^-x, as scale (1 + p) */
-INLINE void exp_abreast(size_t count, bool negated, const vec *x, vec *scale, vec *p)
+/* e^x, or e^-x, as 2^n (1 + p); `biased` has n + BIAS in its lower bits. */
+INLINE void exp_parts(size_t count, bool negated, const vec *x, vec *biased, vec *n, vec *p)
 {
-    vec n[ABREAST], r[ABREAST], r2[ABREAST], q[ABREAST];
-    EACH(n, x[k] * all_of(negated ? -1.44269504f : 1.44269504f) + all_of(ROUND + BIAS))
-    EACH(scale, powers_of_two(n[k]))
-    EACH(n, n[k] - all_of(ROUND + BIAS))
+    vec r[ABREAST], r2[ABREAST], q[ABREAST];
+    EACH(biased, x[k] * all_of(negated ? -1.44269504f : 1.44269504f) + all_of(ROUND + BIAS))
+    EACH(n, biased[k] - all_of(ROUND + BIAS))
     EACH(r, -n[k] * all_of(LN2_HIGH) + (negated ? -x[k] : x[k]))
     EACH(r, -n[k] * all_of(LN2_LOW) + r[k])
     EACH(r2, r[k] * r[k])
@@ -52,24 +51,37 @@ INLINE void exp_abreast(size_t count, bool negated, const vec *x, vec *scale, ve
     EACH(p, p[k] * r2[k] + r[k])
 }
 
+/* e^x */
+INLINE void exp_abreast(size_t count, const vec *x, const vec *none, vec *y)
+{
+    vec biased[ABREAST], n[ABREAST], p[ABREAST];
+    (void)none;
+    EACH(y, at_most(89, at_least(-104, x[k])))
+    exp_parts(count, false, y, biased, n, p);
+    EACH(p, p[k] + all_of(1))
+    EACH(y, (vec)_mm512_scalef_ps((__m512)p[k], (__m512)n[k]))
+}
+
 /* e^-|x|, 0 where that is no normal number */
 INLINE void exp_of_size_abreast(size_t count, const vec *x, const vec *none, vec *y)
 {
-    vec scale[ABREAST], p[ABREAST];
+    vec biased[ABREAST], n[ABREAST], p[ABREAST], scale[ABREAST];
     (void)none;
     EACH(y, (vec)_mm512_or_ps((__m512)x[k], (__m512)all_of(-0.0f)))
     EACH(y, at_least(-88, y[k]))
-    exp_abreast(count, false, y, scale, p);
+    exp_parts(count, false, y, biased, n, p);
+    EACH(scale, powers_of_two(biased[k]))
     EACH(y, p[k] * scale[k] + scale[k])
 }
 
 /* 1/(1 + e^-x), 0 where that is no normal number */
 INLINE void sigmoid_abreast(size_t count, const vec *x, const vec *none, vec *y)
 {
-    vec scale[ABREAST], p[ABREAST], q[ABREAST];
+    vec biased[ABREAST], n[ABREAST], p[ABREAST], q[ABREAST], scale[ABREAST];
     (void)none;
     EACH(y, at_most(88, x[k]))
-    exp_abreast(count, true, y, scale, p);
+    exp_parts(count, true, y, biased, n, p);
+    EACH(scale, powers_of_two(biased[k]))
     EACH(q, scale[k] + all_of(1))
     EACH(p, p[k] * scale[k] + q[k])
     UNROLL

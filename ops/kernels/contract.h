@@ -607,7 +607,7 @@ static bool by_dots(const ur__contraction *c)
 {
     const double n = (double)c->n, lanes = (double)LANES;
     const double whole = least_share + lanes / (3 * n), part = (1.2 * (double)whole_vectors(c->n) + lanes) / n;
-    return dots_are_faster(c, c->n % LANES ? part : whole);
+    return dots_are_faster(c, c->n % LANES == 0 ? whole : part);
 }
 
 /* Elements that the sums of rows take in the room: first come those, then what a way of contracting needs. */

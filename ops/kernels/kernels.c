@@ -136,11 +136,13 @@ enum { AHEAD = UR_VECTOR == 16 ? (int)UR__TILE : 256 / BYTES_OF(UR_REAL) };
     }                                                                                                                  \
     WHOLE_VECTORS(name)
 
+ABREAST_MAP(exp)
 ABREAST_MAP(sigmoid)
 ABREAST_MAP(tanh)
 ABREAST_MAP(exp_of_size)
 ABREAST_MAP(sigmoid_from)
 #else
+COSTLY(exp, real_exp(a[i]))
 DIVISION_AFTER(sigmoid, exp_of_size, sigmoid_from(a[i], u))
 DIVISION_AFTER(tanh, part_of_tanh, tanh_from(a[i], u))
 COSTLY(exp_of_size, exp_of_size(a[i]))
@@ -156,7 +158,6 @@ MAP(neg, -a[i])
 MAP(scale, a[i] * k)
 MAP(one_minus, 1 - a[i])
 MAP(square, a[i] * a[i])
-COSTLY(exp, real_exp(a[i]))
 COSTLY(log, real_log(a[i]))
 MAP(relu, a[i] > 0 || a[i] != a[i] ? a[i] : 0)
 MAP(step, a[i] > 0 ? 1 : 0)
