@@ -1,7 +1,9 @@
 /* abreast.h - exp, sigmoid and tanh of f32 with AVX-512: several vectors go through each operation side by side, since one
  * element's operations are a long chain, and a core looks ahead by too few of them to find others to do beside it.
  *
- * e^r - 1 = r + r^2 p(r) for |r| <= ln 2/2, p of degree 4 with the least greatest error of it relative to r, 1.4e-8. */
+ * e^r - 1 = r + r^2 p(r) for |r| <= ln 2/2, p of degree 4 with the least greatest error of it relative to r, 1.4e-8. The
+ * functions err by at most as much as those of functions.h (found: exp and e^-|x| 1.1, sigmoid 2.5, from e^-|x| 2.6, tanh
+ * 2.5 units of the last place). */
 
 enum { ABREAST = 4 };
 
@@ -94,8 +96,8 @@ INLINE void sigmoid_abreast(size_t count, const vec *x, const vec *none, vec *y)
 /* m/(m + 2), m = e^2x - 1 = 2^n (2 r + 2 r^2 + ...) + (2^n - 1), x = n ln 2/2 + r; 0 for -0 */
 INLINE void tanh_abreast(size_t count, const vec *x, const vec *none, vec *y)
 {
-    (void)none;
     vec n[ABREAST], r[ABREAST], scale[ABREAST], r2[ABREAST], p[ABREAST], q[ABREAST];
+    (void)none;
     EACH(y, at_most(10, at_least(-10, x[k])))
     EACH(n, y[k] * all_of(2 * 1.44269504f) + all_of(ROUND + BIAS))
     EACH(scale, powers_of_two(n[k]))
