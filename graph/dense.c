@@ -5,18 +5,26 @@
 
 /* ---- specifications */
 
+/* Row by row of the last dimension. */
 static void map_all(const ur_op *op, const ur_call *c)
 {
     size_t stride[UR__MAP_INPUTS][UR_RANK], size[UR_RANK], at[UR_RANK] = {0};
-    double *out = c->out;
+    double *out = c->out, in[UR__MAP_INPUTS];
     ur__sizes(c->out_shape, size);
     for (int k = 0; k < c->inputs; k++)
         ur__strides(c->shape[k], c->out_shape, stride[k]);
+    const int last = c->out_shape.rank > 0 ? c->out_shape.rank - 1 : 0;
+    const size_t row = size[last];
+    size[last] = 1;
     do {
-        double in[UR__MAP_INPUTS];
+        const double *x[UR__MAP_INPUTS];
         for (int k = 0; k < c->inputs; k++)
-            in[k] = c->in[k][ur__offset(at, stride[k])];
-        *out++ = op->map(in, c->attr);
+            x[k] = c->in[k] + ur__offset(at, stride[k]);
+        for (size_t i = 0; i < row; i++) {
+            for (int k = 0; k < c->inputs; k++)
+                in[k] = x[k][i * stride[k][last]];
+            *out++ = op->map(in, c->attr);
+        }
     } while (ur__next(at, size));
 }
 

@@ -38,12 +38,13 @@ static void run(const ur_call *c)
     bool ta = c->attr[0] != 0, tb = c->attr[1] != 0;
     size_t m = (size_t)rows(c->shape[0], ta), k = (size_t)columns(c->shape[0], ta);
     size_t n = (size_t)columns(c->shape[1], tb);
-    const double *a = c->in[0], *b = c->in[1];
+    const size_t step_a = ta ? m : 1, step_b = tb ? 1 : n;
     for (size_t i = 0; i < m; i++)
         for (size_t j = 0; j < n; j++) {
+            const double *a = c->in[0] + (ta ? i : i * k), *b = c->in[1] + (tb ? j * k : j);
             double sum = 0;
             for (size_t q = 0; q < k; q++)
-                sum += (ta ? a[q * m + i] : a[i * k + q]) * (tb ? b[j * k + q] : b[q * n + j]);
+                sum += a[q * step_a] * b[q * step_b];
             c->out[i * n + j] = sum;
         }
 }

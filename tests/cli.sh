@@ -474,8 +474,8 @@ for cell in $cells; do
     both=--bidirectional
     [ "$cell" != brnn ] || both= # runs in both directions itself
     # shellcheck disable=SC2086
-    for kind in "$both --layer-norm --size d=2 --size m=4" "--batch-norm --dropout 0.3 $both" \
-        "$both --layer-norm --order 2"; do
+    for kind in "$both --layer-norm --size d=2 --size m=4" "--batch-norm --dropout 0.3 $both --size m=3" \
+        "$both --layer-norm --order 2 --size d=2 --size m=3"; do
         expect 0 gradcheck "$cell" --layers 2 $kind
     done
     expect 0 gradcheck "$cell" --heads 1 --out softmax --loss ce --order 2 --size m=2
