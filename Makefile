@@ -10,7 +10,7 @@ SONAME  := libunroll.so.0
 
 # Yours to set: make CC=clang CFLAGS='-O0 -g' WERROR=1; V=1 shows the commands whole.
 BUILD         ?= build
-CFLAGS        ?= -O2 -g -falign-functions=32
+CFLAGS        ?= -O3 -g -falign-functions=32
 KERNEL_CFLAGS ?= -O3 -g1 -falign-functions=64 -falign-loops=32
 WERROR        ?= 0
 PREFIX        ?= /usr/local
@@ -51,7 +51,9 @@ endif
 # _XOPEN_SOURCE=700 is POSIX 2008.
 LANGUAGE := -std=c11 -D_XOPEN_SOURCE=700 -I.
 FLOAT    := -ffp-contract=off -fno-math-errno -fno-trapping-math
-COMPILE   = $(CC) $(LANGUAGE) $(CPPFLAGS) -fPIC -MMD -MP $(WARNINGS) $(CFLAGS) $(FLOAT)
+# In the shared library, too, a function is the one that stands here: it may be inlined, and is called without a table.
+SHARED   := -fPIC -fno-semantic-interposition -fno-plt
+COMPILE   = $(CC) $(LANGUAGE) $(CPPFLAGS) $(SHARED) -MMD -MP $(WARNINGS) $(CFLAGS) $(FLOAT)
 LIBS     := -lm -lpthread
 
 # $(call SAY,CC) names what is made in a short line.
