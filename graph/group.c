@@ -166,11 +166,19 @@ static void need_by(const ur__maker *m, uint32_t at, ur__ref r, role as)
     m->latest[from] = latest < m->latest[from] ? latest : m->latest[from];
 }
 
-/* An elementwise statement runs as late as its readers in the phase allow: in the program that reads it. Called from the
- * last statement to the first. */
+/* Is it an elementwise statement that nothing in the phase reads? */
+static bool is_free(const ur__maker *m, uint32_t at)
+{
+    return m->sort[at] == UR__MAP && m->latest[at] == UR_NONE;
+}
+
+/* An elementwise statement runs as late as its readers in the phase allow: in the program that reads it. A free one does
+ * not hold up what it reads. Called from the last statement to the first. */
 static void sink(ur__maker *m, uint32_t at)
 {
-    if (m->sort[at] == UR__MAP && m->latest[at] != UR_NONE && m->latest[at] > m->level[at])
+    if (is_free(m, at))
+        return;
+    if (m->sort[at] == UR__MAP && m->latest[at] > m->level[at])
         m->level[at] = m->heavy[at] = m->latest[at];
     each_operand(m, at, need_by);
 }
@@ -394,6 +402,11 @@ static void look_ahead(ur__maker *m)
             if (m->sort[i] != UR__NOTHING)
                 sink(m, i);
         }
+        for (uint32_t i = phase->statement; i < end; i++) { /* a free one follows what it reads */
+            m->time = m->when[i];
+            if (is_free(m, i))
+                find_level(m, i);
+        }
     }
     for (size_t f = 0; f < p->phases; f++) { /* when the sorts of all are known */
         const ur__phase *phase = &p->phase[f];
@@ -447,6 +460,7 @@ static bool take_tables(ur__maker *m, size_t statements, size_t lines, size_t ph
                   {&m->statement, lines},
                   {&m->stamp, lines},
                   {&m->place, lines},
+                  {&m->copied, lines},
                   {&m->begun, lines},
                   {&m->member, lines},
                   {&m->reads, lines}};

@@ -37,6 +37,7 @@ typedef struct ur__maker {
     uint32_t *stamp;                /* by line: the launch that last had it as operand */
     uint32_t *member, *reads;       /* by line: the program that computes it, and how often that one still reads it */
     uint32_t *place;                /* by line: the tile buffer or operand that the program has it in, if not stored */
+    uint32_t *copied;               /* by line: the line that the program hands it on to, or itself */
     uint32_t *begun;                /* by line: the last form of the program that begins with e^-|value| */
     uint32_t *list, *same;          /* statements of one level, and of one program */
     uint32_t *sorted[2], *begin[2]; /* the phase's statements by level: with launches of their own, elementwise */

@@ -316,13 +316,14 @@ static uint32_t take_buffer(writer *w)
 static uint32_t result(writer *w, const ur__statement *s)
 {
     ur__maker *m = w->m;
-    if (m->plan->line[s->line].stored) {
+    const uint32_t line = m->copied[s->line];
+    if (m->plan->line[line].stored) {
         const bool total = adds_up(m, s);
-        const ur__ref to = total ? ur__part_of(m, s->line) : ur__this(m, s->line);
+        const ur__ref to = total ? ur__part_of(m, line) : ur__this(m, line);
         uint32_t k = ur__operand_for(m, w->l, to, total ? UR__PART : ur__sums_up(m, s) ? UR__ROW : UR__FULL);
         if (w->l->operands > k)
             m->plan->argument[w->l->operand + k].written = true;
-        return k;
+        return m->place[s->line] = k;
     }
     return m->place[s->line] = take_buffer(w);
 }
@@ -511,6 +512,44 @@ static void count_statement_reads(ur__maker *m, const ur__statement *s)
         m->reads[sum ? m->term[k].line : input(m, s, k).line]++;
 }
 
+/* Does form f of statement s read an earlier value of a line? */
+static bool reads_line(ur__maker *m, const ur__statement *s, const form *f, uint32_t line)
+{
+    size_t n = f->sum ? terms_of(m, s) : 0;
+    for (uint32_t k = 0; k < f->count && !f->sum; k++)
+        if (f->in[k].line == line)
+            return true;
+    for (size_t k = 0; k < n; k++) {
+        const ur__statement *product = inner_product(m, s, m->term[k]);
+        if (product ? input(m, product, 0).line == line || input(m, product, 1).line == line : m->term[k].line == line)
+            return true;
+    }
+    return false;
+}
+
+/* A value that is copied to a stored one as it is, as is c where all columns are alive, is computed there, unless something
+ * in between reads what the step before left there: it may be overwritten. */
+static void drop_copies(ur__maker *m, size_t n, const uint32_t *statements, const form *forms)
+{
+    const ur__statement *all = m->plan->program.statement;
+    for (size_t i = 0; i < n; i++) {
+        const ur__statement *s = &all[statements[i]];
+        const ur__ref from = forms[i].in[0];
+        if (m->absorbed[statements[i]] || forms[i].sum || forms[i].kernel != UR__COPY || !m->plan->line[s->line].stored ||
+            m->member[from.line] != m->launch || !ur__is_here(m, from) || m->plan->line[from.line].stored ||
+            m->copied[from.line] != from.line || is_view(m, &all[m->statement[from.line]]))
+            continue;
+        size_t k = i;
+        while (statements[k] != m->statement[from.line] && (k == i || m->absorbed[statements[k]] ||
+                                                            !reads_line(m, &all[statements[k]], &forms[k], s->line)))
+            k--;
+        if (statements[k] != m->statement[from.line])
+            continue;
+        m->copied[from.line] = s->line;
+        absorb(m, s);
+    }
+}
+
 /* The instructions that add to the block's sums, or all others; returns how many. */
 static uint32_t write_all(writer *w, size_t n, const uint32_t *statements, form *forms, bool totals)
 {
@@ -533,6 +572,7 @@ static uint32_t write_form(writer *w, size_t n, const uint32_t *statements, form
     for (size_t i = 0; i < n; i++) {
         m->absorbed[statements[i]] = 0;
         m->reads[all[statements[i]].line] = 0;
+        m->copied[all[statements[i]].line] = all[statements[i]].line;
     }
     for (size_t i = 0; i < n; i++)
         count_statement_reads(m, &all[statements[i]]);
@@ -546,6 +586,7 @@ static uint32_t write_form(writer *w, size_t n, const uint32_t *statements, form
             for_reads(m, &all[statements[i]], &forms[i], count_read, w);
     drop_unread(w, n, statements, forms);
     share_exps(m, n, statements, forms);
+    drop_copies(m, n, statements, forms);
     write_all(w, n, statements, forms, false);
     w->l->totals = write_all(w, n, statements, forms, true);
     return w->l->count - before;

@@ -133,7 +133,7 @@ static void run_one(const ur__worker *w, uint32_t number)
     const ur__launch *l = &w->plan->launch[number];
     if (l->kind == UR__ADD_UP && w->advancing)
         return;
-    if (l->kind == UR__POINTWISE && ur__walk_of(w, l)->bound != w->columns)
+    if (l->kind == UR__POINTWISE && (l->alive || ur__walk_of(w, l)->bound != w->columns))
         ur__bind_tiles(w, l);
     ur__run_launch(w, l);
 }

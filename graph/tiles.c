@@ -7,6 +7,12 @@
 /* Rows with gaps between them are copied together where they are shorter than this; a longer one is a tile by itself. */
 enum { SHORT = 128 };
 
+/* Is it a mask, and does the form that runs read none? */
+static bool is_skipped(const ur__argument *a, bool alive)
+{
+    return alive && a->mask;
+}
+
 /* Do the rows of an operand lie apart? */
 static bool has_gaps(const ur__launch *l, const ur__argument *a, const ur__cursor *c, const ur__walk *k)
 {
@@ -58,25 +64,28 @@ static bool is_steady(const ur__worker *w, const ur__launch *l, ur__cursor *c, c
         } else {
             c[i].hop = c[i].move == UR__FOLLOWS ? (ptrdiff_t)(k->group * c[i].row * e) : 0;
         }
-        steady = steady && c[i].at && c[i].move <= UR__IN_ROW;
+        steady = steady && (is_skipped(a, k->alive) || (c[i].at && c[i].move <= UR__IN_ROW));
     }
     return steady;
 }
 
-/* The walk over [rows, columns] in tiles. Where all rows follow each other without gaps, they are one long row; where they
- * can be made to, several of them are a tile. */
-void ur__bind_tiles(const ur__worker *w, const ur__launch *l)
+/* The walk of a form over [rows, columns] in tiles. Where all rows of what it reads follow each other without gaps, they
+ * are one long row; where they can be made to, several of them are a tile. */
+static void bind_form(const ur__worker *w, const ur__launch *l, bool alive)
 {
     const ur__argument *a = &w->plan->argument[l->operand];
     ur__cursor *c = &w->cursor[l->operand - w->bound];
     ur__walk k = *ur__walk_of(w, l);
     const size_t most = ur__tile(w->plan);
     k.bound = w->columns;
+    k.alive = alive;
     k.rows = l->rows;
     k.columns = l->batch ? w->columns : 1;
     k.next = UR_NONE;
     bool flat = true, dense = true, gathers = false;
     for (uint32_t i = 0; i < l->operands; i++) {
+        if (is_skipped(&a[i], alive))
+            continue;
         bool gaps = has_gaps(l, &a[i], &c[i], &k);
         dense = dense && !(gaps && (a[i].written || k.columns >= SHORT));
         flat = flat && is_flat(&a[i], &k);
@@ -143,7 +152,7 @@ static void begin(const run *r)
     char *own = r->w->scratch, **at = r->w->at;
     for (uint32_t i = 0; i < r->l->operands; i++) {
         const ur__argument *a = &r->argument[i];
-        if (r->alive && a->mask)
+        if (is_skipped(a, r->alive))
             continue;
         if (r->cursor[i].move == UR__STAYS) {
             at[i] = r->cursor[i].at + (ptrdiff_t)r->w->i * r->cursor[i].step;
@@ -195,7 +204,7 @@ static void aim(const run *r, size_t row, size_t c, size_t n)
     char **at = r->w->at;
     for (uint32_t i = 0; i < r->l->operands; i++) {
         const ur__view *v = &r->view[i];
-        if (r->alive && r->argument[i].mask)
+        if (is_skipped(&r->argument[i], r->alive))
             continue;
         switch ((ur__move)r->cursor[i].move) {
         case UR__STAYS:
@@ -385,13 +394,12 @@ static void run_calls(const run *r, uint32_t iterations)
     ur__call *call = r->w->call + walk->first;
     uint32_t count;
     const ur__instruction *in = program_of(r, &count);
-    if (walk->next != r->w->i || walk->alive != r->alive)
+    if (walk->next != r->w->i)
         for (uint32_t k = 0; k < count; k++)
             make_call(r, &in[k], &call[k]);
     for (uint32_t i = 0; i < iterations; i++)
         run_iteration(r, call, call + count);
     walk->next = r->w->i + iterations;
-    walk->alive = r->alive;
 }
 
 /* ---- a launch */
@@ -403,16 +411,32 @@ static bool is_full(const ur__worker *w, const ur__ref *r)
     return w->full[w->plan->line[r->line].full + (size_t)value] != 0;
 }
 
+/* Does the form of a launch that reads no masks run in this iteration? */
+static bool is_alive(const ur__worker *w, const ur__launch *l)
+{
+    bool alive = l->alive > 0;
+    const ur__argument *a = &w->plan->argument[l->operand];
+    for (uint32_t i = 0; i < l->operands && alive; i++)
+        alive = !a[i].mask || is_full(w, &a[i].ref);
+    return alive;
+}
+
+void ur__bind_tiles(const ur__worker *w, const ur__launch *l)
+{
+    const bool alive = is_alive(w, l);
+    const ur__walk *walk = ur__walk_of(w, l);
+    if (walk->bound != w->columns || walk->alive != alive)
+        bind_form(w, l, alive);
+}
+
 void ur__run_tiles(const ur__worker *w, const ur__launch *l, uint32_t iterations)
 {
     run r = {.w = w,
              .l = l,
              .argument = &w->plan->argument[l->operand],
              .cursor = &w->cursor[l->operand - w->bound],
-             .walk = ur__walk_of(w, l),
-             .alive = l->alive > 0};
-    for (uint32_t i = 0; i < l->operands && r.alive; i++)
-        r.alive = !r.argument[i].mask || is_full(w, &r.argument[i].ref);
+             .walk = ur__walk_of(w, l)};
+    r.alive = r.walk->alive;
     if (!r.walk->steady)
         run_tile_by_tile(&r);
     else if (r.walk->first == UR_NONE)

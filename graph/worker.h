@@ -49,8 +49,8 @@ typedef struct ur__walk {
     size_t rows, columns, group;
     bool steady;              /* no operand has a tile of its own: tiles and iterations differ by addresses only */
     size_t tiles, tile, last; /* how many, and elements of each but the last one */
-    bool alive;               /* its calls are those of the form that reads no masks ... */
-    uint32_t next;            /* ... in this iteration; UR_NONE: there are none */
+    bool alive;               /* of the form that reads no masks */
+    uint32_t next;            /* its calls are those of this iteration; UR_NONE: there are none */
     uint32_t first; /* of its calls, or of a product's terms, among the worker's; UR_NONE: calls are not kept */
 } ur__walk;
 
@@ -142,7 +142,8 @@ static inline size_t ur__rows_in(const ur__worker *w, uint32_t line, bool own, s
     return rows;
 }
 
-/* Where the operands of an elementwise program lie, how its tiles find them, and how it walks. */
+/* Where the operands of an elementwise program lie, how its tiles find them, and how it walks: with other columns, or where
+ * another of its forms runs in this iteration. */
 void ur__bind_tiles(const ur__worker *w, const ur__launch *l);
 /* Runs it in `iterations` of the phase from the one at hand on: in more than one at once only where runs_on says so. */
 void ur__run_tiles(const ur__worker *w, const ur__launch *l, uint32_t iterations);
