@@ -269,6 +269,12 @@ static void print_operands(ur__page *p, const ur__launch *l, formula *value)
     }
 }
 
+/* What an instruction makes: a value that lies in memory, or that of its own statement. */
+static ur__ref result_of(const ur__page *p, const ur__launch *l, const ur__instruction *in)
+{
+    return in->y < l->operands ? *operand_of(p, l, in->y) : this_of(p, in->line);
+}
+
 /* A sum over the batch that grows. */
 static void say_total(ur__page *p, const ur__ref *part, const char *sum)
 {
@@ -299,11 +305,11 @@ static void describe_formulas(ur__page *p, const ur__launch *l, formula *value)
             continue;
         ur__text out = {.text = result->text, .bytes = TEXT};
         ur__begin_line(p, 6);
-        say_ref(p, this_of(p, in->line));
+        say_ref(p, result_of(p, l, in));
         ur__say(p, " = %s", result->text);
         ur__end_line(p);
         result->text[0] = 0;
-        ur__label_ref(&p->labels, this_of(p, in->line), p->at, &out);
+        ur__label_ref(&p->labels, result_of(p, l, in), p->at, &out);
         result->binds = UR_BINDS_CALL;
     }
 }

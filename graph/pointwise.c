@@ -282,6 +282,7 @@ typedef struct writer {
     uint32_t *free; /* stack of free buffers */
     size_t frees;
     uint32_t line; /* of the statement at hand */
+    bool found;    /* the line was read */
     bool good;
 } writer;
 
@@ -387,7 +388,7 @@ static void write_sum(writer *w, const ur__statement *s)
         }
     }
     if (waiting != UR_NONE) {
-        instruct(w, (ur__instruction){UR__ADD, y, sum, waiting, 0, 0, 0});
+        instruct(w, (ur__instruction){UR__ADD, y, sum, waiting, sum, 0, 0});
         sum = y;
     }
     for (size_t k = 0; k < n; k++) {
@@ -396,12 +397,12 @@ static void write_sum(writer *w, const ur__statement *s)
             continue;
         uint32_t a = operand(w, product, input(m, product, 0));
         uint32_t b = operand(w, product, input(m, product, 1));
-        instruct(w, sum == UR_NONE ? (ur__instruction){UR__MUL, y, a, b, 0, 0, 0}
+        instruct(w, sum == UR_NONE ? (ur__instruction){UR__MUL, y, a, b, a, 0, 0}
                                    : (ur__instruction){UR__MUL_ADD, y, a, b, sum, 0, 0});
         sum = y;
     }
     if (sum != y)
-        instruct(w, (ur__instruction){UR__COPY, y, sum, 0, 0, 0, 0});
+        instruct(w, (ur__instruction){UR__COPY, y, sum, sum, sum, 0, 0});
 }
 
 /* The buffer with e^-|a| for a form that is in a chain: the first one makes it, the last one gives it free, and its result
@@ -410,7 +411,7 @@ static uint32_t exp_for(writer *w, form *f, uint32_t a)
 {
     if (!f->exp) {
         f->exp = take_buffer(w);
-        instruct(w, (ur__instruction){UR__EXP_OF_SIZE, f->exp, a, 0, 0, 0, 0});
+        instruct(w, (ur__instruction){UR__EXP_OF_SIZE, f->exp, a, a, a, 0, 0});
     }
     if (f->next)
         f->next->exp = f->exp;
@@ -452,8 +453,8 @@ static void write(writer *w, const ur__statement *s, form *f)
         return;
     }
     uint32_t in[3] = {0};
-    for (uint32_t k = 0; k < f->count; k++)
-        in[k] = operand(w, s, f->in[k]);
+    for (uint32_t k = 0; k < 3; k++) /* what an instruction does not read is what it reads first */
+        in[k] = k < f->count ? operand(w, s, f->in[k]) : in[0];
     if (f->exp || f->next) {
         in[f->count] = exp_for(w, f, in[0]);
         kernel = rest_of(kernel);
@@ -512,40 +513,39 @@ static void count_statement_reads(ur__maker *m, const ur__statement *s)
         m->reads[sum ? m->term[k].line : input(m, s, k).line]++;
 }
 
-/* Does form f of statement s read an earlier value of a line? */
-static bool reads_line(ur__maker *m, const ur__statement *s, const form *f, uint32_t line)
+/* Is form f of statement s a copy of what this program computes for itself? */
+static bool is_copy(const ur__maker *m, const ur__statement *s, const form *f)
 {
-    size_t n = f->sum ? terms_of(m, s) : 0;
-    for (uint32_t k = 0; k < f->count && !f->sum; k++)
-        if (f->in[k].line == line)
-            return true;
-    for (size_t k = 0; k < n; k++) {
-        const ur__statement *product = inner_product(m, s, m->term[k]);
-        if (product ? input(m, product, 0).line == line || input(m, product, 1).line == line : m->term[k].line == line)
-            return true;
-    }
-    return false;
+    const ur__ref from = f->in[0];
+    return !f->sum && f->kernel == UR__COPY && m->plan->line[s->line].stored && m->member[from.line] == m->launch &&
+           ur__is_here(m, from) && !m->plan->line[from.line].stored && m->copied[from.line] == from.line &&
+           !is_view(m, &m->plan->program.statement[m->statement[from.line]]);
 }
 
-/* A value that is copied to a stored one as it is, as is c where all columns are alive, is computed there, unless something
- * in between reads what the step before left there: it may be overwritten. */
-static void drop_copies(ur__maker *m, size_t n, const uint32_t *statements, const form *forms)
+static void find_line(writer *w, ur__ref r)
 {
+    w->found |= r.line == w->line;
+}
+
+/* What is copied to a stored value, as c is where all columns are alive, is computed there, unless something in between
+ * reads the value of the step before: the new one may overwrite it. */
+static void drop_copies(writer *w, size_t n, const uint32_t *statements, const form *forms)
+{
+    ur__maker *m = w->m;
     const ur__statement *all = m->plan->program.statement;
     for (size_t i = 0; i < n; i++) {
         const ur__statement *s = &all[statements[i]];
-        const ur__ref from = forms[i].in[0];
-        if (m->absorbed[statements[i]] || forms[i].sum || forms[i].kernel != UR__COPY || !m->plan->line[s->line].stored ||
-            m->member[from.line] != m->launch || !ur__is_here(m, from) || m->plan->line[from.line].stored ||
-            m->copied[from.line] != from.line || is_view(m, &all[m->statement[from.line]]))
+        if (m->absorbed[statements[i]] || !is_copy(m, s, &forms[i]))
             continue;
-        size_t k = i;
-        while (statements[k] != m->statement[from.line] && (k == i || m->absorbed[statements[k]] ||
-                                                            !reads_line(m, &all[statements[k]], &forms[k], s->line)))
-            k--;
-        if (statements[k] != m->statement[from.line])
+        const uint32_t line = forms[i].in[0].line;
+        w->line = s->line;
+        w->found = false;
+        for (size_t k = i; k-- > 0 && statements[k] != m->statement[line];)
+            if (!m->absorbed[statements[k]])
+                for_reads(m, &all[statements[k]], &forms[k], find_line, w);
+        if (w->found)
             continue;
-        m->copied[from.line] = s->line;
+        m->copied[line] = s->line;
         absorb(m, s);
     }
 }
@@ -586,7 +586,7 @@ static uint32_t write_form(writer *w, size_t n, const uint32_t *statements, form
             for_reads(m, &all[statements[i]], &forms[i], count_read, w);
     drop_unread(w, n, statements, forms);
     share_exps(m, n, statements, forms);
-    drop_copies(m, n, statements, forms);
+    drop_copies(w, n, statements, forms);
     write_all(w, n, statements, forms, false);
     w->l->totals = write_all(w, n, statements, forms, true);
     return w->l->count - before;
