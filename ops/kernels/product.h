@@ -92,25 +92,29 @@ static bool next_pass(pass *p, size_t columns)
 }
 
 /* Rows i.. of the panel of C whose first is `first`, `rows` of them, by `vectors` vectors from column j on, the last
- * of which has `last` lanes where `part` is set. The sums begin with what C holds where `add` is set, else with
- * start[i..]. The first four are constants of each copy: only so the sums are registers. */
-INLINE void product_block(size_t vectors, size_t rows, bool part, bool add, const pass *p, const real *start,
-                          size_t first, size_t i, size_t j, size_t last)
+ * of which has `last` lanes where `part` is set. The sums begin with what C holds where p->add is set, else
+ * with start[i..]. The first three are constants of each copy: only so the sums are registers. */
+INLINE void product_block(size_t vectors, size_t rows, bool part, const pass *p, const real *start, size_t first,
+                          size_t i, size_t j, size_t last)
 {
     const size_t c_stride = p->c_stride, column_distance = p->panel * COPIES;
     real *c = p->c + (first + i) * c_stride + j;
     vec sum[MOST_ROWS][MOST_VECTORS];
-    UNROLL
-    for (size_t r = 0; r < rows; r++) {
+    if (p->add) {
         UNROLL
-        for (size_t v = 0; v < vectors; v++) {
-            const real *from = c + r * c_stride + v * LANES;
-            if (!add)
+        for (size_t r = 0; r < rows; r++) {
+            UNROLL
+            for (size_t v = 0; v < vectors; v++) {
+                const real *from = c + r * c_stride + v * LANES;
+                sum[r][v] = part && v + 1 == vectors ? load_part(from, last) : load(from);
+            }
+        }
+    } else {
+        UNROLL
+        for (size_t r = 0; r < rows; r++) {
+            UNROLL
+            for (size_t v = 0; v < vectors; v++)
                 sum[r][v] = start[i + r] - (vec){0};
-            else if (part && v + 1 == vectors)
-                sum[r][v] = load_part(from, last);
-            else
-                sum[r][v] = load(from);
         }
     }
     size_t left = PASS, from = p->from;
@@ -140,24 +144,18 @@ INLINE void product_block(size_t vectors, size_t rows, bool part, bool add, cons
 
 typedef void product_kernel(const pass *p, const real *start, size_t first, size_t i, size_t j, size_t last);
 
-#define PRODUCT_COPY(vectors, rows, part, add)                                                                         \
-    static void product_##vectors##x##rows##_##part##_##add(const pass *p, const real *start, size_t first, size_t i,  \
-                                                            size_t j, size_t last)                                     \
+#define PRODUCT_COPY(vectors, rows, part)                                                                              \
+    static void product_##vectors##x##rows##_##part(const pass *p, const real *start, size_t first, size_t i,          \
+                                                    size_t j, size_t last)                                             \
     {                                                                                                                  \
-        product_block(vectors, rows, part, add, p, start, first, i, j, last);                                          \
+        product_block(vectors, rows, part, p, start, first, i, j, last);                                               \
     }
-#define PRODUCT(vectors, rows)                                                                                         \
-    PRODUCT_COPY(vectors, rows, 0, 0)                                                                                  \
-    PRODUCT_COPY(vectors, rows, 0, 1)                                                                                  \
-    PRODUCT_COPY(vectors, rows, 1, 0)                                                                                  \
-    PRODUCT_COPY(vectors, rows, 1, 1)
-#define PRODUCT_ENTRY(vectors, rows)                                                                                   \
-    [vectors][rows] = {{product_##vectors##x##rows##_0_0, product_##vectors##x##rows##_0_1},                           \
-                       {product_##vectors##x##rows##_1_0, product_##vectors##x##rows##_1_1}},
+#define PRODUCT(vectors, rows) PRODUCT_COPY(vectors, rows, 0) PRODUCT_COPY(vectors, rows, 1)
+#define PRODUCT_ENTRY(vectors, rows) [vectors][rows] = {product_##vectors##x##rows##_0, product_##vectors##x##rows##_1},
 EACH_BLOCK(PRODUCT)
 
-/* By vectors, rows, and whether the last vector is a part and the product is added. */
-static product_kernel *const product_kernels[MOST_VECTORS + 1][MOST_ROWS + 1][2][2] = {EACH_BLOCK(PRODUCT_ENTRY)};
+/* By vectors, rows, and whether the last vector is a part. */
+static product_kernel *const product_kernels[MOST_VECTORS + 1][MOST_ROWS + 1][2] = {EACH_BLOCK(PRODUCT_ENTRY)};
 
 /* The widest strips whose blocks are as high as those of narrow ones. */
 static inline size_t strip_of(size_t rows)
@@ -181,7 +179,7 @@ static void product_rows(const pass *p, const real *bias, size_t first, size_t r
         const bool part = last < LANES;
         for (size_t i = 0, height; i < rows; i += height) {
             height = part_of(rows - i, most_rows[vectors]);
-            product_kernels[vectors][height][part][p->add](p, start, first, i, j, last);
+            product_kernels[vectors][height][part](p, start, first, i, j, last);
         }
     }
 }
