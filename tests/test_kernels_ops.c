@@ -57,6 +57,8 @@ static const function functions[] = {
     {UR__TANH, "tanh", tanh, tanhl, 3, 3, 20},
     {UR__SOFTPLUS, "softplus", softplus, softplus_long, 3, 3, 40},
     {UR__LOG_SIGMOID, "log_sigmoid", log_sigmoid, log_sigmoid_long, 3, 3, 40},
+    {UR__SIN, "sin", sin, sinl, 3, 3, 100},
+    {UR__COS, "cos", cos, cosl, 3, 3, 100},
     {UR__GELU, "gelu", gelu, NULL, 8, 0, 0},
 };
 

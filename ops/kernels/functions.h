@@ -11,19 +11,19 @@
 
 #if IS_F32
 typedef uint32_t bits;
-enum { MANTISSA = 23, BIAS = 127 };
+enum { MANTISSA = 23, BIAS = 127, SIGN = 31 };
 #define SMALLEST FLT_MIN
 #define ROUND 0x1.8p23f /* x + ROUND has the integer next to x in its last bits */
-#define SIGN_BIT ((bits)1 << 31)
+#define SIGN_BIT ((bits)1 << SIGN)
 #define WHOLE 0x1p23f
 #define LN2_HIGH 0.693145752f
 #define LN2_LOW 1.42860677e-06f
 #else
 typedef uint64_t bits;
-enum { MANTISSA = 52, BIAS = 1023 };
+enum { MANTISSA = 52, BIAS = 1023, SIGN = 63 };
 #define SMALLEST DBL_MIN
 #define ROUND 0x1.8p52
-#define SIGN_BIT ((bits)1 << 63)
+#define SIGN_BIT ((bits)1 << SIGN)
 #define WHOLE 0x1p52
 #define LN2_HIGH 0.69314718036912382
 #define LN2_LOW 1.9082149292705877e-10
@@ -240,6 +240,61 @@ static inline real real_log(real x)
     real y = n * LN2_HIGH + (f + ((f2 * f * p + n * LN2_LOW) - half));
     y = x < REAL(INFINITY) ? y : x;
     return x > 0 ? y : x == 0 ? -REAL(INFINITY) : REAL(NAN);
+}
+
+/* x = n pi/2 + r with |r| <= pi/4, for 0 <= x <= MOST_TURNED; the last bits of *b are those of n. The products of n and the
+ * leading parts of pi/2, which have few digits, are exact, so that r has its digits where x is next to a multiple too
+ * (Cody and Waite 1980). */
+#define MOST_TURNED (IS_F32 ? REAL(12000) : REAL(1.6e6))
+static inline real quarter_turns(real x, bits *b)
+{
+    real t = x * REAL(0.6366197723675814) + ROUND;
+    *b = bits_of(t);
+    const real n = t - ROUND;
+#if IS_F32
+    return (((x - n * 1.5703125f) - n * 0x1.fbp-12f) - n * 0x1.51p-22f) - n * 0x1.0b4612p-34f;
+#else
+    return ((x - n * 0x1.921fb544p+0) - n * 0x1.0b4611a6p-34) - n * 0x1.3198a2e037073p-69;
+#endif
+}
+
+/* sin(r + n pi/2) for |r| <= pi/4, n in the last bits of b */
+static inline real sin_after_turns(real r, bits b)
+{
+    const real r2 = r * r;
+#if IS_F32
+    real s = (-0.00019587639f * r2 + 0.008332747f) * r2 + -0.16666664f;
+    real c = (0.00002454769f * r2 + -0.0013888301f) * r2 + 0.041666664f;
+#else
+    real s = 1.5917988944318716e-10;
+    s = s * r2 + -2.5051129895962807e-08;
+    s = s * r2 + 2.7557316093196066e-06;
+    s = s * r2 + -0.00019841269836740527;
+    s = s * r2 + 0.008333333333330936;
+    s = s * r2 + -0.16666666666666666;
+    real c = -1.1382544623404291e-11;
+    c = c * r2 + 2.087614504910828e-09;
+    c = c * r2 + -2.7557317265876615e-07;
+    c = c * r2 + 2.48015872987544e-05;
+    c = c * r2 + -0.0013888888888887389;
+    c = c * r2 + 0.041666666666666664;
+#endif
+    const real y = b & 1 ? (c * r2 - REAL(0.5)) * r2 + 1 : s * r2 * r + r;
+    return real_of(bits_of(y) ^ (b << (SIGN - 1) & SIGN_BIT));
+}
+
+static inline real real_sin(real x)
+{
+    bits b;
+    real r = quarter_turns(real_abs(x), &b);
+    return real_of(bits_of(sin_after_turns(r, b)) ^ (bits_of(x) & SIGN_BIT));
+}
+
+static inline real real_cos(real x)
+{
+    bits b;
+    real r = quarter_turns(real_abs(x), &b);
+    return sin_after_turns(r, b + 1);
 }
 
 /* log(1 + x): log of the rounded sum, and what the rounding lost */

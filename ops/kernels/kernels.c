@@ -124,6 +124,28 @@ enum { AHEAD = UR_VECTOR == 16 ? (int)UR__TILE : 256 / BYTES_OF(UR_REAL) };
     }                                                                                                                  \
     WHOLE_VECTORS(name)
 
+/* A periodic function: elements beyond MOST_TURNED are libm's. */
+#define PERIODIC(name, of_large_x)                                                                                     \
+    INLINE void loop_##name(size_t n, real *y, const real *a, const real *b, const real *c, real k)                    \
+    {                                                                                                                  \
+        real arguments[UR__TILE];                                                                                      \
+        int large = 0;                                                                                                 \
+        (void)b, (void)c, (void)k;                                                                                     \
+        for (size_t i = 0; i < n; i++) {                                                                               \
+            arguments[i] = a[i];                                                                                       \
+            large |= real_abs(a[i]) > MOST_TURNED;                                                                     \
+        }                                                                                                              \
+        INDEPENDENT                                                                                                    \
+        for (size_t i = 0; i < n; i++)                                                                                 \
+            y[i] = real_##name(arguments[i]);                                                                          \
+        for (size_t i = 0; large && i < n; i++) {                                                                      \
+            const real x = arguments[i];                                                                               \
+            if (real_abs(x) > MOST_TURNED)                                                                             \
+                y[i] = of_large_x;                                                                                     \
+        }                                                                                                              \
+    }                                                                                                                  \
+    WHOLE_VECTORS(name)
+
 #if IS_F32 && UR_VECTOR == 64
 #include "abreast.h"
 
@@ -180,8 +202,8 @@ AFTER_EXP(log_sigmoid, log_sigmoid_from(a[i], u))
 COSTLY(bce, (b[i] == 0 ? 0 : -b[i] * real_log(a[i])) + (b[i] == 1 ? 0 : (b[i] - 1) * real_log1p(-a[i])))
 COSTLY(cross_entropy, b[i] == 0 ? 0 : -b[i] * real_log(a[i]))
 MAP(power, IS_F32 ? (real)powf((float)a[i], (float)b[i]) : (real)pow((double)a[i], (double)b[i]))
-MAP(sin, IS_F32 ? (real)sinf((float)a[i]) : (real)sin((double)a[i]))
-MAP(cos, IS_F32 ? (real)cosf((float)a[i]) : (real)cos((double)a[i]))
+PERIODIC(sin, IS_F32 ? (real)sinf((float)x) : (real)sin((double)x))
+PERIODIC(cos, IS_F32 ? (real)cosf((float)x) : (real)cos((double)x))
 MAP(erf, IS_F32 ? (real)erff((float)a[i]) : (real)erf((double)a[i]))
 MAP(copy, a[i])
 MAP(mul_add, a[i] * b[i] + c[i])
