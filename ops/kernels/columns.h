@@ -471,8 +471,13 @@ static bool next_band(const features *f, band *b)
 /* A number for each column stands in every row of a band. */
 static void repeat(const features *f, real *column)
 {
-    for (size_t i = f->n; i < f->band * f->n; i++)
-        column[i] = column[i - f->n];
+    const size_t all = f->band * f->n;
+    if (f->n == 1)
+        fill(all, column, column);
+    for (size_t done = f->n, more; f->n > 1 && done < all; done += more) {
+        more = done < all - done ? done : all - done;
+        memcpy(column + done, column, more * sizeof *column);
+    }
 }
 
 /* sum[j] += column j of a band of n elements. */
