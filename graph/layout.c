@@ -322,7 +322,7 @@ static void place_parts(ur_plan *form, ur_plan *plan)
     }
 }
 
-/* Does the line have one value of one element, which is there before the blocks? */
+/* Does the line have one value, which is there before the blocks? */
 static bool is_fixed(const ur_plan *plan, const ur__ref *r)
 {
     const ur__line_plan *line = &plan->line[r->line];
@@ -330,7 +330,23 @@ static bool is_fixed(const ur_plan *plan, const ur__ref *r)
            plan->program.line[r->line].values == 1;
 }
 
-/* Gives tiles to elements that the launches of `form` read again and again; they lie in the memory of `plan`. */
+/* A column is spread over a block's columns where it takes no more bytes then: they are to stay in the first cache. */
+enum { SPREAD_BYTES = 16384 };
+
+/* The bytes of a fixed operand as its readers see it: one element fills a tile, a column of elements all columns of a
+ * block. 0: it is read where it lies. */
+static size_t spread_bytes(const ur_plan *form, const ur_plan *plan, const ur__argument *a)
+{
+    const size_t e = ur__element_bytes(plan), columns = plan->width * plan->abreast, row = columns * e;
+    const size_t rows = form->line[a->ref.line].rows;
+    if (!is_fixed(form, &a->ref))
+        return 0;
+    if (a->spread == UR__ELEMENT)
+        return ur__tile(plan) * e;
+    return a->spread == UR__COLUMN && columns > 1 && rows <= SPREAD_BYTES / row ? aligned(rows * row) : 0;
+}
+
+/* Gives tiles to what the launches of `form` read again and again; they lie in the memory of `plan`. */
 static void place_tiles(ur_plan *form, ur_plan *plan)
 {
     const ur__program *p = &form->program;
@@ -341,10 +357,10 @@ static void place_tiles(ur_plan *form, ur_plan *plan)
              l++)
             for (uint32_t k = 0; k < l->operands && l->kind == UR__POINTWISE; k++) {
                 ur__argument *a = &form->argument[l->operand + k];
-                size_t *tile = &form->line[a->ref.line].tile;
-                a->tiled = a->spread == UR__ELEMENT && is_fixed(form, &a->ref);
+                size_t *tile = &form->line[a->ref.line].tile, bytes = spread_bytes(form, plan, a);
+                a->tiled = bytes > 0;
                 if (a->tiled && *tile == UR__NOWHERE)
-                    *tile = place(&plan->tile_bytes, ur__tile(plan) * ur__element_bytes(plan));
+                    *tile = place(&plan->tile_bytes, bytes);
             }
     }
     form->tile_bytes = plan->tile_bytes;

@@ -96,7 +96,7 @@ typedef struct ur__line_plan {
     size_t window, window_bytes; /* of a windowed line: where its slots begin, and the bytes of one */
     size_t full; /* of a mask: where its flags are, one for each value: all columns of the block are alive */
     size_t part; /* of the sums of a block: where this line's are, UR__NOWHERE: it has none */
-    size_t tile; /* where a tile of its one element is, UR__NOWHERE: it has none */
+    size_t tile; /* where its elements lie spread over a tile or all columns, UR__NOWHERE: nowhere */
 } ur__line_plan;
 #define UR__MANY (UR_NONE - 1)
 
@@ -116,7 +116,7 @@ typedef struct ur__argument {
     uint8_t spread;
     bool mask;     /* not read where all columns of it are alive */
     bool written;  /* by an instruction */
-    bool tiled;    /* one element that is the same in all of the run: it has a tile */
+    bool tiled;    /* elements that are the same in all of the run: spread once, they lie in their line's tile */
     uint32_t as;   /* the line whose shape it has: another name of the value */
     uint32_t skip; /* rows of the value above the first one that is read */
     /* Once its line has a place: the value of iteration i lies at base[home] + offset + i * step, or at leaf + i * step. */

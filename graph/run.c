@@ -35,6 +35,8 @@ static ur__cursor cursor_of(const ur__worker *w, const ur__argument *a, bool own
     const ur_plan *plan = w->plan;
     size_t e = ur__element_bytes(plan);
     ur__cursor c = {.step = a->step, .row = a->own_rows ? w->all : a->row};
+    if (a->tiled)
+        return (ur__cursor){.at = w->tiles + plan->line[a->ref.line].tile, .row = w->all};
     if (!a->known)
         return c;
     c.at = a->home == UR__IN_LEAF ? a->leaf : w->home[a->home] + a->offset;
@@ -467,6 +469,8 @@ static void run_in_pieces(ur__worker *w, uint32_t loop)
 
 static void run_within(ur__worker *w)
 {
+    if (w->filled != w->all)
+        ur__fill_tiles(w);
     if (w->plan->segments > 1) {
         run_segments(w);
     } else {
@@ -507,9 +511,6 @@ static void run_share(void *arg, int number)
     ur_plan *plan = (ur_plan *)arg;
     const size_t k = (size_t)number, end = (k + 1) * plan->blocks / plan->workers;
     ur__worker w = worker_of(plan, k), alive = plan->alive ? worker_of(plan->alive, k) : w;
-    ur__fill_tiles(&w);
-    if (plan->alive)
-        ur__fill_tiles(&alive);
     for (size_t b = k * plan->blocks / plan->workers, n; b < end; b += n) {
         n = plan->abreast < end - b ? plan->abreast : end - b;
         go_to_blocks(&w, b, n);

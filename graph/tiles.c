@@ -13,24 +13,31 @@ static bool is_skipped(const ur__argument *a, bool alive)
     return alive && a->mask;
 }
 
+/* How an operand in memory fills [rows, columns]: a column that is spread over them is full. */
+static ur__spread spread_of(const ur__argument *a)
+{
+    return a->tiled && a->spread == UR__COLUMN ? UR__FULL : (ur__spread)a->spread;
+}
+
 /* Do the rows of an operand lie apart? */
 static bool has_gaps(const ur__launch *l, const ur__argument *a, const ur__cursor *c, const ur__walk *k)
 {
-    return a->spread == UR__FULL && l->batch && k->rows > 1 && c->row != k->columns;
+    return spread_of(a) == UR__FULL && l->batch && k->rows > 1 && c->row != k->columns;
 }
 
 /* Is the operand one long row where all rows follow each other, or the same all along? Of one column, an element for each
  * row is a row, and a row is an element. */
 static bool is_flat(const ur__argument *a, const ur__walk *k)
 {
-    return a->spread == UR__FULL || a->spread == UR__ELEMENT || a->spread == UR__PART ||
-           (k->columns == 1 && (a->spread == UR__COLUMN || !a->written));
+    const ur__spread spread = spread_of(a);
+    return spread == UR__FULL || spread == UR__ELEMENT || spread == UR__PART ||
+           (k->columns == 1 && (spread == UR__COLUMN || !a->written));
 }
 
 static uint8_t move_of(const ur__argument *a, const ur__walk *k, bool gathers)
 {
     const bool one = k->columns == 1;
-    switch ((ur__spread)a->spread) {
+    switch (spread_of(a)) {
     case UR__ELEMENT:
         return a->tiled ? UR__STAYS : UR__FILLS;
     case UR__PART:
@@ -44,8 +51,7 @@ static uint8_t move_of(const ur__argument *a, const ur__walk *k, bool gathers)
     }
 }
 
-/* Do all tiles read and write the operands where they lie, at equal distances? Then the cursors say everything: also that
- * of an operand that stays, whose tile is written here. */
+/* Do all tiles read and write the operands where they lie, at equal distances? Then the cursors say everything. */
 static bool is_steady(const ur__worker *w, const ur__launch *l, ur__cursor *c, const ur__walk *k)
 {
     const ur_plan *plan = w->plan;
@@ -55,10 +61,6 @@ static bool is_steady(const ur__worker *w, const ur__launch *l, ur__cursor *c, c
         const ur__argument *a = &plan->argument[l->operand + i];
         if (c[i].move == UR__STAYS) {
             c[i].hop = 0;
-            if (a->tiled) {
-                c[i].at = w->tiles + plan->line[a->ref.line].tile;
-                c[i].step = 0;
-            }
         } else if (k->rows == 1) {
             c[i].hop = (ptrdiff_t)(k->tile * e);
         } else {
@@ -123,12 +125,29 @@ static void spread_element(const ur__worker *w, const ur__argument *a, size_t n,
     }
 }
 
-void ur__fill_tiles(const ur__worker *w)
+/* Element i of a column, all along row i. */
+static void spread_column(const ur__worker *w, const ur__ref *r, size_t rows, size_t columns, char *to)
+{
+    const size_t e = ur__element_bytes(w->plan);
+    const char *from = ur__view_of(w, r, false).at;
+    for (size_t i = 0; i < rows; i++)
+        w->plan->kernels->fill(columns, to + i * columns * e, from + i * e);
+}
+
+void ur__fill_tiles(ur__worker *w)
 {
     const ur_plan *plan = w->plan;
-    for (uint32_t l = 0; l < plan->program.lines && plan->tile_bytes > 0; l++)
-        if (plan->line[l].tile != UR__NOWHERE)
-            spread_element(w, &(ur__argument){.ref = {.line = l}}, ur__tile(plan), w->tiles + plan->line[l].tile);
+    for (uint32_t l = 0; l < plan->program.lines && plan->tile_bytes > 0; l++) {
+        const ur__argument a = {.ref = {.line = l}};
+        char *tile = w->tiles + plan->line[l].tile;
+        if (plan->line[l].tile == UR__NOWHERE)
+            continue;
+        if (plan->line[l].rows == 1 || ur__line_kind(plan, l)->op == &ur_op_const)
+            spread_element(w, &a, ur__tile(plan), tile);
+        else
+            spread_column(w, &a.ref, plan->line[l].rows, w->all, tile);
+    }
+    w->filled = w->all;
 }
 
 /* A program at work. */

@@ -63,6 +63,7 @@ typedef struct ur__worker {
     uint32_t i;            /* the iteration of the phase */
     size_t passed;         /* steps of the segments before the one at hand */
     uint32_t from, to;     /* the iterations of a loop that its contractions are to go over */
+    size_t filled;         /* the tiles are for so many columns; 0: not yet written */
     bool advancing;        /* over a segment that runs again later: sums over the batch wait for that */
     char *full, *rooms, *scratch, *tiles;
     char **at;             /* addresses of a launch's operands and buffers */
@@ -147,8 +148,8 @@ static inline size_t ur__rows_in(const ur__worker *w, uint32_t line, bool own, s
 void ur__bind_tiles(const ur__worker *w, const ur__launch *l);
 /* Runs it in `iterations` of the phase from the one at hand on: in more than one at once only where runs_on says so. */
 void ur__run_tiles(const ur__worker *w, const ur__launch *l, uint32_t iterations);
-/* Writes the tiles of elements that are the same in the whole run. */
-void ur__fill_tiles(const ur__worker *w);
+/* Writes the tiles of what is the same in the whole run, for as many columns as there are now. */
+void ur__fill_tiles(ur__worker *w);
 /* The terms of a product whose operands are bound. */
 void ur__bind_product(const ur__worker *w, const ur__launch *l);
 /* Is it a sum of dense values of its own shape? They are added where they lie. */

@@ -169,6 +169,35 @@ START_TEST(as_many_units_as_columns)
 }
 END_TEST
 
+/* ---- parameters among the elements */
+
+/* c = f c + (1 - f) tanh(net), f = sigmoid(v c), h = v c: a column of elements in every program. */
+static ur_var peephole_step(ur_tape *tape, const ur_net_options *net, ur_var x, ur_var *state)
+{
+    ur_var v = ur_param(tape, "v", UR_SHAPE(net->hidden)), c = state[1], f = ur_sigmoid(ur_mul(v, c));
+    state[1] = ur_add(ur_mul(f, c), ur_mul(ur_one_minus(f), ur_tanh(ur_affine(tape, "u", x, state[0]))));
+    return state[0] = ur_mul(v, state[1]);
+}
+
+static const ur_cell peephole = {
+    .name = "peephole", .states = 2, .state = {{.name = "h"}, {.name = "c"}}, .step = peephole_step};
+
+/* Few enough columns that the parameter is spread over them, and more; blocks of several widths; columns that end. */
+START_TEST(columns_of_parameters)
+{
+    static const int64_t columns[] = {1, 2, 13, 100, 200};
+    ur_net_options o = options_of("rnn");
+    o.cell = &peephole;
+    for (size_t k = 0; k < sizeof columns / sizeof *columns; k++)
+        assert_net(&o, _i ? UR_F64 : UR_F32, 7, columns[k], EVERY);
+    o.outputs = 128;
+    ck_assert_uint_gt(assert_net(&o, _i ? UR_F64 : UR_F32, 20, 37, EVERY).blocks, 1);
+    o.hidden = 300;
+    o.outputs = 2;
+    assert_net(&o, _i ? UR_F64 : UR_F32, 4, 21, SOME);
+}
+END_TEST
+
 /* ---- options */
 
 enum { SETUPS = 13 };
@@ -274,6 +303,7 @@ int main(void)
     tcase_add_loop_test(cases, pieces_of_loops, 0, 2 * cells);
     tcase_add_loop_test(cases, several_blocks, 0, 2 * cells);
     tcase_add_loop_test(cases, as_many_units_as_columns, 0, 2 * cells);
+    tcase_add_loop_test(cases, columns_of_parameters, 0, 2);
     tcase_add_loop_test(cases, options, 0, SETUPS * cells);
     tcase_add_loop_test(cases, together, 0, cells);
     return run_cases(suite, cases);
