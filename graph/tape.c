@@ -570,9 +570,11 @@ static bool defined(ur_tape *tape, const ur_op *op, size_t inputs, const double 
 /* Says what is wrong, or asks the operation. */
 static ur_var record_new(const ur_op *op, size_t inputs, const ur_var *in, const double *attr)
 {
-    ur_tape *tape = inputs && in ? in[0].tape : NULL;
+    ur_tape *tape = NULL;
     if (inputs && !in)
         return ur__poison(NULL, NULL);
+    for (size_t k = 0; k < inputs && !tape; k++)
+        tape = in[k].tape;
     if (!op)
         return ur__poison(tape, "ur_record: an operation was expected, there is none");
     if (tape && !tape->error.text[0] && !defined(tape, op, inputs, attr))

@@ -256,14 +256,25 @@ static ur_var start_of(const sweep *s, const ur_cell_state *state, ur_shape shap
     return ur_broadcast(column.rank == 1 ? vector : ur_reshape(vector, column), shape);
 }
 
+/* The shape of a state. A cell of a user's own may tell one that is none of a state's. */
+static ur_shape shape_of(const ur_net *net, const ur_cell *cell, const ur_cell_state *state)
+{
+    char text[UR_SHAPE_TEXT];
+    const ur_shape plain = UR_SHAPE(net->options.hidden, net->batch);
+    ur_shape shape = state->shape ? state->shape(&net->options, net->batch) : plain;
+    if (shape.rank >= 2 && shape.rank <= UR_RANK && shape.size[shape.rank - 1] == net->batch)
+        return shape;
+    ur_tape_fail(net->tape, "%s: the state %s was expected to have 2 to %d dimensions, the batch %lld last, it is %s",
+                 cell->name, state->name, UR_RANK, (long long)net->batch, ur_shape_text(shape, text));
+    return plain;
+}
+
 static void add_start(ur_net *net, sweep *s)
 {
     for (int i = 0; i < s->cell->states; i++) {
         const ur_cell_state *state = &s->cell->state[i];
         const char *name = full_name(net, s->layer, s->back, state->name);
-        ur_shape shape =
-            state->shape ? state->shape(&net->options, net->batch) : UR_SHAPE(net->options.hidden, net->batch);
-        s->shape[i] = shape;
+        ur_shape shape = s->shape[i] = shape_of(net, s->cell, state);
         s->state[i] = start_of(s, state, shape, name);
         net->state[net->states + (size_t)i] =
             (ur_net_state){.name = name, .shape = shape, .start = s->state[i], .scale = state->scale};

@@ -7,7 +7,7 @@
 /* Refuses an axis that the first input does not have; otherwise the shape of the result begins as that input's. */
 static inline bool ur__has_axis(ur_shaping *s)
 {
-    int axis = (int)s->attr[0];
+    int axis = ur__whole_int(s->attr[0]);
     s->out = s->in[0];
     return (axis >= 0 && axis < s->in[0].rank) ||
            ur_refuse(s, "there is no axis %d, the axes are 0 to %d", axis, s->in[0].rank - 1);
@@ -27,7 +27,7 @@ static inline size_t ur__inner(ur_shape shape, int axis)
 /* The axis keeps size 1; all elements give a scalar. */
 static inline bool ur__axis_shape(ur_shaping *s)
 {
-    int axis = (int)s->attr[0];
+    int axis = ur__whole_int(s->attr[0]);
     if (axis < -1 || axis >= s->in[0].rank)
         return ur_refuse(s, "there is no axis %d, the axes are 0 to %d, and -1 for all", axis, s->in[0].rank - 1);
     s->out = axis < 0 ? UR_SCALAR : s->in[0];

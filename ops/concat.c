@@ -3,7 +3,7 @@
 
 static bool shape(ur_shaping *s)
 {
-    int axis = (int)s->attr[0];
+    int axis = ur__whole_int(s->attr[0]);
     if (!ur__has_axis(s))
         return false;
     for (int k = 1; k < s->inputs; k++) {

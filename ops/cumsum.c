@@ -5,7 +5,7 @@
 
 static bool shape(ur_shaping *s)
 {
-    int axis = (int)s->attr[0];
+    int axis = ur__whole_int(s->attr[0]);
     if (!ur__has_axis(s))
         return false;
     if (s->attr[2] != (double)s->in[0].size[axis])

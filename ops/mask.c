@@ -24,7 +24,7 @@ static void run(const ur_call *c)
     double p = c->attr[P], step = c->in[0][0];
     snprintf(stream, sizeof stream, "mask %.0f %.0f", c->attr[STREAM], step);
     for (size_t n = 0; n < batch; n++) {
-        uint64_t first = (uint64_t)(int64_t)c->in[1][n] * rows;
+        uint64_t first = (uint64_t)ur__whole(c->in[1][n]) * rows;
         for (size_t i = 0; i < rows; i++)
             c->out[i * batch + n] = step < 0 ? p : (double)(ur_random((uint64_t)c->attr[SEED], stream, first + i) < p);
     }

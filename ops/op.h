@@ -2,6 +2,7 @@
 #ifndef UR_OP_H
 #define UR_OP_H
 
+#include <limits.h>
 #include <math.h>
 
 #include "../graph/kernels.h"
@@ -58,10 +59,16 @@ static inline ur_shape ur__shape_of(ur_var v)
     return node.shape;
 }
 
-/* A whole number that is a constant of an operation; the nearest one there is. */
+/* A whole number that is a constant of an operation; the nearest one there is, the largest for NaN. */
 static inline int64_t ur__whole(double constant)
 {
     return constant < -0x1p63 ? INT64_MIN : constant < 0x1p63 ? (int64_t)constant : INT64_MAX;
+}
+
+/* The same for an axis or a rank. */
+static inline int ur__whole_int(double constant)
+{
+    return constant < INT_MIN ? INT_MIN : constant < INT_MAX ? (int)constant : INT_MAX;
 }
 
 /* Size of dimension i: 1 past the rank. */

@@ -9,10 +9,10 @@
 
 static bool shape(ur_shaping *s)
 {
-    int axis = (int)s->attr[0];
+    int axis = ur__whole_int(s->attr[0]);
     if (!ur__has_axis(s))
         return false;
-    if (s->attr[1] < 0 || s->attr[2] < 0 || s->attr[1] + s->attr[2] > 0x1p53)
+    if (!(s->attr[1] >= 0 && s->attr[2] >= 0 && s->attr[1] + s->attr[2] <= 0x1p53))
         return ur_refuse(s, "%.0f zeros before it and %.0f behind it were asked for", s->attr[1], s->attr[2]);
     s->out.size[axis] += ur__whole(s->attr[1]) + ur__whole(s->attr[2]);
     return true;

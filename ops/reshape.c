@@ -4,7 +4,7 @@
 static bool shape(ur_shaping *s)
 {
     char text[UR_SHAPE_TEXT];
-    s->out = (ur_shape){.rank = (int)s->attr[0]};
+    s->out = (ur_shape){.rank = ur__whole_int(s->attr[0])};
     for (int i = 0; i < s->out.rank && i < UR_RANK; i++)
         s->out.size[i] = ur__whole(s->attr[1 + i]);
     if (!ur_shape_count(s->out))

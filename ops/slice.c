@@ -3,10 +3,10 @@
 
 static bool shape(ur_shaping *s)
 {
-    int axis = (int)s->attr[0];
+    int axis = ur__whole_int(s->attr[0]);
     if (!ur__has_axis(s))
         return false;
-    if (s->attr[1] < 0 || s->attr[2] < 1 || s->attr[1] + s->attr[2] > (double)s->in[0].size[axis])
+    if (!(s->attr[1] >= 0 && s->attr[2] >= 1 && s->attr[1] + s->attr[2] <= (double)s->in[0].size[axis]))
         return ur_refuse(s, "axis %d has %lld elements, %.0f from %.0f on were asked for", axis,
                          (long long)s->in[0].size[axis], s->attr[2], s->attr[1]);
     s->out.size[axis] = (int64_t)s->attr[2];

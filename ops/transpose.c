@@ -3,7 +3,7 @@
 
 static bool shape(ur_shaping *s)
 {
-    int i = (int)s->attr[0], j = (int)s->attr[1];
+    int i = ur__whole_int(s->attr[0]), j = ur__whole_int(s->attr[1]);
     s->out = s->in[0];
     if (i < 0 || j < 0 || i >= UR_RANK || j >= UR_RANK)
         return ur_refuse(s, "there are no axes %d and %d", i, j);

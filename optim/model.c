@@ -384,14 +384,15 @@ static bool is_read(ur__reader *r, const char *key, const char *text, const char
 
 int64_t ur__read_number(ur__reader *r, const char *key, int64_t least)
 {
+    static const int64_t most = INT64_C(1) << 53; /* a double counts so far; there is room to count on */
     const char *text = ur__read_text(r, key);
-    char *end, expected[48];
+    char *end, expected[64];
     if (!text)
         return least;
     errno = 0;
     long long number = strtoll(text, &end, 10);
-    snprintf(expected, sizeof expected, "a number from %lld", (long long)least);
-    return is_read(r, key, text, end, number >= least, expected) ? number : least;
+    snprintf(expected, sizeof expected, "a number from %lld to %lld", (long long)least, (long long)most);
+    return is_read(r, key, text, end, number >= least && number <= most, expected) ? number : least;
 }
 
 uint64_t ur__read_seed(ur__reader *r, const char *key)

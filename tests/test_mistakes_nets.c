@@ -321,6 +321,44 @@ static void cell_with_a_number_for_a_state(ur_tape *tape)
     refuse_cell(tape, (ur_cell){.name = "own", .step = number_step, .states = 1, .state = {{.name = "s"}}});
 }
 
+static ur_shape nine_dimensions(const ur_net_options *options, int64_t batch)
+{
+    (void)options, (void)batch;
+    return (ur_shape){.rank = 9, .size = {2, 2, 2, 2}};
+}
+
+static ur_shape no_dimensions(const ur_net_options *options, int64_t batch)
+{
+    (void)options, (void)batch;
+    return UR_SCALAR;
+}
+
+static ur_shape batch_first(const ur_net_options *options, int64_t batch)
+{
+    return UR_SHAPE(batch, options->hidden);
+}
+
+static void refuse_shape(ur_tape *tape, ur_shape (*shape)(const ur_net_options *options, int64_t batch))
+{
+    refuse_cell(tape,
+                (ur_cell){.name = "own", .step = wide_step, .states = 1, .state = {{.name = "h", .shape = shape}}});
+}
+
+static void state_of_nine_dimensions(ur_tape *tape)
+{
+    refuse_shape(tape, nine_dimensions);
+}
+
+static void state_without_dimensions(ur_tape *tape)
+{
+    refuse_shape(tape, no_dimensions);
+}
+
+static void state_with_the_batch_first(ur_tape *tape)
+{
+    refuse_shape(tape, batch_first);
+}
+
 static void cell_of_five_states(ur_tape *tape)
 {
     refuse_cell(tape, (ur_cell){.name = "own", .step = no_step, .states = UR_STATES + 1});
@@ -518,6 +556,9 @@ static const program programs[] = {
     {PROGRAM(cell_without_step)},
     {PROGRAM(cell_of_too_many_units)},
     {PROGRAM(cell_with_a_number_for_a_state)},
+    {PROGRAM(state_of_nine_dimensions)},
+    {PROGRAM(state_without_dimensions)},
+    {PROGRAM(state_with_the_batch_first)},
     {PROGRAM(cell_of_five_states)},
     {PROGRAM(cell_of_minus_one_states)},
     {PROGRAM(cell_with_a_nameless_state)},

@@ -67,6 +67,11 @@ static void foreign_value(ur_tape *tape)
     ur_tape_free(other);
 }
 
+static void nothing_plus_a_value(ur_tape *tape)
+{
+    ur_add((ur_var){0}, number(tape, "a"));
+}
+
 static void stale_value(ur_tape *tape)
 {
     ur_var a = matrix(tape, "a");
@@ -473,6 +478,7 @@ static const program programs[] = {
     {PROGRAM(step_below_0)},
     {PROGRAM(step_too_large)},
     {PROGRAM(foreign_value)},
+    {PROGRAM(nothing_plus_a_value)},
     {PROGRAM(stale_value)},
     {PROGRAM(stale_plan)},
     {PROGRAM(stale_plan_in_words)},

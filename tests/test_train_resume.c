@@ -415,6 +415,7 @@ START_TEST(wrong_numbers_in_files_are_named)
 {
     static const char *const keys[] = {"lr",      "momentum", "beta1",      "beta2",     "rho",
                                        "epsilon", "valid",    "clip_value", "clip_norm", "weight_decay"};
+    static const char *const counts[] = {"epoch", "updates", "waited", "halvings"};
     sample s;
     fill_sample(&s);
     ur_net *net = new_net(3);
@@ -431,6 +432,15 @@ START_TEST(wrong_numbers_in_files_are_named)
             ck_assert(!ur_train_options_read(set, "m.safetensors", &options, &error));
             ck_assert_msg(strstr(error.text, words), "'%s' was expected in '%s'", words, error.text);
         }
+        ur_arrays_free(set);
+    }
+    for (size_t k = 0; k < sizeof counts / sizeof *counts; k++) { /* to which no more could be added */
+        ur_arrays *set = through_a_file(trainer);
+        ur_error error = {{0}};
+        ck_assert(ur_arrays_set_text(set, counts[k], "9223372036854775807", NULL));
+        ck_assert(!ur_trainer_resume(trainer, set, "m.safetensors", &error));
+        ck_assert_ptr_nonnull(strstr(error.text, counts[k]));
+        ck_assert_ptr_nonnull(strstr(error.text, "a number from 0 to 9007199254740992 was expected"));
         ur_arrays_free(set);
     }
     close_training(trainer, net);
