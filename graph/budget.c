@@ -42,7 +42,7 @@ static size_t bytes_read(const ur_plan *plan, uint32_t loop)
     for (; l < end; l++) {
         if (ur__contracted_loop(plan, l) != loop)
             continue;
-        const ur__argument *x = &plan->argument[plan->part[l->first].operand];
+        const ur__argument *x = &plan->argument[plan->stretch[l->first].operand];
         rows += l->rows;
         if (seen != x[l->rows > 0].ref.line)
             rows += (size_t)l->m * l->matrices;

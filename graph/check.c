@@ -4,8 +4,8 @@
  *
  *     D(h) = (y(x+h) - y(x-h)) / 2h = y' + O(h^2),     n = (4 D(h/2) - D(h)) / 3 = y' + O(h^4).
  *
- * The error of n is estimated from the element itself: rounding, some eps |y| / h or what the smallest steps show of it, plus
- * the change when h is halved. h is halved a dozen times, and the n with the least error is taken. Nothing constant is
+ * The error of n is estimated from the element itself: rounding, some eps |y| / h or what the smallest steps show of it,
+ * plus the change when h is halved. h is halved a dozen times, and the n with the least error is taken. Nothing constant is
  * added, so a small wrong gradient is found as surely as a large one; where differences cannot tell, the verdict is
  * UR_UNSTABLE. */
 #include <float.h>
@@ -59,8 +59,7 @@ static double step_of(const probe *p, size_t i, int k)
 
 /* The rounding error of y as it shows: at the smallest steps n changes by nothing else. It can be much more than
  * eps |y|, where large terms of y cancel. Of five such changes the last but one: chance made the least, and the curve
- * of y or a kink may have made others. By chance that one is small too: hence the
- * safety. */
+ * of y or a kink may have made others. By chance that one is small too: hence the safety. */
 static double noise_of(const probe *p, size_t i, const double n[HALVINGS])
 {
     enum { CHANGES = 5, SAFETY = 16 };

@@ -169,7 +169,7 @@ static bool classify_statement(ur_plan *plan, const ur__statement *s, bool *mixe
 }
 
 /* A statement of another phase may be of another class: then only one block serves both. */
-static bool has_odd_phases(ur_plan *plan)
+static bool find_odd_phases(ur_plan *plan)
 {
     const ur__program *p = &plan->program;
     bool odd = false, mixes;
@@ -188,7 +188,7 @@ static bool has_odd_phases(ur_plan *plan)
 }
 
 /* Marks what lines with the batch depend on; a sum over the batch among it must be known at once. */
-static bool need_at_once(ur_plan *plan, uint8_t *feeds)
+static bool find_needed_at_once(ur_plan *plan, uint8_t *feeds)
 {
     const ur__program *p = &plan->program;
     bool found = false;
@@ -253,8 +253,8 @@ static bool classify_all(ur_plan *plan)
     if (!feeds)
         return false;
     memset(feeds, 0, p->lines);
-    plan->odd_phases = has_odd_phases(plan);
-    plan->one_block = need_at_once(plan, feeds) || mixes || plan->odd_phases;
+    plan->odd_phases = find_odd_phases(plan);
+    plan->one_block = find_needed_at_once(plan, feeds) || mixes || plan->odd_phases;
     ur__give(plan->tape, feeds, p->lines);
     find_times(plan);
     for (size_t l = 0; l < p->lines; l++)

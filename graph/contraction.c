@@ -79,12 +79,12 @@ static uint32_t even_stretch(const ur_plan *plan, const ur__phase *phase, size_t
 }
 
 /* n iterations of a phase from `from` on. */
-static bool add_part(ur_plan *plan, ur__launch *l, const ur__phase *phase, const uint32_t *lines, uint32_t from,
-                     uint32_t n)
+static bool add_stretch(ur_plan *plan, ur__launch *l, const ur__phase *phase, const uint32_t *lines, uint32_t from,
+                        uint32_t n)
 {
-    if (!ur__room(plan->tape, &plan->part, &plan->part_room, plan->parts, sizeof *plan->part))
+    if (!ur__room(plan->tape, &plan->stretch, &plan->stretch_room, plan->stretches, sizeof *plan->stretch))
         return false;
-    plan->part[plan->parts++] = (ur__contraction_part){
+    plan->stretch[plan->stretches++] = (ur__contraction_stretch){
         .operand = (uint32_t)plan->arguments, .n = n, .loop = phase->loop, .begin = phase->begin + from};
     l->count++;
     ur__ref a, b;
@@ -109,7 +109,7 @@ static bool add_parts(ur_plan *plan, ur__launch *l, const uint32_t *lines)
         l->rows = a.line == UR_NONE ? 0 : (uint32_t)plan->line[a.line].rows;
         for (uint32_t i = 0, n; i < phase->end - phase->begin; i += n) {
             n = even_stretch(plan, phase, l->matrices, lines, i);
-            if (!add_part(plan, l, phase, lines, i, n))
+            if (!add_stretch(plan, l, phase, lines, i, n))
                 return false;
         }
     }
@@ -194,7 +194,7 @@ static bool launch_contraction(collector *c, uint32_t l)
                                                              .sums = sums});
     if (!launch)
         return false;
-    launch->first = (uint32_t)plan->parts;
+    launch->first = (uint32_t)plan->stretches;
     for (size_t k = 0; k < launch->outputs; k++)
         if (!ur__add_operand(plan, launch, summed_in(plan, c->lines[k])))
             return false;

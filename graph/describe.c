@@ -407,8 +407,8 @@ static void describe_contraction(ur__page *p, const ur__launch *l)
     const ur__argument *out = &plan->argument[l->operand];
     uint32_t longest = l->first, steps = 0;
     for (uint32_t k = l->first; k < l->first + l->count; k++) {
-        steps += plan->part[k].n;
-        longest = plan->part[k].n > plan->part[longest].n ? k : longest;
+        steps += plan->stretch[k].n;
+        longest = plan->stretch[k].n > plan->stretch[longest].n ? k : longest;
     }
     ur__begin_line(p, 4);
     if (!l->count) {
@@ -423,9 +423,9 @@ static void describe_contraction(ur__page *p, const ur__launch *l)
     if (l->piece)
         ur__say(p, ", after every %u", (unsigned)l->piece);
     ur__say(p, ": ");
-    const ur__argument *x = &plan->argument[plan->part[longest].operand], *b = x + (l->rows > 0);
+    const ur__argument *x = &plan->argument[plan->stretch[longest].operand], *b = x + (l->rows > 0);
     const ur__line *line = &plan->program.line[b->ref.line];
-    p->at = (ur__moment){.length = plan->part[longest].n};
+    p->at = (ur__moment){.length = plan->stretch[longest].n};
     if (line->loop != UR_NONE) {
         p->at.loop = &plan->program.loop[line->loop];
         p->at.begin = line->begin + (uint32_t)b->ref.first;

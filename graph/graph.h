@@ -372,8 +372,8 @@ struct ur_op {
     const char *name;
     const char *formula;    /* with a, b, c for the inputs: "1/(1 + exp(-a))" */
     const char *derivative; /* with y and its adjoint g: "g y (1 - y)" */
-    const char *print;      /* for ur_formula: "{0} + {1}", with {c} for attr[0], {0^} under a power, {0'} transposed
-                               unless attr[0] is 0; NULL: name(a, b) */
+    const char *print;      /* for ur_formula: "{0} + {1}", with {c} for attr[0], {0^} under a power, {k'} transposed
+                               where attr[k] is not 0; NULL: name(a, b) */
     int binds;              /* how tightly `print` binds: UR_BINDS_... */
     int inputs;             /* or UR_ANY_INPUTS */
     int attrs;              /* number of constants, at most UR_ATTRS */

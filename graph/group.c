@@ -99,7 +99,7 @@ static bool has_terms(const ur__maker *m, uint32_t at)
 {
     uint8_t sort = m->sort[at];
     return sort == UR__MIXED || sort == UR__SUM_PRODUCT ||
-           (sort == UR__MAP && ur__is_sum(m, &m->plan->program.statement[at]));
+           (sort == UR__MAP && ur__adds(m->plan, m->plan->program.statement[at].line));
 }
 
 /* Calls for what statement `at` reads, also through the products and sums that are inlined in it; factors come first. */

@@ -50,7 +50,7 @@ typedef struct ur__maker {
     size_t terms, products, term_room, product_room;
 } ur__maker;
 
-/* The operand of a statement at k, under its own name. */
+/* Operand k of a statement, its aliases resolved. */
 static inline ur__ref ur__input_of(const ur__maker *m, const ur__statement *s, uint32_t k)
 {
     return ur__resolve(m->plan, m->plan->program.ref[s->ref + k]);
@@ -99,8 +99,6 @@ bool ur__pointwise(ur__maker *m, ur__launch *l, size_t n, const uint32_t *statem
 
 /* Lists terms and products of a statement with the batch in m->term and m->product; true if it has a bias too. */
 bool ur__list_terms(ur__maker *m, const ur__statement *s, ur__ref *bias);
-/* Is it a sum with the batch, whose terms may be elsewhere? */
-bool ur__is_sum(const ur__maker *m, const ur__statement *s);
 /* A new launch without operands; NULL without memory. The next one may move it. */
 ur__launch *ur__begin_launch(ur__maker *m, ur__launch l);
 /* One more operand, even if the launch has an equal one. */

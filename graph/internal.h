@@ -192,8 +192,8 @@ void *ur__leaf_data(const ur_tape *tape, uint32_t node);
 /* The same for a handle; NULL with the tape's error set, in the name of the call `what`, for what is no leaf. */
 void *ur__leaf_for(ur_var leaf, const char *what);
 /* A formula with holes, ur_op.print: {0} is operand 0, {c} the constant attr[0]. An operand binds as the whole does if
- * the text begins with it, else tighter; {0+}, {0*} and {0^} bind as in a sum, in a product and under a power; {0'} is
- * transposed where attr[0] is set. `operand` prints number k, in parentheses where it binds less tightly than `binds` or
+ * the text begins with it, else tighter; {0+}, {0*} and {0^} bind as in a sum, in a product and under a power; {k'} is
+ * transposed where attr[k] is not 0. `operand` prints number k, in parentheses where it binds less tightly than `binds` or
  * begins with a minus without being the first. */
 typedef struct ur__pattern {
     const char *text;

@@ -1,6 +1,6 @@
 /* join.c - marked steps that are alike only every so many of them. Of a cell that updates one part of its state in every
- * step and another one in every second, two steps are an iteration: their segments become one, forward and back, and so
- * do those of all that is computed from such steps. */
+ * step and another one in every second, two steps are an iteration: what were two becomes one, forward and back, and so it
+ * does for all that is computed from such steps. */
 #include "roll.h"
 
 #include <string.h>
@@ -10,9 +10,9 @@ enum {
     MOST = 16  /* steps of a period */
 };
 
-/* Which operations a segment has, and on which parameters. What is cut off from gradients, every so many steps, is the
- * same value. */
-static uint64_t look_of(const ur__roller *r, const ur__segment *s)
+/* Which operations an iteration has, and on which parameters. What is cut off from gradients, every so many steps, is
+ * the same value. */
+static uint64_t look_of(const ur__roller *r, const ur__iteration *s)
 {
     const ur_tape *tape = r->tape;
     uint64_t h = 0;
@@ -29,7 +29,7 @@ static uint64_t look_of(const ur__roller *r, const ur__segment *s)
     return h;
 }
 
-/* Do at least three of four segments look like the one `period` after them? */
+/* Do at least three of four iterations look like the one `period` after them? */
 static bool repeats(const uint64_t *look, uint32_t n, uint32_t period)
 {
     uint32_t alike = 0;
@@ -47,7 +47,7 @@ static uint32_t period_of(const uint64_t *look, uint32_t n)
     return 1;
 }
 
-static bool has_adjoints(const ur__roller *r, const ur__segment *s)
+static bool has_adjoints(const ur__roller *r, const ur__iteration *s)
 {
     for (uint32_t v = s->begin; v < s->end; v++)
         if (r->origin[v] != UR_NONE)
@@ -67,19 +67,19 @@ static uint32_t common(uint32_t a, uint32_t b)
 static uint32_t common_period(const ur__roller *r, uint64_t *look)
 {
     uint32_t period = 1;
-    for (uint32_t begin = 0, end; begin < r->segments && period <= MOST; begin = end) {
+    for (uint32_t begin = 0, end; begin < r->iterations && period <= MOST; begin = end) {
         end = ur__chain_end(r, begin);
-        if (end - begin < 2 * LEAST || has_adjoints(r, &r->segment[begin + (end - begin) / 2]))
+        if (end - begin < 2 * LEAST || has_adjoints(r, &r->iteration[begin + (end - begin) / 2]))
             continue;
         for (uint32_t g = begin; g < end; g++)
-            look[g] = look_of(r, &r->segment[g]);
+            look[g] = look_of(r, &r->iteration[g]);
         period = common(period, period_of(look + begin, end - begin));
     }
     return period <= MOST ? period : 1;
 }
 
 /* Is there nothing but leaves between the two? */
-static bool is_next(const ur__roller *r, const ur__segment *before, const ur__segment *s)
+static bool is_next(const ur__roller *r, const ur__iteration *before, const ur__iteration *s)
 {
     for (uint32_t v = before->end; v < s->begin; v++)
         if (ur__is_code(r->tape, v))
@@ -91,27 +91,27 @@ static bool is_next(const ur__roller *r, const ur__segment *before, const ur__se
 static void join(ur__roller *r, int32_t period)
 {
     uint32_t to = 0;
-    for (uint32_t begin = 0, end; begin < r->segments; begin = end) {
+    for (uint32_t begin = 0, end; begin < r->iterations; begin = end) {
         end = ur__chain_end(r, begin);
         uint32_t first = to;
         for (uint32_t g = begin; g < end; g++) {
-            ur__segment s = r->segment[g], *last = to > first ? &r->segment[to - 1] : NULL;
+            ur__iteration s = r->iteration[g], *last = to > first ? &r->iteration[to - 1] : NULL;
             s.step = (s.step - 1) / period;
             s.marked = false;
             if (last && last->step == s.step && is_next(r, last, &s)) {
                 last->end = s.end;
                 last->nodes += s.nodes;
             } else {
-                r->segment[to++] = s;
+                r->iteration[to++] = s;
             }
         }
     }
-    r->segments = to;
+    r->iterations = to;
 }
 
 bool ur__join_steps(ur__roller *r)
 {
-    size_t bytes = r->segments * sizeof(uint64_t);
+    size_t bytes = r->iterations * sizeof(uint64_t);
     uint64_t *look = bytes ? (uint64_t *)ur__take(r->tape, bytes) : NULL;
     if (!look)
         return !bytes;

@@ -273,25 +273,25 @@ static ptrdiff_t step_of(const ur__worker *w, const ur__ref *r)
     return (ur__view_of(&next, r, true).at - ur__view_of(w, r, true).at) / (ptrdiff_t)ur__element_bytes(w->plan);
 }
 
-/* The columns that count in each step of a part: none past the end. */
-static void count_columns(const ur__worker *w, const ur__contraction_part *part, uint32_t begin, uint32_t end,
+/* The columns that count in each step of a stretch: none past the end. */
+static void count_columns(const ur__worker *w, const ur__contraction_stretch *stretch, uint32_t begin, uint32_t end,
                           uint32_t *columns)
 {
     const ur__program *p = &w->plan->program;
-    const ur__loop *loop = &p->loop[part->loop];
+    const ur__loop *loop = &p->loop[stretch->loop];
     for (uint32_t i = begin; i < end; i++)
-        columns[i - begin] = (uint32_t)ur__active_columns(w, loop, part->begin + i);
+        columns[i - begin] = (uint32_t)ur__active_columns(w, loop, stretch->begin + i);
 }
 
-/* The iterations of a part, counted from its first, that are in the segment or in the piece at hand; false if none are. */
-static bool part_at_hand(const ur__worker *w, const ur__contraction_part *part, uint32_t *begin, uint32_t *end)
+/* The iterations of a stretch, counted from its first, that are in the segment or in the piece at hand; false if none are. */
+static bool stretch_at_hand(const ur__worker *w, const ur__contraction_stretch *stretch, uint32_t *begin, uint32_t *end)
 {
-    ur__iterations_of(w, part->loop, begin, end);
+    ur__iterations_of(w, stretch->loop, begin, end);
     *begin = *begin > w->from ? *begin : w->from;
     *end = *end < w->to ? *end : w->to;
-    *begin = *begin > part->begin ? *begin - part->begin : 0;
-    *end = *end > part->begin ? *end - part->begin : 0;
-    *end = *end < part->n ? *end : part->n;
+    *begin = *begin > stretch->begin ? *begin - stretch->begin : 0;
+    *end = *end > stretch->begin ? *end - stretch->begin : 0;
+    *end = *end < stretch->n ? *end : stretch->n;
     return *begin < *end;
 }
 
@@ -327,20 +327,20 @@ typedef struct factors {
     uint32_t *columns;
 } factors;
 
-/* A part's steps at hand; false if there are none. */
-static bool make_stretch(const ur__worker *w, const ur__launch *l, const ur__contraction_part *part, factors *f,
+/* A stretch's steps at hand, for the kernel; false if there are none. */
+static bool make_stretch(const ur__worker *w, const ur__launch *l, const ur__contraction_stretch *stretch, factors *f,
                          ur__stretch *s)
 {
     const ur_plan *plan = w->plan;
-    const ur__argument *x = &plan->argument[part->operand];
+    const ur__argument *x = &plan->argument[stretch->operand];
     ur__worker at = *w; /* at the first of them */
     uint32_t end;
-    if (!part_at_hand(w, part, &at.i, &end))
+    if (!stretch_at_hand(w, stretch, &at.i, &end))
         return false;
     *s = (ur__stretch){.steps = end - at.i, .b = f->b, .b_step = f->b_step, .b_stride = f->b_stride};
     if (plan->ends) {
         s->columns = f->columns;
-        count_columns(w, part, at.i, end, f->columns);
+        count_columns(w, stretch, at.i, end, f->columns);
         f->columns += s->steps;
     }
     if (l->rows) {
@@ -387,7 +387,7 @@ static void contract(const ur__worker *w, const ur__launch *l, char *own)
     for (uint32_t k = products; k < l->outputs; k++)
         out[k] = scratch + l->matrices * room.product + (k - products) * room.sum;
     for (uint32_t q = 0; q < l->count; q++)
-        c.stretches += make_stretch(w, l, &plan->part[l->first + q], &f, &stretch[c.stretches]);
+        c.stretches += make_stretch(w, l, &plan->stretch[l->first + q], &f, &stretch[c.stretches]);
     if (!c.stretches && !l->piece)
         return;
     plan->kernels->contract(&c, l->piece ? own : scratch + room.own);

@@ -120,24 +120,23 @@ typedef struct sorted_export {
     ur__export *export;
 } sorted_export;
 
-/* Does the line lie where its exports are: are all its values exported, at one distance? */
-static bool place_at_exports(ur_plan *plan, uint32_t l, const sorted_export *of, size_t n)
+/* Lets the line lie where its exports are, if all its values are exported, at one distance. */
+static void place_at_exports(ur_plan *plan, uint32_t l, const sorted_export *of, size_t n)
 {
     ur__line_plan *line = &plan->line[l];
     if (n != plan->program.line[l].values || line->class == UR__REDUCED)
-        return false;
+        return;
     ptrdiff_t distance = n > 1 ? (ptrdiff_t)of[1].export->offset - (ptrdiff_t)of[0].export->offset : 0;
     for (size_t v = 0; v < n; v++)
         if (of[v].export->value != v ||
             (ptrdiff_t)of[v].export->offset != (ptrdiff_t)of[0].export->offset + (ptrdiff_t)v * distance)
-            return false;
+            return;
     line->home = UR__IN_PLAN;
     line->offset = of[0].export->offset;
     line->slot_bytes = distance;
     line->slots = (uint32_t)n;
     for (size_t v = 0; v < n; v++)
         of[v].export->direct = true;
-    return true;
 }
 
 static int by_line(const void *a, const void *b)
@@ -398,10 +397,7 @@ static bool layout_alive(ur_plan *alive, const ur_plan *plan)
         line->slots = own->slots;
         line->slot_bytes = own->slot_bytes;
     }
-    for (uint32_t l = 0; l < plan->program.lines; l++)
-        if (!is_temporary(alive, l) && alive->line[l].home == UR__HOMELESS)
-            place_line(alive, l);
-    alive->block_bytes = ur__round_up(alive->block_bytes, UR__CACHE_LINE);
+    place_lines(alive);
     if (!place_temporaries(alive))
         return false;
     place_checkpoints(alive);

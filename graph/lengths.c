@@ -83,7 +83,7 @@ typedef struct reader {
     const ur__statement *s;
 } reader;
 
-/* Operand k, under its own name. */
+/* Operand k, its aliases resolved. */
 static ur__ref operand(const reader *a, uint32_t k)
 {
     return ur__resolve(a->plan, a->plan->program.ref[a->s->ref + k]);

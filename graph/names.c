@@ -111,7 +111,7 @@ static void open_scope(ur_tape *tape, const char *name, bool module)
     if (!tape || tape->error.text[0])
         return;
     if (!name || !*name) {
-        ur__fail(&tape->error, "ur_scope_open: a name was expected, there is none");
+        ur__fail(&tape->error, "%s: a name was expected, there is none", module ? "ur_module_open" : "ur_scope_open");
         return;
     }
     for (size_t s = tape->scopes; s > 0; s--) {

@@ -8,7 +8,7 @@
 
 #include <string.h>
 
-/* ---- regular segments */
+/* ---- regular iterations */
 
 /* Where an operand of a loop's body was in one iteration, and how much further in the next. A node of straight code is
  * on no line: it is its own value. */
@@ -16,9 +16,9 @@ typedef struct course {
     uint32_t line, value, pace;
 } course;
 
-/* Follows the operands of segment s that are outside of it, as it is like the segment p before it: are its nodes on the
+/* Follows the operands of iteration s that are outside of it, as it is like the iteration p before it: are its nodes on the
  * lines of those of p, and the operands as far from those of p as those from what was before? */
-static bool follow(const ur__roller *r, const ur__segment *s, const ur__segment *p, course *operand)
+static bool follow(const ur__roller *r, const ur__iteration *s, const ur__iteration *p, course *operand)
 {
     const ur_tape *tape = r->tape;
     const ur__position *place = r->program->place;
@@ -37,7 +37,7 @@ static bool follow(const ur__roller *r, const ur__segment *s, const ur__segment 
     return steady;
 }
 
-/* A segment is regular if it is steady and the third of a row at least: the first tells where the operands are, the
+/* A iteration is regular if it is steady and the third of a row at least: the first tells where the operands are, the
  * second how they move. */
 static bool find_regular_of(ur__roller *r, const ur__found *f)
 {
@@ -46,7 +46,7 @@ static bool find_regular_of(ur__roller *r, const ur__found *f)
     uint32_t row = 0;
     bool good = true;
     for (uint32_t g = f->begin + 1; g < f->end && good; g++) {
-        ur__segment *s = &r->segment[g];
+        ur__iteration *s = &r->iteration[g];
         row = s->like ? row + 1 : 0;
         if (row == 1) {
             uint32_t operands = ur__operands_between(r->tape, s->begin, s->end);
@@ -84,7 +84,7 @@ static bool want(ur__roller *r, uint32_t u, size_t reader)
 }
 
 /* From the last node to the first. Mostly once is enough; where a line turns out to be needed by an earlier node than
- * its last one, once more. Regular segments read the lines that the one before them reads. */
+ * its last one, once more. Regular iterations read the lines that the one before them reads. */
 static void prune(ur__roller *r, size_t roots, const uint32_t *root)
 {
     const ur_tape *tape = r->tape;
@@ -98,8 +98,8 @@ static void prune(ur__roller *r, size_t roots, const uint32_t *root)
         for (uint32_t v = (uint32_t)r->nodes; v-- > 0;) {
             ur__position place = r->program->place[v];
             uint32_t line = place.line;
-            if (line != UR_NONE && r->program->line[line].loop != UR_NONE && r->segment[place.value].regular)
-                v = r->segment[place.value].begin;
+            if (line != UR_NONE && r->program->line[line].loop != UR_NONE && r->iteration[place.value].regular)
+                v = r->iteration[place.value].begin;
             else if (line == UR_NONE ? r->wanted[v] : r->track[line].wanted)
                 for (uint32_t k = 0; k < ur__kind_of(tape, v)->inputs; k++)
                     again |= want(r, ur__operand_of(tape, v, k), v);
@@ -167,13 +167,13 @@ static bool belongs(const ur__roller *r, uint32_t loop, uint32_t v)
     return line != UR_NONE && r->program->line[line].loop == loop && r->track[line].wanted;
 }
 
-/* Does the segment go on with the phase that runs? The phase's second iteration, at distance 1, sets the strides. */
-static bool goes_on(const ur__roller *r, uint32_t loop, const ur__segment *segment, const ur__phase *phase,
+/* Does the iteration go on with the phase that runs? The phase's second iteration, at distance 1, sets the strides. */
+static bool goes_on(const ur__roller *r, uint32_t loop, const ur__iteration *iteration, const ur__phase *phase,
                     uint32_t distance)
 {
     const ur__program *p = r->program;
     const ur__statement *s = p->statement + phase->statement, *end = s + phase->statements;
-    for (uint32_t v = segment->begin; v < segment->end; v++) {
+    for (uint32_t v = iteration->begin; v < iteration->end; v++) {
         if (!belongs(r, loop, v))
             continue;
         uint32_t inputs = ur__kind_of(r->tape, v)->inputs;
@@ -197,7 +197,7 @@ static bool emit_iteration(ur__roller *r, uint32_t loop, uint32_t g)
 {
     ur__program *p = r->program;
     const ur__found *f = &r->found[loop];
-    const ur__segment *s = &r->segment[g];
+    const ur__iteration *s = &r->iteration[g];
     uint32_t i = g - f->begin;
     if (i > 0) {
         ur__phase *phase = &p->phase[p->phases - 1];
@@ -262,7 +262,7 @@ static void explain_phases(const ur__roller *r, const ur__loop *loop)
 static bool emit_loop(ur__roller *r, uint32_t loop)
 {
     ur__found *f = &r->found[loop];
-    const ur__segment *s = &r->segment[f->begin];
+    const ur__iteration *s = &r->iteration[f->begin];
     bool marked = s->marked;
     if (!ur__begin_loop(r->tape, r->program,
                         (ur__loop){.iterations = f->end - f->begin,
@@ -283,7 +283,7 @@ static bool emit_loop(ur__roller *r, uint32_t loop)
 /* A node of straight code, or a loop at one of its nodes, whose operands from k on are still to be looked at. */
 typedef struct frame {
     uint32_t loop; /* UR_NONE: straight code */
-    uint32_t segment, node, k;
+    uint32_t iteration, node, k;
 } frame;
 
 typedef struct search {
@@ -320,7 +320,7 @@ static bool push_item(search *s, uint32_t v)
     if (loop == UR_NONE)
         return push(s, (frame){.loop = UR_NONE, .node = v});
     const ur__found *f = &r->found[loop];
-    return push(s, (frame){.loop = loop, .segment = f->begin, .node = r->segment[f->begin].begin});
+    return push(s, (frame){.loop = loop, .iteration = f->begin, .node = r->iteration[f->begin].begin});
 }
 
 /* Has u its place in the order? */
@@ -347,16 +347,16 @@ static uint32_t next_of(const ur__roller *r, frame *f)
     if (f->loop == UR_NONE)
         return next_operand(r, f);
     const ur__found *loop = &r->found[f->loop];
-    while (f->segment < loop->end) {
-        if (r->segment[f->segment].regular) /* all is there that the one before it reads */
-            f->node = r->segment[f->segment].end;
-        for (; f->node < r->segment[f->segment].end; f->node++, f->k = 0) {
+    while (f->iteration < loop->end) {
+        if (r->iteration[f->iteration].regular) /* all is there that the one before it reads */
+            f->node = r->iteration[f->iteration].end;
+        for (; f->node < r->iteration[f->iteration].end; f->node++, f->k = 0) {
             uint32_t u = belongs(r, f->loop, f->node) ? next_operand(r, f) : UR_NONE;
             if (u != UR_NONE)
                 return u;
         }
-        if (++f->segment < loop->end)
-            f->node = r->segment[f->segment].begin;
+        if (++f->iteration < loop->end)
+            f->node = r->iteration[f->iteration].begin;
         f->k = 0;
     }
     return UR_NONE;
@@ -372,10 +372,10 @@ static void unroll(ur__roller *r, const frame *at)
     ur__path(r->tape, site->scope, path, sizeof path);
     ur__fail(&p->why, "step %d%s%s: %s reads what the steps themselves lead to", (int)site->step, *path ? " in " : "",
              path, ur__op(r->tape, at->node)->name);
-    for (size_t g = 0; g < r->segments; g++) /* what reads them is on no line now */
-        r->segment[g].regular = false;
+    for (size_t g = 0; g < r->iterations; g++) /* what reads them is on no line now */
+        r->iteration[g].regular = false;
     for (uint32_t g = f->begin; g < f->end; g++)
-        for (uint32_t v = r->segment[g].begin; v < r->segment[g].end; v++)
+        for (uint32_t v = r->iteration[g].begin; v < r->iteration[g].end; v++)
             if (loop_of(r, v) == at->loop) {
                 r->wanted[v] = r->track[p->place[v].line].wanted ? UR__NEEDED : 0;
                 p->place[v].line = UR_NONE;
@@ -420,7 +420,7 @@ static uint32_t first_of(const ur__roller *r, uint32_t loop)
 {
     const ur__found *f = &r->found[loop];
     for (uint32_t g = f->begin; g < f->end; g++)
-        for (uint32_t v = r->segment[g].begin; v < r->segment[g].end; v++)
+        for (uint32_t v = r->iteration[g].begin; v < r->iteration[g].end; v++)
             if (belongs(r, loop, v))
                 return v;
     return UR_NONE;

@@ -221,19 +221,19 @@ static uint32_t beginning(search *s, const row *w, uint32_t begin)
     return best;
 }
 
-/* Leaves in the row what became loops of its segments, from `first` on. */
+/* Leaves in the row what became loops of its iterations, from `first` on. */
 static void trim(const search *s, row *w, uint32_t first)
 {
     const ur__roller *r = s->r;
-    while (first < r->segments && r->program->place[r->segment[first].begin].line == UR_NONE)
+    while (first < r->iterations && r->program->place[r->iteration[first].begin].line == UR_NONE)
         first++;
-    size_t last = r->segments;
-    while (last > first && r->program->place[r->segment[last - 1].begin].line == UR_NONE)
+    size_t last = r->iterations;
+    while (last > first && r->program->place[r->iteration[last - 1].begin].line == UR_NONE)
         last--;
     if (first == last)
         return;
-    w->begin = s->where[r->segment[first].begin];
-    w->end = s->where[r->segment[last - 1].end - 1] + 1;
+    w->begin = s->where[r->iteration[first].begin];
+    w->end = s->where[r->iteration[last - 1].end - 1] + 1;
 }
 
 /* Makes loops of a row, with the two steps before it, whose operands may still be others, and the one after it. Leaves
@@ -241,18 +241,18 @@ static void trim(const search *s, row *w, uint32_t first)
 static bool roll_row(search *s, row *w, uint32_t begin, uint32_t end)
 {
     ur__roller *r = s->r;
-    uint32_t first = (uint32_t)r->segments, P = w->period, from = beginning(s, w, begin), to;
+    uint32_t first = (uint32_t)r->iterations, P = w->period, from = beginning(s, w, begin), to;
     while (from >= begin + P && from + P > w->begin)
         from -= P;
     int32_t step = 1;
     for (; from < w->end; from = to, step++) {
         to = from + P < end ? from + P : end;
-        ur__segment one = {
+        ur__iteration one = {
             .begin = s->list[from], .end = s->list[to - 1] + 1, .step = step, .nodes = to - from, .marked = false};
-        if (!ur__add_segment(r, one))
+        if (!ur__add_iteration(r, one))
             return false;
     }
-    if (!ur__roll_chain(r, first, (uint32_t)r->segments))
+    if (!ur__roll_chain(r, first, (uint32_t)r->iterations))
         return false;
     trim(s, w, first);
     return true;
@@ -271,39 +271,39 @@ static bool roll_part(search *s, uint32_t begin, uint32_t end)
 
 /* ---- adjoints */
 
-/* The segment of a loop that v is the adjoint of a node of; UR_NONE: none. */
-static uint32_t segment_of(const ur__roller *r, uint32_t v)
+/* The iteration of a loop that v is the adjoint of a node of; UR_NONE: none. */
+static uint32_t iteration_of(const ur__roller *r, uint32_t v)
 {
     uint32_t o = r->origin[v], line = o == UR_NONE ? UR_NONE : r->program->place[o].line;
     return line == UR_NONE || r->program->line[line].loop == UR_NONE ? UR_NONE : r->program->place[o].value;
 }
 
-/* Makes loops of the segments from `first` on. */
+/* Makes loops of the iterations from `first` on. */
 static bool roll_new(ur__roller *r, uint32_t *first)
 {
     uint32_t begin = *first;
-    *first = (uint32_t)r->segments;
+    *first = (uint32_t)r->iterations;
     return ur__roll_steps(r, begin);
 }
 
-/* Segments of adjoints end where those of the nodes end that they belong to, and have their numbers for steps. Other
+/* Iterations of adjoints end where those of the nodes end that they belong to, and have their numbers for steps. Other
  * code between two of them ends a chain: the later one may need it, and it the earlier one. */
 static bool roll_adjoints(search *s)
 {
     ur__roller *r = s->r;
-    uint32_t first = (uint32_t)r->segments, last = UR_NONE;
+    uint32_t first = (uint32_t)r->iterations, last = UR_NONE;
     for (uint32_t i = 0, end; i < s->length; i = end) {
-        uint32_t v = s->list[i], own = r->origin[v] == UR_NONE ? last : segment_of(r, v);
+        uint32_t v = s->list[i], own = r->origin[v] == UR_NONE ? last : iteration_of(r, v);
         for (end = i + 1; end < s->length; end++)
-            if (r->origin[s->list[end]] != UR_NONE && segment_of(r, s->list[end]) != own)
+            if (r->origin[s->list[end]] != UR_NONE && iteration_of(r, s->list[end]) != own)
                 break;
         last = own;
         if (own == UR_NONE ? !roll_new(r, &first)
-                           : !ur__add_segment(r, (ur__segment){.begin = v,
-                                                               .end = s->list[end - 1] + 1,
-                                                               .step = (int32_t)own,
-                                                               .nodes = end - i,
-                                                               .marked = false}))
+                           : !ur__add_iteration(r, (ur__iteration){.begin = v,
+                                                                   .end = s->list[end - 1] + 1,
+                                                                   .step = (int32_t)own,
+                                                                   .nodes = end - i,
+                                                                   .marked = false}))
             return false;
     }
     return roll_new(r, &first);
@@ -317,7 +317,7 @@ static bool roll_run(search *s)
         return true;
     bool adjoints = false;
     for (uint32_t i = 0; i < s->length && !adjoints; i++)
-        adjoints = segment_of(s->r, s->list[i]) != UR_NONE;
+        adjoints = iteration_of(s->r, s->list[i]) != UR_NONE;
     if (adjoints)
         return roll_adjoints(s);
     s->slots = 64;

@@ -269,7 +269,7 @@ static void free_launches(ur_plan *plan)
     ur__give(tape, plan->instruction, plan->instruction_room * sizeof *plan->instruction);
     ur__give(tape, plan->term, plan->term_room * sizeof *plan->term);
     ur__give(tape, plan->packing, plan->packing_room * sizeof *plan->packing);
-    ur__give(tape, plan->part, plan->part_room * sizeof *plan->part);
+    ur__give(tape, plan->stretch, plan->stretch_room * sizeof *plan->stretch);
     ur__give(tape, plan->attr, plan->attr_room * sizeof *plan->attr);
     ur__give(tape, plan->stage, plan->stage ? plan->program.loops : 0);
 }

@@ -46,15 +46,15 @@ typedef enum ur__time {
     UR__TIMES
 } ur__time;
 
-typedef enum ur__home {
-    UR__HOMELESS, /* never in memory */
-    UR__IN_LEAF,
-    UR__IN_CONST,
-    UR__IN_BLOCK, /* memory that one block after another uses */
-    UR__IN_PLAN,  /* memory of the plan: the whole batch */
-    UR__IN_SUMS,  /* the block's parts of sums over the batch */
-    UR__HOMES
-} ur__home;
+enum {               /* where the values of a line lie */
+       UR__HOMELESS, /* never in memory */
+       UR__IN_LEAF,
+       UR__IN_CONST,
+       UR__IN_BLOCK, /* memory that one block after another uses */
+       UR__IN_PLAN,  /* memory of the plan: the whole batch */
+       UR__IN_SUMS,  /* the block's parts of sums over the batch */
+       UR__HOMES
+};
 
 /* What is decided for a line, and by whom. */
 typedef struct ur__line_plan {
@@ -119,9 +119,11 @@ typedef struct ur__argument {
     bool tiled;    /* elements that are the same in all of the run: spread once, they lie in their line's tile */
     uint32_t as;   /* the line whose shape it has: another name of the value */
     uint32_t skip; /* rows of the value above the first one that is read */
-    /* Once its line has a place: the value of iteration i lies at base[home] + offset + i * step, or at leaf + i * step. */
+    /* Once its line has a place: the value of iteration i lies at home + offset + i * step, or at leaf + i * step. */
     uint8_t home;
-    bool known, cut, own_rows; /* it is so; a block reads its own columns; rows are as long as the block is wide */
+    bool known;    /* home, offset or leaf, and step are right: otherwise ur__view_of looks up where the value is */
+    bool cut;      /* as wide as the batch: a block reads its own columns */
+    bool own_rows; /* in the block's memory: rows are as long as the block is wide */
     union {
         ptrdiff_t offset;
         char *leaf;
@@ -131,7 +133,8 @@ typedef struct ur__argument {
 } ur__argument;
 
 /* y = kernel(a, b, c), on a tile; with the kernels UR__REDUCE and UR__MEAN y = attr[0] times the sum of the rows of a, with
- * UR__ADD_LANES y += attr[0] times the elements of a: numbers of operands of the launch, and from `operands` on of tile buffers. */
+ * UR__ADD_LANES y += attr[0] times the elements of a: numbers of operands of the launch, and from `operands` on of tile
+ * buffers. */
 typedef struct ur__instruction {
     uint32_t kernel;
     uint32_t y, a, b, c;
@@ -156,9 +159,9 @@ typedef struct ur__packing {
 } ur__packing;
 
 /* A stretch of a contraction: n iterations of one phase, from `begin` on. The operands are A, then each matrix B. */
-typedef struct ur__contraction_part {
+typedef struct ur__contraction_stretch {
     uint32_t operand, n, loop, begin;
-} ur__contraction_part;
+} ur__contraction_stretch;
 
 typedef enum ur__launch_kind {
     UR__POINTWISE, /* instructions, tile by tile; some may add to the block's parts */
@@ -178,8 +181,8 @@ typedef struct ur__launch {
     uint32_t rows, m;  /* of the result; contractions: of A, 0 if there is none, and of each B ... */
     uint32_t matrices; /* ... of which there are so many */
     uint32_t operand, operands, outputs;
-    uint32_t first, count; /* instructions, terms or parts */
-    uint32_t alive;        /* instructions after those, to be run instead where all columns are alive; 0: none */
+    uint32_t first, count; /* instructions, terms or stretches */
+    uint32_t alive_count;  /* instructions after those, to be run instead where all columns are alive; 0: none */
     uint32_t piece; /* contractions: so many iterations at a time while the loop runs, 0: all at the end of the block */
     size_t room; /* of those: where in the worker's rooms its sums lie in between, those of blocks side by side apart */
     uint32_t totals;            /* instructions that sum up over the batch, the last ones of either */
@@ -249,10 +252,10 @@ struct ur_plan {
     ur__instruction *instruction;
     ur__product_term *term;
     ur__packing *packing;
-    ur__contraction_part *part;
+    ur__contraction_stretch *stretch;
     double *attr;
-    size_t launches, arguments, instructions, terms, packings, parts, attrs;
-    size_t launch_room, argument_room, instruction_room, term_room, packing_room, part_room, attr_room;
+    size_t launches, arguments, instructions, terms, packings, stretches, attrs;
+    size_t launch_room, argument_room, instruction_room, term_room, packing_room, stretch_room, attr_room;
     ur__span *span;                       /* [UR__TIMES][phases] */
     ur__span finish;                      /* contractions, at a block's end or while a loop runs */
     size_t packed_elements, packed_bytes; /* bytes: those of the plan for living columns too */
@@ -373,7 +376,7 @@ static inline bool ur__is_narrow(const ur_plan *plan)
 
 /* Is it select(mask, a, b) with an input of one row as mask? */
 bool ur__is_masked(const ur_plan *plan, const ur__statement *s);
-/* Does the line add values of one shape? */
+/* Does the line add values of one shape, with the batch? */
 bool ur__adds(const ur_plan *plan, uint32_t line);
 /* W X with a W that is there before the blocks, the same in all n values of r. */
 bool ur__product_of(const ur_plan *plan, ur__ref r, uint32_t n, ur__ref *a, ur__ref *x);
@@ -431,7 +434,7 @@ static inline ur_shape ur__line_shape(const ur_plan *plan, uint32_t line)
 /* The loop whose values a contraction goes over, UR_NONE: there is nothing. */
 static inline uint32_t ur__contracted_loop(const ur_plan *plan, const ur__launch *l)
 {
-    return l->count ? plan->part[l->first].loop : UR_NONE;
+    return l->count ? plan->stretch[l->first].loop : UR_NONE;
 }
 /* Have the values of two lines equal sizes? Mostly they are one shape of the tape's. */
 static inline bool ur__same_shape(const ur_plan *plan, uint32_t a, uint32_t b)

@@ -628,7 +628,7 @@ bool ur__pointwise(ur__maker *m, ur__launch *l, size_t n, const uint32_t *statem
         uint32_t count = write_form(&w, n, statements, forms), buffers = l->buffers;
         if (!plan->assumes_alive && mark_masks(m, l, n, statements)) {
             m->alive = true;
-            l->alive = write_form(&w, n, statements, forms);
+            l->alive_count = write_form(&w, n, statements, forms);
             l->buffers = l->buffers < buffers ? buffers : l->buffers;
         }
         number_buffers(plan, l);

@@ -1,4 +1,4 @@
-/* program.c - programs of loops: written statement by statement, taken over, read, printed. */
+/* program.c - programs of loops: written statement by statement, taken over, read. */
 #include "program.h"
 
 /* ---- writing */

@@ -1,8 +1,7 @@
 /* roll.c - finds the loops over time of a tape.
  *
- * The statements in tape order are cut into segments: a new one begins where the step changes, at every ur_step and
- * where ur_grad began, so that the adjoints of step T are not taken for a part of its forward nodes. Segments whose
- * steps follow each other, up or down, are a chain, of which chain.c makes loops; where only every so many are alike,
+ * The statements in tape order are cut into iterations: a new one begins where the step changes, at every ur_step, and
+ * where ur_grad comes to the adjoints of another one's nodes. Iterations whose steps follow each other, up or down, are a chain, of which chain.c makes loops; where only every so many are alike,
  * join.c makes one of so many before. Code without steps is period.c's. */
 #include "roll.h"
 
@@ -93,13 +92,13 @@ static bool place_leaves(ur__roller *r)
     return good;
 }
 
-/* ---- segments */
+/* ---- iterations */
 
-bool ur__add_segment(ur__roller *r, ur__segment segment)
+bool ur__add_iteration(ur__roller *r, ur__iteration iteration)
 {
-    if (!ur__room(r->tape, &r->segment, &r->segment_room, r->segments, sizeof segment))
+    if (!ur__room(r->tape, &r->iteration, &r->iteration_room, r->iterations, sizeof iteration))
         return false;
-    r->segment[r->segments++] = segment;
+    r->iteration[r->iterations++] = iteration;
     return true;
 }
 
@@ -130,17 +129,17 @@ static bool cut(ur__roller *r)
         row = step ? 0 : row + 1;
         r->longest = row > r->longest ? row : r->longest;
         if (!step) {
-            if (r->segments && (r->reach[v] = reach_of(r, v)) != 0)
+            if (r->iterations && (r->reach[v] = reach_of(r, v)) != 0)
                 r->leads_back = true;
             open = false;
             continue;
         }
-        if ((!open || r->segment[r->segments - 1].step != step) &&
-            !ur__add_segment(r, (ur__segment){.begin = v, .end = v, .step = step, .marked = true}))
+        if ((!open || r->iteration[r->iterations - 1].step != step) &&
+            !ur__add_iteration(r, (ur__iteration){.begin = v, .end = v, .step = step, .marked = true}))
             return false;
         open = true;
-        r->segment[r->segments - 1].end = v + 1;
-        r->segment[r->segments - 1].nodes++;
+        r->iteration[r->iterations - 1].end = v + 1;
+        r->iteration[r->iterations - 1].nodes++;
     }
     return true;
 }
@@ -180,7 +179,7 @@ static void give_tables(const ur__roller *r)
     ur__give(r->tape, r->origin, r->nodes * sizeof *r->origin);
     ur__give(r->tape, r->reach, r->nodes * sizeof *r->reach);
     ur__give(r->tape, r->wanted, r->nodes);
-    ur__give(r->tape, r->segment, r->segment_room * sizeof *r->segment);
+    ur__give(r->tape, r->iteration, r->iteration_room * sizeof *r->iteration);
     ur__give(r->tape, r->found, r->found_room * sizeof *r->found);
     ur__give(r->tape, r->track, r->track_room * sizeof *r->track);
 }

@@ -121,10 +121,10 @@ static void bind_launches(ur__worker *w, uint32_t first, uint32_t count, bool ag
 }
 
 /* Is the phase one program, whose calls go on from iteration to iteration with nothing to decide between? */
-static bool runs_on(const ur__worker *w, const ur__loop *loop, const ur__span *span)
+static bool bind_to_run_on(const ur__worker *w, const ur__loop *loop, const ur__span *span)
 {
     const ur__launch *l = &w->plan->launch[span->first];
-    if (span->count != 1 || l->kind != UR__POINTWISE || l->alive || (w->plan->ends && loop->direction))
+    if (span->count != 1 || l->kind != UR__POINTWISE || l->alive_count || (w->plan->ends && loop->direction))
         return false;
     ur__bind_tiles(w, l);
     return ur__walk_of(w, l)->steady;
@@ -135,7 +135,7 @@ static void run_one(const ur__worker *w, uint32_t number)
     const ur__launch *l = &w->plan->launch[number];
     if (l->kind == UR__ADD_UP && w->advancing)
         return;
-    if (l->kind == UR__POINTWISE && (l->alive || ur__walk_of(w, l)->bound != w->columns))
+    if (l->kind == UR__POINTWISE && (l->alive_count || ur__walk_of(w, l)->bound != w->columns))
         ur__bind_tiles(w, l);
     ur__run_launch(w, l);
 }
@@ -151,7 +151,7 @@ static void run_phase(ur__worker *w, const ur__loop *loop, uint32_t f, const ur_
     if (again)
         bind_launches(w, span->first, span->count, true);
     w->i = begin;
-    if (again && runs_on(w, loop, span)) {
+    if (again && bind_to_run_on(w, loop, span)) {
         ur__run_tiles(w, &w->plan->launch[span->first], end - begin);
         w->i = end;
     }
@@ -402,7 +402,7 @@ static bool find_active(const ur__worker *w)
 }
 
 /* Flags the values of the masks that are 1 in all columns that last; are all of them in all columns? */
-static bool find_full(const ur__worker *w)
+static bool write_full(const ur__worker *w)
 {
     const ur_plan *plan = w->plan;
     bool all = !plan->ends || find_active(w);
@@ -485,7 +485,7 @@ static void run_within(ur__worker *w)
 static void run_blocks(ur_plan *plan, ur__worker *w, ur__worker *alive)
 {
     const size_t block = w->block, blocks = w->blocks;
-    const bool full = find_full(w);
+    const bool full = write_full(w);
     if (!full && blocks > 1) { /* each may have another form */
         for (size_t b = block; b < block + blocks; b++) {
             go_to_blocks(w, b, 1);

@@ -47,11 +47,10 @@ static bool each_operand(ur_plan *plan, const ur__phase *phase, const ur__launch
 static bool each_factor(ur_plan *plan, const ur__launch *l, visitor *visit)
 {
     for (uint32_t q = l->first; q < l->first + l->count; q++) {
-        const ur__contraction_part *part = &plan->part[q];
-        const ur__phase stretch = {.loop = part->loop, .begin = part->begin, .end = part->begin + part->n};
+        const ur__contraction_stretch *s = &plan->stretch[q];
+        const ur__phase phase = {.loop = s->loop, .begin = s->begin, .end = s->begin + s->n};
         for (uint32_t k = 0; k < l->matrices + (l->rows > 0); k++) {
-            reading r = {
-                .loop = part->loop, .phase = &stretch, .ref = &plan->argument[part->operand + k].ref, .at_end = true};
+            reading r = {.loop = s->loop, .phase = &phase, .ref = &plan->argument[s->operand + k].ref, .at_end = true};
             if (!visit(plan, &r))
                 return false;
         }
@@ -166,8 +165,8 @@ static void uncover(ur_plan *plan, const reading *r)
         }
 }
 
-/* A loop forward may read nothing of later steps, and what loops back make is not there for earlier ones. Lines that are read far away are saved whole; what is read of the step
- * before goes from one segment into the next. */
+/* A loop forward may read nothing of later steps, and what loops back make is not there for earlier ones. Lines that are
+ * read far away are saved whole; what is read of the step before goes from one segment into the next. */
 static bool look_at(ur_plan *plan, const reading *r)
 {
     const ur__line *from = &plan->program.line[r->ref->line];

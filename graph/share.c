@@ -50,7 +50,7 @@ static bool is_through(const ur_plan *plan, const ur__launch *l, uint32_t read, 
         return !w.launch || l < w.launch;
     return l->kind == UR__POINTWISE && plan->argument[l->operand + w.operand].spread != UR__ROW &&
            !reads_behind(plan, l->first, l->count, read, w.operand) &&
-           !reads_behind(plan, l->first + l->count, l->alive, read, w.operand);
+           !reads_behind(plan, l->first + l->count, l->alive_count, read, w.operand);
 }
 
 /* ---- the last loop that reads a line */

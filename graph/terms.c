@@ -126,18 +126,12 @@ bool ur__list_terms(ur__maker *m, const ur__statement *s, ur__ref *bias)
     return take_bias(m, s->line, bias);
 }
 
-/* Is it a sum with the batch, whose terms may be elsewhere? */
-bool ur__is_sum(const ur__maker *m, const ur__statement *s)
-{
-    return ur__adds(m->plan, s->line) && m->plan->line[s->line].class == UR__BATCH;
-}
-
 size_t ur__terms_of(ur__maker *m, const ur__statement *s)
 {
     ur__ref bias;
     uint8_t sort = m->sort[s - m->plan->program.statement];
     m->terms = 0;
-    if (ur__is_sum(m, s)) {
+    if (ur__adds(m->plan, s->line)) {
         ur__list_terms(m, s, &bias);
         ur__ref own = ur__this(m, s->line);
         if (sort == UR__MIXED && add_term(m, own)) { /* first, since the sum is put together in its place */

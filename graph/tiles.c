@@ -51,8 +51,8 @@ static uint8_t move_of(const ur__argument *a, const ur__walk *k, bool gathers)
     }
 }
 
-/* Do all tiles read and write the operands where they lie, at equal distances? Then the cursors say everything. */
-static bool is_steady(const ur__worker *w, const ur__launch *l, ur__cursor *c, const ur__walk *k)
+/* Sets how far each operand moves from tile to tile. Do all tiles read and write the operands where they lie? Then the cursors say everything. */
+static bool set_hops(const ur__worker *w, const ur__launch *l, ur__cursor *c, const ur__walk *k)
 {
     const ur_plan *plan = w->plan;
     const size_t e = ur__element_bytes(plan);
@@ -105,7 +105,7 @@ static void bind_form(const ur__worker *w, const ur__launch *l, bool alive)
     k.tile = own > 0 && own < most ? own : most;
     k.tiles = (all + k.tile - 1) / k.tile;
     k.last = all - (k.tiles - 1) * k.tile;
-    k.steady = is_steady(w, l, c, &k);
+    k.steady = set_hops(w, l, c, &k);
     *ur__walk_of(w, l) = k;
 }
 
@@ -296,7 +296,7 @@ static void sum_up(const run *r, uint32_t kernel, size_t n, turn t, char *y, con
 /* The instructions of the form that runs, without sums over the batch in steps that run again later. */
 static const ur__instruction *program_of(const run *r, uint32_t *count)
 {
-    *count = (r->alive ? r->l->alive : r->l->count) - (r->w->advancing ? r->l->totals : 0);
+    *count = (r->alive ? r->l->alive_count : r->l->count) - (r->w->advancing ? r->l->totals : 0);
     return &r->w->plan->instruction[r->l->first + (r->alive ? r->l->count : 0)];
 }
 
@@ -433,7 +433,7 @@ static bool is_full(const ur__worker *w, const ur__ref *r)
 /* Does the form of a launch that reads no masks run in this iteration? */
 static bool is_alive(const ur__worker *w, const ur__launch *l)
 {
-    bool alive = l->alive > 0;
+    bool alive = l->alive_count > 0;
     const ur__argument *a = &w->plan->argument[l->operand];
     for (uint32_t i = 0; i < l->operands && alive; i++)
         alive = !a[i].mask || is_full(w, &a[i].ref);

@@ -31,7 +31,7 @@ static double contraction_ns(const ur_plan *plan, const ur__launch *l)
 {
     double steps = 0;
     for (uint32_t k = 0; k < l->count; k++)
-        steps += plan->part[l->first + k].n;
+        steps += plan->stretch[l->first + k].n;
     return (double)(l->rows + l->sums) * l->m * l->matrices * steps * (double)plan->batch / fused_per_ns;
 }
 
