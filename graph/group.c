@@ -379,43 +379,65 @@ static bool launch_phase(ur__maker *m, const ur__phase *phase)
     return true;
 }
 
-/* Sorts, levels and reads of all statements: what must be known of a line before its launch is made. */
+/* Goes to statement i: what is here is asked at its time. */
+static void enter_statement(ur__maker *m, uint32_t i)
+{
+    const ur_plan *plan = m->plan;
+    m->time = plan->line[plan->program.statement[i].line].time;
+}
+
+/* Sorts and levels of a phase's statements, and at what times it has launches. */
+static void sort_statements(ur__maker *m, uint32_t begin, uint32_t end, uint8_t *times)
+{
+    for (uint32_t i = begin; i < end; i++) {
+        enter_statement(m, i);
+        m->sort[i] = (uint8_t)sort_of(m, &m->plan->program.statement[i]);
+        m->when[i] = m->sort[i] == UR__NOTHING ? UR__TIMES : m->time;
+        if (m->sort[i] == UR__NOTHING)
+            continue;
+        *times |= (uint8_t)(1u << m->time);
+        find_level(m, i);
+        m->latest[i] = UR_NONE;
+    }
+}
+
+/* Those that can wait go down to their readers, then free ones to what they read. */
+static void move_statements(ur__maker *m, uint32_t begin, uint32_t end)
+{
+    for (uint32_t i = end; i-- > begin;) {
+        enter_statement(m, i);
+        if (m->sort[i] != UR__NOTHING)
+            sink(m, i);
+    }
+    for (uint32_t i = begin; i < end; i++) {
+        enter_statement(m, i);
+        if (is_free(m, i))
+            find_level(m, i);
+    }
+}
+
+static void mark_statements(ur__maker *m, uint32_t begin, uint32_t end)
+{
+    for (uint32_t i = begin; i < end; i++) {
+        enter_statement(m, i);
+        if (m->sort[i] != UR__NOTHING)
+            mark_reads(m, i);
+    }
+}
+
+/* What must be known of a line before its launch is made; who reads it, when the sorts of all are known. */
 static void look_ahead(ur__maker *m)
 {
     const ur__program *p = &m->plan->program;
     for (size_t f = 0; f < p->phases; f++) {
-        const ur__phase *phase = &p->phase[f];
-        uint32_t end = phase->statement + phase->statements;
-        enter_phase(m, phase);
-        for (uint32_t i = phase->statement; i < end; i++) {
-            m->time = m->plan->line[p->statement[i].line].time;
-            m->sort[i] = (uint8_t)sort_of(m, &p->statement[i]);
-            m->when[i] = m->sort[i] == UR__NOTHING ? UR__TIMES : m->time;
-            if (m->sort[i] == UR__NOTHING)
-                continue;
-            m->times[f] |= (uint8_t)(1u << m->time);
-            find_level(m, i);
-            m->latest[i] = UR_NONE;
-        }
-        for (uint32_t i = end; i-- > phase->statement;) {
-            m->time = m->when[i];
-            if (m->sort[i] != UR__NOTHING)
-                sink(m, i);
-        }
-        for (uint32_t i = phase->statement; i < end; i++) { /* a free one follows what it reads */
-            m->time = m->when[i];
-            if (is_free(m, i))
-                find_level(m, i);
-        }
+        const uint32_t begin = p->phase[f].statement, end = begin + p->phase[f].statements;
+        enter_phase(m, &p->phase[f]);
+        sort_statements(m, begin, end, &m->times[f]);
+        move_statements(m, begin, end);
     }
-    for (size_t f = 0; f < p->phases; f++) { /* when the sorts of all are known */
-        const ur__phase *phase = &p->phase[f];
-        enter_phase(m, phase);
-        for (uint32_t i = phase->statement; i < phase->statement + phase->statements; i++) {
-            m->time = m->when[i];
-            if (m->sort[i] != UR__NOTHING)
-                mark_reads(m, i);
-        }
+    for (size_t f = 0; f < p->phases; f++) {
+        enter_phase(m, &p->phase[f]);
+        mark_statements(m, p->phase[f].statement, p->phase[f].statement + p->phase[f].statements);
     }
 }
 

@@ -24,13 +24,15 @@ enum {
 
 typedef struct search {
     ur__roller *r;
-    uint32_t *list;  /* the statements of a run without steps and marks */
-    uint32_t *where; /* of each node: its place in the list */
-    uint32_t *look;  /* of each in the list: the first that looks alike */
-    uint32_t *count; /* of each look, within the part that is searched */
-    uint32_t *next;  /* of each in the list: the next one of its look */
-    uint32_t *slot;  /* hash table of looks, by place + 1; later the first place of each */
-    uint64_t *hash;
+    uint32_t *list;        /* the statements of a run without steps and marks */
+    uint32_t *where;       /* of each node: its place in the list */
+    uint32_t *look;        /* of each in the list: the first that looks alike */
+    uint32_t *count;       /* of each look, within the part that is searched */
+    uint32_t *next;        /* of each in the list: the next one of its look */
+    uint32_t *slot;        /* hash table of looks, by place + 1; later the first place of each */
+    uint64_t *key;         /* hashes of looks; later what the candidates are sorted by */
+    uint32_t *last_reader; /* of each in the list: the place of the last one that reads it, its own: none */
+    uint32_t *ended;       /* how many have theirs there */
     size_t length, slots;
     uint64_t effort;
 } search;
@@ -69,9 +71,9 @@ static void find_looks(search *s)
 {
     memset(s->slot, 0, s->slots * sizeof *s->slot);
     for (uint32_t i = 0; i < s->length; i++) {
-        s->hash[i] = hash_of(s, i);
-        size_t at = (size_t)(s->hash[i] ^ s->hash[i] >> 32) & (s->slots - 1);
-        while (s->slot[at] && s->hash[s->slot[at] - 1] != s->hash[i])
+        s->key[i] = hash_of(s, i);
+        size_t at = (size_t)(s->key[i] ^ s->key[i] >> 32) & (s->slots - 1);
+        while (s->slot[at] && s->key[s->slot[at] - 1] != s->key[i])
             at = (at + 1) & (s->slots - 1);
         if (!s->slot[at])
             s->slot[at] = i + 1;
@@ -105,7 +107,7 @@ static int compare(const void *a, const void *b)
     return *x < *y ? -1 : *x > *y;
 }
 
-/* Lists in `hash` the part's looks that occur often enough, those that read a parameter before the others, the rare
+/* Lists in `key` the part's looks that occur often enough, those that read a parameter before the others, the rare
  * before the frequent. */
 static size_t list_candidates(search *s, uint32_t begin, uint32_t end)
 {
@@ -113,9 +115,9 @@ static size_t list_candidates(search *s, uint32_t begin, uint32_t end)
     for (uint32_t i = begin; i < end; i++) {
         uint32_t look = s->look[i], count = s->count[look];
         if (s->slot[look] == i && count >= LEAST)
-            s->hash[n++] = (uint64_t)!reads_param(s, i) << 63 | (uint64_t)count << 32 | look;
+            s->key[n++] = (uint64_t)!reads_param(s, i) << 63 | (uint64_t)count << 32 | look;
     }
-    qsort(s->hash, n, sizeof *s->hash, compare);
+    qsort(s->key, n, sizeof *s->key, compare);
     return n;
 }
 
@@ -156,8 +158,8 @@ static bool find_row(search *s, uint32_t begin, uint32_t end, row *found)
     thread_places(s, begin, end);
     size_t candidates = list_candidates(s, begin, end);
     for (size_t k = 0; k < candidates; k++) {
-        bool param = s->hash[k] >> 63 == 0;
-        uint32_t look = (uint32_t)s->hash[k], at = 0, P = period_of(s, look, &at), low = at, high = at;
+        bool param = s->key[k] >> 63 == 0;
+        uint32_t look = (uint32_t)s->key[k], at = 0, P = period_of(s, look, &at), low = at, high = at;
         while (P && low > begin && s->look[low - 1] == s->look[low - 1 + P])
             low--;
         while (P && high + P < end && s->look[high] == s->look[high + P])
@@ -184,23 +186,22 @@ static bool reads_nothing_local(const search *s, uint32_t i)
     return true;
 }
 
-/* The last reader of each value of places begin..end-1 in `count`, itself when there is none, and how many values have
- * their last reader at a place in `hash`. */
+/* The last readers of the values of places begin..end-1. */
 static void find_readers(search *s, uint32_t begin, uint32_t end)
 {
     const ur_tape *tape = s->r->tape;
     for (uint32_t i = begin; i < end; i++) {
         uint32_t v = s->list[i];
-        s->count[i] = i;
-        s->hash[i] = 0;
+        s->last_reader[i] = i;
+        s->ended[i] = 0;
         for (uint32_t k = 0; k < ur__kind_of(tape, v)->inputs; k++) {
             uint32_t u = ur__operand_of(tape, v, k);
             if (u >= s->list[begin] && ur__is_code(tape, u))
-                s->count[s->where[u]] = i;
+                s->last_reader[s->where[u]] = i;
         }
     }
     for (uint32_t i = begin; i < end; i++)
-        s->hash[s->count[i]] += s->count[i] > i;
+        s->ended[s->last_reader[i]] += s->last_reader[i] > i;
 }
 
 /* Where a step begins in the row's second period: where the fewest values cross; of such places, one that is as far into
@@ -210,8 +211,8 @@ static uint32_t beginning(search *s, const row *w, uint32_t begin)
     uint32_t P = w->period, best = w->begin + P, fewest = UR_NONE, crossing = 0;
     find_readers(s, w->begin, w->end - w->begin < 3 * P ? w->end : w->begin + 3 * P);
     for (uint32_t c = w->begin + 1; c < w->begin + 2 * P; c++) {
-        crossing += s->count[c - 1] > c - 1;
-        crossing -= (uint32_t)s->hash[c - 1];
+        crossing += s->last_reader[c - 1] > c - 1;
+        crossing -= s->ended[c - 1];
         uint32_t now = 4 * crossing + ((c - begin) % P == 0 ? 0u : 2u) + (reads_nothing_local(s, c) ? 0u : 1u);
         if (c >= w->begin + P && now < fewest) {
             fewest = now;
@@ -355,15 +356,17 @@ bool ur__roll_periods(ur__roller *r)
         return true;
     while (slots < 2 * n)
         slots *= 2;
-    size_t words = 4 * n + r->nodes + slots, bytes = n * sizeof(uint64_t) + words * sizeof(uint32_t);
+    size_t words = 6 * n + r->nodes + slots, bytes = n * sizeof(uint64_t) + words * sizeof(uint32_t);
     uint64_t *block = (uint64_t *)ur__take(r->tape, bytes);
     if (!block)
         return false;
-    search s = {.r = r, .hash = block, .list = (uint32_t *)(block + n), .effort = EFFORT * (uint64_t)r->nodes};
+    search s = {.r = r, .key = block, .list = (uint32_t *)(block + n), .effort = EFFORT * (uint64_t)r->nodes};
     s.look = s.list + n;
     s.count = s.look + n;
     s.next = s.count + n;
-    s.slot = s.next + n;
+    s.last_reader = s.next + n;
+    s.ended = s.last_reader + n;
+    s.slot = s.ended + n;
     s.where = s.slot + slots;
     bool good = roll_runs(&s);
     ur__give(r->tape, block, bytes);

@@ -93,6 +93,17 @@ static bool take_lines(ur_plan *plan)
     return true;
 }
 
+/* Refs of its own, for twin.c changes them. */
+static bool take_refs(ur_plan *alive)
+{
+    const ur__program *p = &alive->program;
+    ur__ref *own = (ur__ref *)ur__take(alive->tape, p->refs * sizeof *own);
+    if (own)
+        memcpy(own, p->ref, p->refs * sizeof *own);
+    alive->program.ref = own;
+    return own != NULL;
+}
+
 static void find_exports(ur_plan *plan)
 {
     export_kept(plan);
@@ -131,7 +142,7 @@ static bool compile_alive(ur_plan *plan)
                              .batch = plan->batch,
                              .one_block = plan->one_block,
                              .odd_phases = plan->odd_phases};
-    if (!take_lines(plan->alive))
+    if (!take_refs(plan->alive) || !take_lines(plan->alive))
         return false;
     for (size_t l = 0; l < plan->program.lines; l++) {
         plan->alive->line[l].class = plan->line[l].class;
@@ -281,8 +292,10 @@ void ur_plan_free(ur_plan *plan)
     ur_tape *tape = plan->tape;
     ur__reference_free(plan);
     free_launches(plan);
-    if (plan->alive)
+    if (plan->alive) {
         free_launches(plan->alive);
+        ur__give(tape, plan->alive->program.ref, plan->program.refs * sizeof *plan->alive->program.ref);
+    }
     ur__give(tape, plan->alive, sizeof *plan->alive);
     ur__give(tape, plan->remainder, plan->remainder_room * sizeof *plan->remainder);
     ur__give(tape, plan->rest, plan->program.phases * sizeof *plan->rest);

@@ -230,7 +230,7 @@ struct ur_plan {
     const ur__kernels *kernels;
     bool finite, has_run, subnormals, fixed, given_roots;
     struct ur__reference *reference; /* instead of most that follows */
-    struct ur_plan *alive;           /* for blocks without a masked column: program and exports are this plan's */
+    struct ur_plan *alive;           /* for blocks without a masked column: its program is this plan's but for refs */
     bool assumes_alive, ran_alive;   /* ran_alive: of one block, it was the other one that ran */
     size_t nodes;                    /* of the tape when it was planned */
     ur__program program;

@@ -156,8 +156,7 @@ static void look_for_twin(const twins *t, uint32_t l)
     t->last[first] = l;
 }
 
-/* Statement i reads values of earlier loops where the caller reads them. The refs are those of the plan with masks too,
- * which has been made from them by then. */
+/* Statement i reads values of earlier loops where the caller reads them. */
 static void read_roots(const twins *t, size_t i)
 {
     ur__program *p = &t->plan->program;

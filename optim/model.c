@@ -384,7 +384,7 @@ static bool is_read(ur__reader *r, const char *key, const char *text, const char
 
 int64_t ur__read_number(ur__reader *r, const char *key, int64_t least)
 {
-    static const int64_t most = INT64_C(1) << 53; /* a double counts so far; there is room to count on */
+    static const int64_t most = INT64_C(1) << 53; /* with room to count on */
     const char *text = ur__read_text(r, key);
     char *end, expected[64];
     if (!text)

@@ -483,11 +483,11 @@ START_TEST(one_exp)
     ur_plan *plan = plan_of("begun alike", tape, &all, false);
     int programs = 0;
     for (const ur__launch *l = plan->launch; l < plan->launch + plan->launches; l++) {
-        if (l->kind != UR__POINTWISE || !l->alive)
+        if (l->kind != UR__POINTWISE || !l->alive_count)
             continue;
         programs++;
         for (int form = 0; form < 2; form++) {
-            uint32_t first = l->first + (form ? l->count : 0), count = form ? l->alive : l->count;
+            uint32_t first = l->first + (form ? l->count : 0), count = form ? l->alive_count : l->count;
             ck_assert_int_eq(count_kernels(plan, first, count, UR__EXP_OF_SIZE, UR__EXP_OF_SIZE), exps[_i][form]);
             ck_assert_int_eq(count_kernels(plan, first, count, UR__SIGMOID_FROM, UR__BCE_NET_FROM), rests[_i]);
         }
