@@ -154,7 +154,7 @@ typedef struct ur__contraction {
     bool begun, goes_on; /* of several columns, in several calls with one room: not the first, not the last of them */
 } ur__contraction;
 
-/* Fewer columns than this: lanes go along the features. */
+/* Fewer columns than this: lanes may go along the features. */
 enum { UR__NARROW = 8 };
 
 typedef struct ur__kernels {
@@ -174,6 +174,8 @@ typedef struct ur__kernels {
      * whatever the blocks are. */
     void (*product)(size_t panel, size_t m, size_t n, size_t terms, const ur__term *term, const void *bias, bool add,
                     void *c, size_t c_stride);
+    /* Should it be product_narrow for m rows and n columns? Never for n from UR__NARROW on. */
+    bool (*narrow)(size_t m, size_t n);
     /* The same for few columns. pack_narrow writes rows first..first+m-1 of `all` rows; there is room for all k. */
     void (*pack_narrow)(size_t all, size_t first, size_t m, size_t k, const void *a, size_t a_stride, bool a_transposed,
                         void *packed);

@@ -35,7 +35,7 @@ static void run_product(const ur__worker *w, const ur__launch *l)
         bias = plan->at.packed + l->packed_bias * ur__element_bytes(plan);
     for (uint32_t k = 0; k < l->count; k++)
         term[k].x = ur__argument_view(w, l, plan->term[l->first + k].x).at;
-    if (ur__is_narrow(plan))
+    if (l->narrow)
         plan->kernels->product_narrow(l->rows, w->columns, l->count, term, bias, false, y.at, y.row);
     else
         plan->kernels->product(l->panel, l->rows, w->columns, l->count, term, bias, false, y.at, y.row);
@@ -46,7 +46,7 @@ void ur__run_packing(const ur__worker *w, const ur__packing *p)
     const ur_plan *plan = w->plan;
     size_t e = ur__element_bytes(plan);
     ur__view a = ur__view_of(w, &p->a, false);
-    if (p->k && ur__is_narrow(plan))
+    if (p->k && p->narrow)
         plan->kernels->pack_narrow(p->panel, p->first, p->m, p->k, a.at, a.row, p->transposed,
                                    plan->at.packed + p->packed * e);
     else if (p->k)

@@ -153,7 +153,7 @@ typedef struct ur__product_term {
 /* Elements to be packed before the blocks: rows first.. of a packed matrix, or of a bias (k = 0). */
 typedef struct ur__packing {
     ur__ref a;
-    bool transposed, fixed; /* fixed: what was packed in the first run stays */
+    bool transposed, narrow, fixed; /* fixed: what was packed in the first run stays */
     uint32_t panel, term;
     size_t first, m, k, packed;
 } ur__packing;
@@ -188,7 +188,8 @@ typedef struct ur__launch {
     uint32_t totals;            /* instructions that sum up over the batch, the last ones of either */
     uint32_t packing, packings; /* of a product */
     bool packed;                /* it has them itself, no launch before it */
-    bool in_place;              /* it reads matrices and bias where they lie */
+    bool narrow;                /* its lanes go along the features ... */
+    bool in_place;              /* ... and it reads matrices and bias where they lie */
     uint32_t buffers, panel;
     uint32_t bias;      /* of a product in place: the number of an operand, UR_NONE: none */
     size_t packed_bias; /* of another one: the first packed element, UR__NOWHERE: none */
@@ -365,11 +366,6 @@ static inline ur__ref ur__resolve(const ur_plan *plan, ur__ref r)
         r.line = source->line;
     }
     return r;
-}
-/* Is the batch so narrow that the lanes of products go along the features? */
-static inline bool ur__is_narrow(const ur_plan *plan)
-{
-    return plan->batch < UR__NARROW;
 }
 
 /* ---- what several makers ask (line.c) */

@@ -12,7 +12,7 @@
 static bool reads_in_place(const ur_plan *plan, uint32_t line)
 {
     enum { WORTH_PACKING = 8 }; /* iterations */
-    return ur__is_narrow(plan) && !plan->fixed &&
+    return plan->batch < UR__NARROW && !plan->fixed &&
            plan->program.loop[plan->program.line[line].loop].iterations < WORTH_PACKING;
 }
 
@@ -100,8 +100,8 @@ bool ur__launch_product(ur__maker *m, size_t i, size_t n, uint8_t *taken)
     uint32_t above = s->line;
     bool biased = ur__list_terms(m, s, &bias), in_place = reads_in_place(plan, above);
     bool alone = plan->line[above].carried || in_place;
-    ur__launch *l =
-        ur__begin_launch(m, (ur__launch){.kind = UR__PRODUCT, .line = above, .outputs = 1, .in_place = in_place});
+    ur__launch *l = ur__begin_launch(
+        m, (ur__launch){.kind = UR__PRODUCT, .line = above, .outputs = 1, .narrow = in_place, .in_place = in_place});
     if (!l)
         return false;
     l->packing = (uint32_t)plan->packings;
@@ -157,7 +157,8 @@ static void place_packed(ur_plan *plan, ur__launch *l)
     size_t depth = 0;
     for (uint32_t k = 0; k < l->count; k++)
         depth += plan->term[l->first + k].k;
-    l->panel = ur__is_narrow(plan) ? l->rows : (uint32_t)plan->kernels->panel(l->rows, depth);
+    l->narrow = plan->kernels->narrow(l->rows, (size_t)plan->batch);
+    l->panel = l->narrow ? l->rows : (uint32_t)plan->kernels->panel(l->rows, depth);
     for (uint32_t k = 0; k < l->count; k++) {
         ur__product_term *t = &plan->term[l->first + k];
         t->packed = known ? plan->term[known->first + k].packed : at;
@@ -170,6 +171,7 @@ static void place_packed(ur_plan *plan, ur__launch *l)
     for (uint32_t k = 0; k < l->packings && !known; k++) {
         ur__packing *p = &plan->packing[l->packing + k];
         p->panel = l->panel;
+        p->narrow = l->narrow;
         p->fixed = plan->fixed && ur__line_kind(plan, p->a.line)->op == &ur_op_param;
         p->packed = p->k ? plan->term[l->first + p->term].packed : l->packed_bias;
     }

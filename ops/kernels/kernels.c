@@ -365,6 +365,7 @@ const ur__kernels UR_TABLE = {
     .packed_elements = packed_elements,
     .pack = pack,
     .product = packed_product,
+    .narrow = is_narrow,
     .pack_narrow = pack_narrow,
     .product_narrow = product_narrow,
     .contraction_room = contraction_room,
