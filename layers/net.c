@@ -264,7 +264,8 @@ static ur_shape shape_of(const ur_net *net, const ur_cell *cell, const ur_cell_s
     ur_shape shape = state->shape ? state->shape(&net->options, net->batch) : plain;
     if (shape.rank >= 2 && shape.rank <= UR_RANK && shape.size[shape.rank - 1] == net->batch)
         return shape;
-    ur_tape_fail(net->tape, "%s: the state %s was expected to have 2 to %d dimensions, the batch %lld last, it has %d: %s",
+    ur_tape_fail(net->tape,
+                 "%s: the state %s was expected to have 2 to %d dimensions, the batch %lld last, it has %d: %s",
                  cell->name, state->name, UR_RANK, (long long)net->batch, shape.rank, ur_shape_text(shape, text));
     return plain;
 }

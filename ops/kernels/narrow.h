@@ -338,13 +338,17 @@ static bool same_kind(const ur__term *a, const ur__term *b)
     return a->a_packed == b->a_packed && (a->a_packed || a->a_transposed == b->a_transposed);
 }
 
-/* A column fills a lane there, rows fill lanes here: several columns are not worth it if there are only a few vectors of
- * rows, or nearly as many columns as lanes. */
+/* Fewer rows than this are too few vectors. */
+static size_t least_rows(size_t columns)
+{
+    return columns == 1 ? 1 : columns <= 4 ? 32 : 64;
+}
+
+/* A column fills a lane in the other kernel, a row fills one here: several columns are not worth it if there are only a
+ * few vectors of rows, or nearly as many columns as lanes. */
 static bool is_narrow(size_t m, size_t n)
 {
-    if (n == 1 || LANES < UR__NARROW)
-        return n < UR__NARROW;
-    return n < UR__NARROW && n + 1 < LANES && m >= (n <= 4 ? 32 : 64);
+    return n < UR__NARROW && (LANES < UR__NARROW || (n + 1 < LANES && m >= least_rows(n)));
 }
 
 /* Has the column of some X gaps, or are there several, side by side? */
