@@ -283,7 +283,8 @@ static void count_columns(const ur__worker *w, const ur__contraction_stretch *st
         columns[i - begin] = (uint32_t)ur__active_columns(w, loop, stretch->begin + i);
 }
 
-/* The iterations of a stretch, counted from its first, that are in the segment or in the piece at hand; false if none are. */
+/* The iterations of a stretch, counted from its first, that are in the segment or in the piece at hand; false if none
+ * are. */
 static bool stretch_at_hand(const ur__worker *w, const ur__contraction_stretch *stretch, uint32_t *begin, uint32_t *end)
 {
     ur__iterations_of(w, stretch->loop, begin, end);

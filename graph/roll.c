@@ -1,8 +1,9 @@
 /* roll.c - finds the loops over time of a tape.
  *
  * The statements in tape order are cut into iterations: a new one begins where the step changes, at every ur_step, and
- * where ur_grad comes to the adjoints of another one's nodes. Iterations whose steps follow each other, up or down, are a chain, of which chain.c makes loops; where only every so many are alike,
- * join.c makes one of so many before. Code without steps is period.c's. */
+ * where ur_grad comes to the adjoints of another one's nodes. Iterations whose steps follow each other, up or down, are a
+ * chain, of which chain.c makes loops; where only every so many are alike, join.c makes one of so many before. Code
+ * without steps is period.c's. */
 #include "roll.h"
 
 #include <string.h>

@@ -51,7 +51,8 @@ static uint8_t move_of(const ur__argument *a, const ur__walk *k, bool gathers)
     }
 }
 
-/* Sets how far each operand moves from tile to tile. Do all tiles read and write the operands where they lie? Then the cursors say everything. */
+/* Sets how far each operand moves from tile to tile. Do all tiles read and write the operands where they lie? Then the
+ * cursors say everything. */
 static bool set_hops(const ur__worker *w, const ur__launch *l, ur__cursor *c, const ur__walk *k)
 {
     const ur_plan *plan = w->plan;

@@ -146,7 +146,7 @@ static inline size_t ur__rows_in(const ur__worker *w, uint32_t line, bool own, s
 /* Where the operands of an elementwise program lie, how its tiles find them, and how it walks: with other columns, or where
  * another of its forms runs in this iteration. */
 void ur__bind_tiles(const ur__worker *w, const ur__launch *l);
-/* Runs it in `iterations` of the phase from the one at hand on: in more than one at once only where its binding was made for that. */
+/* Runs it in `iterations` of the phase from the one at hand on: in several at once only where run.c bound it for that. */
 void ur__run_tiles(const ur__worker *w, const ur__launch *l, uint32_t iterations);
 /* Writes the tiles of what is the same in the whole run, for as many columns as there are now. */
 void ur__fill_tiles(ur__worker *w);

@@ -242,8 +242,8 @@ static inline real real_log(real x)
     return x > 0 ? y : x == 0 ? -REAL(INFINITY) : REAL(NAN);
 }
 
-/* x = n pi/2 + r with |r| <= pi/4, for 0 <= x <= MOST_TURNED; the last bits of *b are those of n. The products of n and the
- * leading parts of pi/2, which have few digits, are exact, so that r has its digits where x is next to a multiple too
+/* x = n pi/2 + r with |r| <= pi/4, for 0 <= x <= MOST_TURNED; the last bits of *b are those of n. The products of n and
+ * the leading parts of pi/2, which have few digits, are exact, so that r has its digits where x is next to a multiple too
  * (Cody and Waite 1980). */
 #define MOST_TURNED (IS_F32 ? REAL(12000) : REAL(1.6e6))
 static inline real quarter_turns(real x, bits *b)
