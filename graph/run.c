@@ -29,31 +29,33 @@ ur__view ur__view_of(const ur__worker *w, const ur__ref *r, bool own)
     return (ur__view){at, line->row};
 }
 
-/* An argument's offset counts from its home; it is worked out in address.c. `own`: the columns of the block only. */
-static ur__cursor cursor_of(const ur__worker *w, const ur__argument *a, bool own)
+/* Where an argument lies, as address.c worked it out: the offset counts from its home. `own`: the columns of the block
+ * only. */
+static void point(const ur__worker *w, const ur__argument *a, bool own, ur__cursor *c)
 {
     const ur_plan *plan = w->plan;
-    size_t e = ur__element_bytes(plan);
-    ur__cursor c = {.step = a->step, .row = a->own_rows ? w->all : a->row};
+    const size_t e = ur__element_bytes(plan);
+    c->at = NULL;
+    c->step = a->tiled ? 0 : a->step;
+    c->row = a->own_rows || a->tiled ? w->all : a->row;
     if (a->tiled)
-        return (ur__cursor){.at = w->tiles + plan->line[a->ref.line].tile, .row = w->all};
-    if (!a->known)
-        return c;
-    c.at = a->home == UR__IN_LEAF ? a->leaf : w->home[a->home] + a->offset;
-    c.at -= w->passed * plan->line[a->ref.line].window_bytes;
+        c->at = w->tiles + plan->line[a->ref.line].tile;
+    if (a->tiled || !a->known)
+        return;
+    c->at = a->home == UR__IN_LEAF ? a->leaf : w->home[a->home] + a->offset;
+    c->at -= w->passed * plan->line[a->ref.line].window_bytes;
     if (a->own_rows)
-        c.at += a->higher * w->all * e;
+        c->at += a->higher * w->all * e;
     else if (a->cut && own)
-        c.at += w->first * e;
-    return c;
+        c->at += w->first * e;
 }
 
 void ur__bind(const ur__worker *w, const ur__launch *l)
 {
-    for (uint32_t k = 0; k < l->operands; k++) {
-        const ur__argument *a = &w->plan->argument[l->operand + k];
-        w->cursor[l->operand + k - w->bound] = cursor_of(w, a, l->batch && a->spread != UR__COLUMN);
-    }
+    const ur__argument *a = &w->plan->argument[l->operand];
+    ur__cursor *c = &w->cursor[l->operand - w->bound];
+    for (uint32_t k = 0; k < l->operands; k++)
+        point(w, &a[k], l->batch && a[k].spread != UR__COLUMN, &c[k]);
 }
 
 /* ---- steps */
@@ -384,7 +386,8 @@ static bool find_active(const ur__worker *w)
     const ur_plan *plan = w->plan;
     uint32_t *active = ur__active_of(w), most = 0;
     const size_t e = ur__element_bytes(plan), unit = plan->kernels->lanes;
-    const ur__cursor c = cursor_of(w, &plan->masks, true);
+    ur__cursor c;
+    point(w, &plan->masks, true, &c);
     bool all = true;
     for (uint32_t v = plan->program.line[plan->mask].values; v-- > 0;) {
         ur__ref r = {.line = plan->mask, .first = (int32_t)v};
