@@ -24,12 +24,13 @@ static ur__ref operand_of(const ur_plan *plan, const ur__statement *s, uint32_t 
     return ur__resolve(plan, plan->program.ref[s->ref + k]);
 }
 
-/* May it have a twin? */
+/* May it have a twin? What blocks add up is read after them by the plan that knows of masks, to which it may have none. */
 static bool is_candidate(const ur_plan *plan, uint32_t l)
 {
     const ur__program *p = &plan->program;
     const ur__statement *s = &p->statement[p->line[l].statement];
-    return !plan->line[l].alias && s->refs > 0 && !ur__is_cheap(ur__line_kind(plan, l)->op);
+    const bool read_elsewhere = plan->assumes_alive && plan->line[l].class == UR__REDUCED;
+    return !plan->line[l].alias && s->refs > 0 && !read_elsewhere && !ur__is_cheap(ur__line_kind(plan, l)->op);
 }
 
 /* The longest phase that computes a line. */
