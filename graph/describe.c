@@ -179,6 +179,7 @@ static const fused FUSED[] = {
     {UR__MUL_ONE_MINUS, 2, UR_BINDS_PRODUCT, "{0*} .* (1 - {1*})"},
     {UR__DERIVE_TANH, 2, UR_BINDS_PRODUCT, "{0*} .* (1 - {1^}^2)"},
     {UR__DERIVE_SIGMOID, 2, UR_BINDS_PRODUCT, "{0*} .* {1*} .* (1 - {1*})"},
+    {UR__ADD_BCE_NET, 2, UR_BINDS_CALL, "sum(bce_net({0^}, {1^}))"},
     {UR__BLEND, 3, UR_BINDS_SUM, "{0*} .* {1*} + (1 - {0*}) .* {2*}"},
 };
 
@@ -297,7 +298,7 @@ static void describe_formulas(ur__page *p, const ur__launch *l, formula *value)
         uint32_t reads = count_reads(p, l, i, &last);
         formula *result = &value[in->y];
         print_instruction(p, in, value, result);
-        if (in->kernel == UR__ADD_LANES) {
+        if (in->kernel == UR__ADD_LANES || in->kernel == UR__ADD_BCE_NET) {
             say_total(p, operand_of(p, l, in->y), result->text);
             continue;
         }

@@ -133,8 +133,8 @@ typedef struct ur__argument {
 } ur__argument;
 
 /* y = kernel(a, b, c), on a tile; with the kernels UR__REDUCE and UR__MEAN y = attr[0] times the sum of the rows of a, with
- * UR__ADD_LANES y += attr[0] times the elements of a: numbers of operands of the launch, and from `operands` on of tile
- * buffers. */
+ * UR__ADD_LANES y += attr[0] times the elements of a, with UR__ADD_BCE_NET y += the cross-entropies of a and b: numbers of
+ * operands of the launch, and from `operands` on of tile buffers. */
 typedef struct ur__instruction {
     uint32_t kernel;
     uint32_t y, a, b, c;
@@ -185,11 +185,11 @@ typedef struct ur__launch {
     uint32_t alive_count;  /* instructions after those, to be run instead where all columns are alive; 0: none */
     uint32_t piece; /* contractions: so many iterations at a time while the loop runs, 0: all at the end of the block */
     size_t room; /* of those: where in the worker's rooms its sums lie in between, those of blocks side by side apart */
-    uint32_t totals;            /* instructions that sum up over the batch, the last ones of either */
-    uint32_t packing, packings; /* of a product */
-    bool packed;                /* it has them itself, no launch before it */
-    bool narrow;                /* its lanes go along the features ... */
-    bool in_place;              /* ... and it reads matrices and bias where they lie */
+    uint32_t totals, alive_totals; /* instructions that only sums over the batch need, the last ones of either */
+    uint32_t packing, packings;    /* of a product */
+    bool packed;                   /* it has them itself, no launch before it */
+    bool narrow;                   /* its lanes go along the features ... */
+    bool in_place;                 /* ... and it reads matrices and bias where they lie */
     uint32_t buffers, panel;
     uint32_t bias;      /* of a product in place: the number of an operand, UR_NONE: none */
     size_t packed_bias; /* of another one: the first packed element, UR__NOWHERE: none */

@@ -11,8 +11,9 @@ typedef struct form {
     bool sum;
     uint32_t kernel, count;
     ur__ref in[3];
-    uint32_t exp;      /* the buffer that has e^-|in[0]|, 0: none */
-    struct form *next; /* the form that reads it after this one */
+    const ur__statement *of; /* whose operands they are, NULL: the statement's */
+    uint32_t exp;            /* the buffer that has e^-|in[0]|, 0: none */
+    struct form *next;       /* the form that reads it after this one */
 } form;
 
 /* select(alive, a, b) where every column is alive is a: in the second form of a program such statements vanish. */
@@ -213,6 +214,17 @@ static void match_sum(ur__maker *m, const ur__statement *s, form *f)
         match_blend(m, products[1], products[0], f);
 }
 
+/* The sum over the batch of cross-entropies that are read here only, or by the select that hands them on. */
+static void match_bce_net(ur__maker *m, const ur__statement *s, form *f)
+{
+    const uint32_t read = ur__input_of(m, s, 0).line;
+    const ur__statement *bce = inner(m, read == f->in[0].line ? s->line : read, f->in[0], UR__BCE_NET);
+    if (!bce || ur__line_kind(m->plan, s->line)->op->kernel != UR__REDUCE)
+        return;
+    absorb(m, bce);
+    *f = (form){.kernel = UR__ADD_BCE_NET, .count = 2, .in = {input(m, bce, 0), input(m, bce, 1)}, .of = bce};
+}
+
 static form match(ur__maker *m, const ur__statement *s)
 {
     form f = {.kernel = kernel_of(m, s), .count = s->refs};
@@ -225,6 +237,8 @@ static form match(ur__maker *m, const ur__statement *s)
         f.in[k] = input(m, s, k);
     if (f.kernel == UR__MUL && !match_product(m, s, f.in[0], f.in[1], &f))
         match_product(m, s, f.in[1], f.in[0], &f);
+    if (f.kernel == UR__ADD_LANES)
+        match_bce_net(m, s, &f);
     return f;
 }
 
@@ -240,24 +254,29 @@ static uint32_t rest_of(uint32_t kernel)
         return UR__LOG_SIGMOID_FROM;
     case UR__BCE_NET:
         return UR__BCE_NET_FROM;
+    case UR__ADD_BCE_NET:
+        return UR__ADD_BCE_NET;
     default:
         return UR__SPECIFICATION;
     }
 }
 
-/* Makes chains of the forms that begin with e^-|a| of the same a, where no other value of a's line comes between. */
+/* Makes chains of the forms that begin with e^-|a| of the same a, where no other value of a's line comes between: in the
+ * order in which they are written, sums over the batch at last. Such a sum ends its chain, for it may overwrite e^-|a|. */
 static void share_exps(ur__maker *m, size_t n, const uint32_t *statements, form *forms)
 {
     for (size_t i = 0; i < n; i++)
         if (!m->absorbed[statements[i]] && rest_of(forms[i].kernel))
             m->begun[forms[i].in[0].line] = UR_NONE;
-    for (size_t i = 0; i < n; i++) {
-        if (m->absorbed[statements[i]] || !rest_of(forms[i].kernel))
+    for (size_t k = 0; k < 2 * n; k++) {
+        form *f = &forms[k % n];
+        const bool total = f->kernel == UR__ADD_BCE_NET;
+        if (m->absorbed[statements[k % n]] || !rest_of(f->kernel) || total != (k >= n))
             continue;
-        uint32_t *last = &m->begun[forms[i].in[0].line];
-        if (*last != UR_NONE && same(forms[*last].in[0], forms[i].in[0]))
-            forms[*last].next = &forms[i];
-        *last = (uint32_t)i;
+        uint32_t *last = &m->begun[f->in[0].line];
+        if (*last != UR_NONE && same(forms[*last].in[0], f->in[0]))
+            forms[*last].next = f;
+        *last = total ? UR_NONE : (uint32_t)(k % n);
     }
 }
 
@@ -454,8 +473,8 @@ static void write(writer *w, const ur__statement *s, form *f)
     }
     uint32_t in[3] = {0};
     for (uint32_t k = 0; k < 3; k++) /* what an instruction does not read is what it reads first */
-        in[k] = k < f->count ? operand(w, s, f->in[k]) : in[0];
-    if (f->exp || f->next) {
+        in[k] = k < f->count ? operand(w, f->of ? f->of : s, f->in[k]) : in[0];
+    if (f->exp || f->next || f->kernel == UR__ADD_BCE_NET) {
         in[f->count] = exp_for(w, f, in[0]);
         kernel = rest_of(kernel);
     }
@@ -505,8 +524,11 @@ static void drop_unread(writer *w, size_t n, const uint32_t *statements, const f
     }
 }
 
+/* Not those of a select that hands a value on to all who would read it; its readers have been counted. */
 static void count_statement_reads(ur__maker *m, const ur__statement *s)
 {
+    if (is_transparent(m, s) && !m->plan->line[s->line].stored && !m->reads[s->line])
+        return;
     bool sum = m->sort[s - m->plan->program.statement] == UR__MIXED || kernel_of(m, s) == UR__ADD;
     size_t terms = sum ? terms_of(m, s) : kernel_of(m, s) == UR__COPY ? 1 : s->refs;
     for (uint32_t k = 0; k < terms; k++)
@@ -561,8 +583,8 @@ static uint32_t write_all(writer *w, size_t n, const uint32_t *statements, form 
     return w->l->count - before;
 }
 
-/* One form of the program: instructions plan->instruction[first..]. */
-static uint32_t write_form(writer *w, size_t n, const uint32_t *statements, form *forms)
+/* One form of the program: instructions plan->instruction[first..], of which the last *totals add to the block's sums. */
+static uint32_t write_form(writer *w, size_t n, const uint32_t *statements, form *forms, uint32_t *totals)
 {
     ur__maker *m = w->m;
     const ur__statement *all = m->plan->program.statement;
@@ -574,9 +596,9 @@ static uint32_t write_form(writer *w, size_t n, const uint32_t *statements, form
         m->reads[all[statements[i]].line] = 0;
         m->copied[all[statements[i]].line] = all[statements[i]].line;
     }
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = n; i-- > 0;) /* the readers first */
         count_statement_reads(m, &all[statements[i]]);
-    for (size_t i = n; i-- > 0;) /* the readers first: what one absorbs needs no form */
+    for (size_t i = n; i-- > 0;) /* again: what one absorbs needs no form */
         if (!m->absorbed[statements[i]])
             forms[i] = match(m, &all[statements[i]]);
     for (size_t i = 0; i < n; i++)
@@ -588,7 +610,7 @@ static uint32_t write_form(writer *w, size_t n, const uint32_t *statements, form
     share_exps(m, n, statements, forms);
     drop_copies(w, n, statements, forms);
     write_all(w, n, statements, forms, false);
-    w->l->totals = write_all(w, n, statements, forms, true);
+    *totals = write_all(w, n, statements, forms, true);
     return w->l->count - before;
 }
 
@@ -625,10 +647,10 @@ bool ur__pointwise(ur__maker *m, ur__launch *l, size_t n, const uint32_t *statem
         m->member[plan->program.statement[statements[i]].line] = m->launch;
     if (w.good) {
         m->alive = plan->assumes_alive;
-        uint32_t count = write_form(&w, n, statements, forms), buffers = l->buffers;
+        uint32_t count = write_form(&w, n, statements, forms, &l->totals), buffers = l->buffers;
         if (!plan->assumes_alive && mark_masks(m, l, n, statements)) {
             m->alive = true;
-            l->alive_count = write_form(&w, n, statements, forms);
+            l->alive_count = write_form(&w, n, statements, forms, &l->alive_totals);
             l->buffers = l->buffers < buffers ? buffers : l->buffers;
         }
         number_buffers(plan, l);

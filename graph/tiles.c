@@ -252,7 +252,8 @@ static void aim(const run *r, size_t row, size_t c, size_t n)
 /* Does the instruction sum up rows, or all elements? */
 static bool sums_up(const ur__instruction *i)
 {
-    return i->kernel == UR__REDUCE || i->kernel == UR__MEAN || i->kernel == UR__ADD_LANES;
+    return i->kernel == UR__REDUCE || i->kernel == UR__MEAN || i->kernel == UR__ADD_LANES ||
+           i->kernel == UR__ADD_BCE_NET;
 }
 
 /* Which tiles of the same columns a tile is. */
@@ -273,14 +274,32 @@ static void add_lanes(const run *r, size_t n, char *y, const char *a, double fac
         plan->kernels->add_lanes(n / row, width, row, y, a, factor);
 }
 
-/* y = the sum of a tile's rows, added to what y holds where it is not the first tile; at last times a factor. Or y, two
- * vectors of the block's sums, += all elements times the factor. */
-static void sum_up(const run *r, uint32_t kernel, size_t n, turn t, char *y, const char *a, const double *factor)
+/* The block's sums += the cross-entropies of a tile. Blocks of one vector may be computed side by side, so that a tile has
+ * fewer of each: there each element has a logarithm of its own, for results are not to depend on that. */
+static void add_bce_net(const run *r, size_t n, char *const at[4])
+{
+    const ur__kernels *kernels = r->w->plan->kernels;
+    if (r->w->plan->width > kernels->lanes) {
+        kernels->add_bce_net(n, at[0], at[1], at[2], at[3]);
+        return;
+    }
+    kernels->map[UR__BCE_NET_FROM](n, at[3], at[1], at[2], at[3], NULL);
+    add_lanes(r, n, at[0], at[3], 1);
+}
+
+/* y = the sum of the rows of a in a tile, added to what y holds where it is not the first tile; at last times a factor. Or
+ * y, two vectors of the block's sums, += all elements. */
+static void sum_up(const run *r, uint32_t kernel, size_t n, turn t, char *const at[4], const double *factor)
 {
     const ur__kernels *kernels = r->w->plan->kernels;
     size_t columns = n < r->walk->columns ? n : r->walk->columns;
+    char *y = at[0], *a = at[1];
     if (kernel == UR__ADD_LANES) {
         add_lanes(r, n, y, a, *factor);
+        return;
+    }
+    if (kernel == UR__ADD_BCE_NET) {
+        add_bce_net(r, n, at);
         return;
     }
     if (columns > 1) {
@@ -297,7 +316,8 @@ static void sum_up(const run *r, uint32_t kernel, size_t n, turn t, char *y, con
 /* The instructions of the form that runs, without sums over the batch in steps that run again later. */
 static const ur__instruction *program_of(const run *r, uint32_t *count)
 {
-    *count = (r->alive ? r->l->alive_count : r->l->count) - (r->w->advancing ? r->l->totals : 0);
+    const uint32_t totals = r->alive ? r->l->alive_totals : r->l->totals;
+    *count = (r->alive ? r->l->alive_count : r->l->count) - (r->w->advancing ? totals : 0);
     return &r->w->plan->instruction[r->l->first + (r->alive ? r->l->count : 0)];
 }
 
@@ -312,7 +332,7 @@ static void run_tile(const run *r, turn t, size_t n)
     char *const *at = r->w->at;
     for (; in < end; in++)
         if (sums_up(in))
-            sum_up(r, in->kernel, n, t, at[in->y], at[in->a], attr + in->attr);
+            sum_up(r, in->kernel, n, t, (char *[]){at[in->y], at[in->a], at[in->b], at[in->c]}, attr + in->attr);
         else
             map[in->kernel](n, at[in->y], at[in->a], at[in->b], at[in->c], attr + in->attr);
 }
@@ -378,12 +398,12 @@ static void run_once(const run *r)
         const turn t = turn_of(walk, tile);
         const size_t n = tile + 1 < walk->tiles ? walk->tile : walk->last;
         for (const ur__instruction *i = in; i < end; i++) {
-            char *y = address_of(r, i->y, tile), *a = address_of(r, i->a, tile);
+            char *const at[] = {address_of(r, i->y, tile), address_of(r, i->a, tile), address_of(r, i->b, tile),
+                                address_of(r, i->c, tile)};
             if (sums_up(i))
-                sum_up(r, i->kernel, n, t, y, a, plan->attr + i->attr);
+                sum_up(r, i->kernel, n, t, at, plan->attr + i->attr);
             else
-                plan->kernels->map[i->kernel](n, y, a, address_of(r, i->b, tile), address_of(r, i->c, tile),
-                                              plan->attr + i->attr);
+                plan->kernels->map[i->kernel](n, at[0], at[1], at[2], at[3], plan->attr + i->attr);
         }
     }
 }
@@ -400,7 +420,7 @@ static void run_iteration(const run *r, ur__call *call, const ur__call *end)
             if (c->map)
                 c->map(n, c->at[0], c->at[1], c->at[2], c->at[3], c->attr);
             else
-                sum_up(r, c->kernel, n, t, c->at[0], c->at[1], c->attr);
+                sum_up(r, c->kernel, n, t, c->at, c->attr);
             for (int k = 0; k < 4; k++)
                 c->at[k] += c->hop[last][k];
         }

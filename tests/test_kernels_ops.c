@@ -268,6 +268,65 @@ START_TEST(operations_in_two)
 }
 END_TEST
 
+/* ---- the sum of cross-entropies */
+
+/* Nets as they are before training, of all sizes, and so large that the targets are met: what is left then is small, and
+ * right all the same. */
+enum { UNTRAINED, ANY, MET, NETS };
+
+static double net_of(int kind, size_t i)
+{
+    const double x = random_value();
+    return kind == UNTRAINED ? 0 : kind == ANY ? 50 * x : i % 2 ? 8 + 12 * fabs(x) : -8 - 12 * fabs(x);
+}
+
+static void one_sum_of_bce(table t, int kind, size_t n)
+{
+    const size_t lanes = 2 * t.kernels->lanes;
+    array x = array_of(t.dtype, n, 0), target = array_of(t.dtype, n, 0), u = array_of(t.dtype, n, 0);
+    array y = array_of(t.dtype, lanes + 1, 0);
+    double expected = 0, sum = 0;
+    put(y, lanes, guard);
+    for (size_t i = 0; i < n; i++) {
+        put(x, i, net_of(kind, i));
+        put(target, i, kind == MET ? (double)(i % 2) : 0.5 + 0.5 * random_value());
+        put(u, i, exp(-fabs(get(x, i))));
+        expected += fmax(get(x, i), 0) - get(x, i) * get(target, i) + log1p(get(u, i));
+    }
+    for (size_t i = 0; i < lanes; i++)
+        put(y, i, (double)i);
+    t.kernels->add_bce_net(n, y.data, x.data, target.data, u.data);
+    for (size_t i = 0; i < lanes; i++) /* added to what was there */
+        EXPECT(get(y, i) >= (double)i, "%s: a lane has become less", t.name);
+    for (size_t i = 0; i < lanes; i++)
+        put(y, i, 0);
+    t.kernels->add_bce_net(n, y.data, x.data, target.data, u.data);
+    for (size_t i = 0; i < lanes; i++)
+        sum += get(y, i);
+    assert_sum(t, sum, expected, expected, 4 * n / t.kernels->lanes, "cross-entropies");
+    EXPECT(get(y, lanes) == guard, "%s: cross-entropies wrote past their end", t.name);
+    put(x, n / 2, NAN);
+    t.kernels->map[UR__EXP_OF_SIZE](n, u.data, x.data, NULL, NULL, NULL);
+    t.kernels->add_bce_net(n, y.data, x.data, target.data, u.data);
+    bool lost = true;
+    for (size_t i = 0; i < lanes; i++)
+        lost = lost && !isnan(get(y, i));
+    EXPECT(!lost, "%s: cross-entropies lost a NaN", t.name);
+    free(x.data);
+    free(target.data);
+    free(u.data);
+    free(y.data);
+}
+
+START_TEST(sums_of_bce)
+{
+    table t = table_of(_i);
+    for (int kind = 0; kind < NETS && t.kernels; kind++)
+        for (size_t n = 1; n <= UR__TILE; n++)
+            one_sum_of_bce(t, kind, n);
+}
+END_TEST
+
 /* ---- operations on whole arrays against their specification */
 
 static bool shape_of(const ur_op *op, int inputs, const ur_shape *in, const double *attr, ur_shape *out)
@@ -364,6 +423,7 @@ int main(void)
     tcase_add_loop_test(cases, accuracy, 0, TABLES);
     tcase_add_loop_test(cases, operations, 0, TABLES);
     tcase_add_loop_test(cases, operations_in_two, 0, TABLES);
+    tcase_add_loop_test(cases, sums_of_bce, 0, TABLES);
     tcase_add_loop_test(cases, dense_operations, 0, TABLES);
     return run_cases(suite_create("kernels of operations"), cases);
 }

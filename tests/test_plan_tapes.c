@@ -377,6 +377,34 @@ static ur_tape *totals(int which, roots *all)
     return t.tape;
 }
 
+/* Sums of cross-entropies that share e^-|a| with a sigmoid and with each other: of one target for each element, row or
+ * column, of two targets, of one twice. */
+static ur_tape *cross_entropies(int which, roots *all)
+{
+    enum { M = 3 };
+    recording t = begin(BATCH);
+    ur_var W = ur_param(t.tape, "W", UR_SHAPE(M, M)), x[ROOM], loss[STEPS], gradient;
+    ur_var h = ur_input(t.tape, "h0", UR_SHAPE(M, BATCH));
+    const ur_shape target = which == 1 ? UR_SHAPE(M, 1) : which == 2 ? UR_SHAPE(1, BATCH) : UR_SHAPE(M, BATCH);
+    ur_var y = ur_input(t.tape, "y", target), other = ur_input(t.tape, "z", target);
+    ur_inputs(t.tape, "x", UR_SHAPE(M, BATCH), STEPS, x);
+    for (int k = 0; k < STEPS; k++) {
+        ur_step(t.tape, k + 1);
+        ur_var net = ur_add(ur_matmul(W, h), x[k]), o = ur_sigmoid(net);
+        loss[k] = ur_sum(ur_select(t.alive[k], ur_bce_net(net, y), t.zero));
+        if (which > 2)
+            loss[k] = ur_add(loss[k], ur_sum(ur_select(t.alive[k], ur_bce_net(net, which == 3 ? other : y), t.zero)));
+        h = ur_select(t.alive[k], ur_tanh(o), h);
+        add_root(all, o);
+    }
+    ur_step(t.tape, 0);
+    ur_var sum = ur_total(STEPS, loss);
+    ck_assert(ur_grad(sum, 1, &W, &gradient));
+    add_root(all, gradient);
+    add_root(all, sum);
+    return t.tape;
+}
+
 /* Constants where values of a program are summed up, cut, multiplied or masked: they are nowhere in memory. */
 static ur_tape *constants(int which, roots *all)
 {
@@ -428,7 +456,7 @@ static ur_tape *sums_in_sums(int which, roots *all)
     return end(&t, value, 1, &W, all);
 }
 
-enum { ALIKE = 3, BIASED = 4, TOTALS = 9 }; /* variants of these */
+enum { ALIKE = 3, BIASED = 4, TOTALS = 9, ENTROPIES = 5 }; /* variants of these */
 
 static const struct {
     const char *name;
@@ -448,6 +476,7 @@ static const struct {
              {"begun alike", begun_alike, ALIKE},
              {"over the next", over_next, 1},
              {"totals", totals, TOTALS},
+             {"cross-entropies", cross_entropies, ENTROPIES},
              {"constants", constants, 7},
              {"sums in sums", sums_in_sums, 1}};
 
@@ -498,6 +527,29 @@ START_TEST(one_exp)
 }
 END_TEST
 
+/* Where all columns are alive, cross-entropies are summed up as they are made, with one e^-|a| for each sum, which the
+ * sigmoid shares; not those that are read twice. */
+START_TEST(summed_entropies)
+{
+    static const int expected[ENTROPIES][2] = {{1, 1}, {1, 1}, {1, 1}, {2, 2}, {0, 1}}; /* sums, e^-|a| */
+    roots all = {0};
+    ur_tape *tape = cross_entropies(_i, &all);
+    ur_plan *plan = plan_of("cross-entropies", tape, &all, false);
+    int programs = 0;
+    for (const ur__launch *l = plan->launch; l < plan->launch + plan->launches; l++) {
+        const uint32_t first = l->first + l->count, count = l->alive_count;
+        if (l->kind != UR__POINTWISE || !count_kernels(plan, first, count, UR__SIGMOID_FROM, UR__SIGMOID_FROM))
+            continue;
+        programs++;
+        ck_assert_int_eq(count_kernels(plan, first, count, UR__ADD_BCE_NET, UR__ADD_BCE_NET), expected[_i][0]);
+        ck_assert_int_eq(count_kernels(plan, first, count, UR__EXP_OF_SIZE, UR__EXP_OF_SIZE), expected[_i][1]);
+    }
+    ck_assert_int_gt(programs, 0);
+    ur_plan_free(plan);
+    ur_tape_free(tape);
+}
+END_TEST
+
 /* Sums of rows go with the products that read the same deltas if all of those have some. */
 START_TEST(joined_sums)
 {
@@ -522,6 +574,7 @@ int main(void)
     TCase *cases = tcase_create("tapes");
     tcase_add_loop_test(cases, any_tape, 0, sizeof tapes / sizeof *tapes);
     tcase_add_loop_test(cases, one_exp, 0, ALIKE);
+    tcase_add_loop_test(cases, summed_entropies, 0, ENTROPIES);
     tcase_add_loop_test(cases, joined_sums, 0, BIASED);
     return run_cases(suite, cases);
 }

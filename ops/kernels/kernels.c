@@ -304,6 +304,55 @@ static void add_lanes(size_t rows, size_t n, size_t row, void *y_, const void *a
     store(y + LANES, other);
 }
 
+/* A product 1 + e with one more factor, 1 + other, less 1: small ones keep their digits. */
+INLINE vec times(vec e, vec other)
+{
+    return e * (1 + other) + other;
+}
+
+INLINE vec log1p_of_lanes(vec e)
+{
+    real element[LANES];
+    store(element, e);
+    INDEPENDENT
+    for (size_t l = 0; l < LANES; l++)
+        element[l] = real_log1p(element[l]);
+    return load(element);
+}
+
+/* The logarithms that bce_net(x, target) = max(x, 0) - x target + log(1 + u) begins with are one for many elements:
+ * log(1 + u1) + log(1 + u2) + ... = log((1 + u1) (1 + u2) ...), some vectors of factors, none above 2. */
+static void add_bce_net(size_t n, void *y_, const void *x_, const void *target_, const void *u_)
+{
+    enum { CHAINS = 4, FACTORS = 16 };
+    const real *x = (const real *)x_, *target = (const real *)target_, *u = (const real *)u_;
+    real *y = (real *)y_;
+    vec sum = load(y), other = load(y + LANES);
+    for (size_t i = 0, end; i < n;) {
+        vec e[CHAINS] = {{0}};
+        end = n - i < FACTORS * LANES ? n : i + FACTORS * LANES;
+        for (; i + CHAINS * LANES <= end; i += CHAINS * LANES) {
+            UNROLL
+            for (size_t k = 0; k < CHAINS; k++) {
+                vec a = load(x + i + k * LANES), b = load(u + i + k * LANES);
+                IN_PLACE(a);
+                IN_PLACE(b);
+                sum += positive(a) - a * load(target + i + k * LANES);
+                e[k] = times(e[k], b);
+            }
+        }
+        for (size_t count; i < end; i += count) {
+            count = end - i < LANES ? end - i : LANES;
+            const vec a = load_part(x + i, count);
+            sum += positive(a) - a * load_part(target + i, count);
+            e[0] = times(e[0], load_part(u + i, count));
+        }
+        other += log1p_of_lanes(times(times(e[0], e[1]), times(e[2], e[3])));
+    }
+    store(y, sum);
+    store(y + LANES, other);
+}
+
 static void fill(size_t n, void *y_, const void *element)
 {
     real value = *(const real *)element, *y = (real *)y_;
@@ -375,6 +424,7 @@ const ur__kernels UR_TABLE = {
     .sum_to = sum_to,
     .sum_rows = sum_rows,
     .add_lanes = add_lanes,
+    .add_bce_net = add_bce_net,
     .fill = fill,
     .to_f64 = to_f64,
     .from_f64 = from_f64,

@@ -120,6 +120,17 @@ INLINE void store_part(real *p, vec v, size_t count)
 #endif
 }
 
+/* x where it is positive, else 0 */
+INLINE vec positive(vec x)
+{
+#if defined(__AVX512F__)
+    return (vec)MM512(max)((VECTOR512)x, (VECTOR512)(vec){0});
+#else
+    const __typeof__(x > x) above = x > (vec){0};
+    return (vec)((__typeof__(above))x & above);
+#endif
+}
+
 /* Two vectors lane by lane in turn: a0 b0 a1 b1 ... of their first halves, and of their second halves. */
 INLINE void zip(vec a, vec b, vec *low, vec *high)
 {
