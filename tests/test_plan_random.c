@@ -3,14 +3,15 @@
  *
  * A seed makes a recipe: statements of one step, of five types of values, whose operands are values of this step, of up
  * to three steps before, inputs of this, the next or the mirrored step, parameters, constants. The recipe is recorded
- * for every step, now and then with a statement replaced, and differentiated once or twice by whatever there is.
+ * for every step, now and then with a statement replaced, and differentiated once or twice by whatever there is. From
+ * seed MORE_LOSSES on every step adds losses of several kinds, perhaps one of them twice.
  * UR_TEST_SEED=n runs one seed. */
 #include "own_ops.h"
 #include "planned.h"
 
 typedef enum form { WIDE, ROW, COLUMN, NUMBER, MATRIX, FORMS } form; /* [M,B], [1,B], [M], [], [M,M] */
 
-enum { MOST_STEPS = 40, MOST_STATEMENTS = 16, FIXED = 6 };
+enum { MOST_STEPS = 40, MOST_STATEMENTS = 16, FIXED = 6, MORE_LOSSES = 10000, MOST_LOSSES = 3 };
 #define TOLERANCE 1e-9 /* some of the recipes lose digits */
 
 /* An operand: where it comes from, and which one of those. */
@@ -26,11 +27,19 @@ typedef struct statement {
     operand in[3];
 } statement;
 
+/* A loss of a step: of which values, where the sequence has not ended or everywhere, summed up in which way. */
+typedef struct error {
+    size_t kind, value, target, sum;
+    bool masked;
+} error;
+
 typedef struct cell {
     ur_tape *tape;
     int64_t m, b, steps;
     size_t statements, total[FORMS]; /* of one step */
     statement body[MOST_STATEMENTS];
+    size_t errors;
+    error error[MOST_LOSSES];
     bool mixing; /* columns may know of each other */
     bool wide;   /* a projection to many rows, for many blocks */
     ur_var fixed[FORMS][FIXED], start[FORMS][3];
@@ -266,6 +275,40 @@ static ur_var record(const cell *c, int64_t t, const statement *s)
     }
 }
 
+static ur_var record_error(const cell *c, int64_t t, const error *e)
+{
+    ur_var a = find(c, t, &(operand){.place = HERE, .k = e->value}, WIDE), y = c->fixed[WIDE][e->target % FIXED];
+    switch (e->kind) {
+    case 0:
+        a = ur_square(a);
+        break;
+    case 1:
+        a = ur_squared_error(a, c->input[WIDE][t]);
+        break;
+    case 2:
+        a = ur_softplus(a);
+        break;
+    case 3:
+        a = ur_mul(a, y);
+        break;
+    case 4:
+        a = ur_bce_net(a, c->fixed[COLUMN][e->target % FIXED]);
+        break;
+    default:
+        a = ur_bce_net(a, e->target % 2 ? y : c->input[WIDE][t]);
+    }
+    if (e->masked)
+        a = ur_select(c->alive[t], a, ur_const(c->tape, UR_SCALAR, 0));
+    return e->sum == 0 ? ur_mean(a) : e->sum == 1 ? ur_sum(ur_sum_over(a, 0)) : ur_sum(a);
+}
+
+static size_t record_errors(const cell *c, int64_t t, ur_var *loss)
+{
+    for (size_t i = 0; i < c->errors; i++)
+        loss[i] = record_error(c, t, &c->error[i]);
+    return c->errors;
+}
+
 /* ---- the recipe */
 
 static statement new_statement(uint64_t *state, form type)
@@ -300,6 +343,18 @@ static void choose(cell *c, uint64_t *state)
     }
 }
 
+static void choose_errors(cell *c, uint64_t *state)
+{
+    c->errors = 1 + pick(state, MOST_LOSSES);
+    for (size_t i = 0; i < c->errors; i++)
+        c->error[i] = i > 0 && pick(state, 3) == 0 ? c->error[0]
+                                                   : (error){.kind = pick(state, 8),
+                                                             .value = pick(state, 2) ? 0 : pick(state, 97),
+                                                             .target = pick(state, 97),
+                                                             .sum = pick(state, 5),
+                                                             .masked = pick(state, 3) > 0};
+}
+
 static void record_leaves(cell *c, uint64_t *state)
 {
     static const char *const names[] = {"wide", "row", "column", "number", "matrix"};
@@ -327,7 +382,7 @@ static void record_leaves(cell *c, uint64_t *state)
 static ur_var record_steps(cell *c, uint64_t *state, roots *all)
 {
     bool marked = pick(state, 4) > 0, odd = pick(state, 6) == 0, every = pick(state, 2), apart = pick(state, 3) == 0;
-    ur_var loss[MOST_STEPS], V = ur_param(c->tape, "V", UR_SHAPE(160, c->m));
+    ur_var loss[(1 + MOST_LOSSES) * MOST_STEPS], V = ur_param(c->tape, "V", UR_SHAPE(160, c->m));
     size_t losses = 0, part = pick(state, 5);
     for (int64_t t = 0; t < c->steps; t++) {
         ur_step(c->tape, marked ? t + 1 : 0);
@@ -345,6 +400,7 @@ static ur_var record_steps(cell *c, uint64_t *state, roots *all)
         if ((every || t + 1 == c->steps) && !apart)
             loss[losses++] =
                 ur_sum(part == 1 ? ur_select(c->alive[t], last, ur_const(c->tape, UR_SCALAR, 0)) : ur_square(last));
+        losses += record_errors(c, t, loss + losses);
         if (pick(state, 12) == 0)
             add_root(all, last);
     }
@@ -405,6 +461,10 @@ static ur_tape *record_seed(int seed, roots *all)
     uint64_t state = seed_of(seed);
     c = (cell){.tape = new_tape(UR_F64)};
     choose(&c, &state);
+    if (seed >= MORE_LOSSES) {
+        uint64_t own = seed_of(seed - MORE_LOSSES);
+        choose_errors(&c, &own);
+    }
     record_leaves(&c, &state);
     ur_var loss = record_steps(&c, &state, all);
     differentiate(&c, &state, loss, all);
@@ -439,7 +499,7 @@ START_TEST(any_cell)
     size_t tame = 0, several = 0, blocks;
     const char *one = getenv("UR_TEST_SEED");
     for (int k = 0; k < SEEDS && (!one || k == 0); k++) {
-        tame += try_seed(one ? number(one) : _i * SEEDS + k, &blocks);
+        tame += try_seed(one ? number(one) : _i % 2 * MORE_LOSSES + _i / 2 * SEEDS + k, &blocks);
         several += blocks > 1;
     }
     ck_assert_msg(one || (tame > SEEDS / 2), "%zu tame, %zu in several blocks", tame, several);
