@@ -162,12 +162,14 @@ INLINE void dot_block(size_t others, size_t rows, const chunk *k, size_t g, size
                       size_t sum_stride)
 {
     const size_t a_stride = k->stretch->a_stride, b_stride = k->stretch->b_stride[g];
+    const real *from = sums;
     vec sum[MOST_ROWS][MOST_VECTORS];
     UNROLL
     for (size_t r = 0; r < rows; r++) {
         UNROLL
         for (size_t s = 0; s < others; s++)
-            sum[r][s] = load(sums + (r * sum_stride + s) * LANES);
+            sum[r][s] = load(from + s * LANES);
+        NEXT_ROW(from, sum_stride * LANES);
     }
     const ptrdiff_t a_step = k->stretch->a_step, b_step = k->stretch->b_step[g];
     const real *a_start = chunk_at(k, k->stretch->a, a_step, k->first) + i * a_stride;
@@ -196,7 +198,8 @@ INLINE void dot_block(size_t others, size_t rows, const chunk *k, size_t g, size
     for (size_t r = 0; r < rows; r++) {
         UNROLL
         for (size_t s = 0; s < others; s++)
-            store(sums + (r * sum_stride + s) * LANES, sum[r][s]);
+            store(sums + s * LANES, sum[r][s]);
+        NEXT_ROW(sums, sum_stride * LANES);
     }
 }
 

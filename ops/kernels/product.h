@@ -101,13 +101,13 @@ INLINE void product_block(size_t vectors, size_t rows, bool part, const pass *p,
     real *c = p->c + (first + i) * c_stride + j;
     vec sum[MOST_ROWS][MOST_VECTORS];
     if (p->add) {
+        const real *from = c;
         UNROLL
         for (size_t r = 0; r < rows; r++) {
             UNROLL
-            for (size_t v = 0; v < vectors; v++) {
-                const real *from = c + r * c_stride + v * LANES;
-                sum[r][v] = part && v + 1 == vectors ? load_part(from, last) : load(from);
-            }
+            for (size_t v = 0; v < vectors; v++)
+                sum[r][v] = part && v + 1 == vectors ? load_part(from + v * LANES, last) : load(from + v * LANES);
+            NEXT_ROW(from, c_stride);
         }
     } else {
         UNROLL
@@ -132,13 +132,12 @@ INLINE void product_block(size_t vectors, size_t rows, bool part, const pass *p,
     UNROLL
     for (size_t r = 0; r < rows; r++) {
         UNROLL
-        for (size_t v = 0; v < vectors; v++) {
-            real *to = c + r * c_stride + v * LANES;
+        for (size_t v = 0; v < vectors; v++)
             if (part && v + 1 == vectors)
-                store_part(to, sum[r][v], last);
+                store_part(c + v * LANES, sum[r][v], last);
             else
-                store(to, sum[r][v]);
-        }
+                store(c + v * LANES, sum[r][v]);
+        NEXT_ROW(c, c_stride);
     }
 }
 

@@ -35,6 +35,14 @@ typedef real vec __attribute__((vector_size(UR_VECTOR), aligned(sizeof(real)), m
 #define IN_PLACE(v) (void)(v)
 #endif
 
+/* p goes on by a row, to an address that the compiler cannot work out before: gcc, left alone, has those of all rows of a
+ * block ready before its loop, on the stack, which takes as long as a short loop does. */
+#define NEXT_ROW(p, stride)                                                                                            \
+    do {                                                                                                               \
+        (p) += (stride);                                                                                               \
+        __asm__("" : "+r"(p));                                                                                         \
+    } while (0)
+
 INLINE vec load(const real *p)
 {
     return *(const vec *)p;
