@@ -220,7 +220,6 @@ ur__launch *ur__begin_launch(ur__maker *m, ur__launch l)
         l.rows = (uint32_t)plan->line[l.line].rows;
     l.operand = (uint32_t)plan->arguments;
     l.bias = UR_NONE;
-    l.packed_bias = UR__NOWHERE;
     plan->launch[plan->launches] = l;
     return &plan->launch[plan->launches++];
 }

@@ -31,7 +31,7 @@ static void run_product(const ur__worker *w, const ur__launch *l)
     const char *bias = NULL;
     if (l->bias != UR_NONE)
         bias = ur__argument_view(w, l, l->bias).at;
-    else if (l->packed_bias != UR__NOWHERE)
+    else if (l->biased)
         bias = plan->at.packed + l->packed_bias * ur__element_bytes(plan);
     for (uint32_t k = 0; k < l->count; k++)
         term[k].x = ur__argument_view(w, l, plan->term[l->first + k].x).at;

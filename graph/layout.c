@@ -404,16 +404,6 @@ static bool layout_alive(ur_plan *alive, const ur_plan *plan)
     return true;
 }
 
-/* What either plan reads from the plan's memory lies there for both. */
-static void share_stored(ur_plan *a, ur_plan *b)
-{
-    for (uint32_t l = 0; l < a->program.lines; l++)
-        if (a->line[l].time != UR__WITHIN || a->program.line[l].loop == UR_NONE || a->line[l].class == UR__REDUCED) {
-            a->line[l].stored |= b->line[l].stored;
-            a->line[l].carried |= b->line[l].carried;
-        }
-}
-
 static void place_masks(ur_plan *plan)
 {
     for (uint32_t l = 0; l < plan->program.lines; l++)
@@ -454,10 +444,8 @@ bool ur__layout(ur_plan *plan, size_t blocks)
 {
     ur_plan *alive = plan->alive;
     reset(plan);
-    if (alive) {
+    if (alive)
         reset(alive);
-        share_stored(plan, alive);
-    }
     choose_blocks(alive ? alive : plan);
     if (alive)
         plan->blocks = alive->blocks;

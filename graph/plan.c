@@ -120,6 +120,18 @@ static bool compile(ur_plan *plan)
     return ur__fold(plan) && ur__group(plan);
 }
 
+/* What the plan for living columns reads of what is computed outside of the blocks, this plan stores. */
+static void store_for_alive(ur_plan *plan)
+{
+    for (uint32_t l = 0; l < plan->program.lines; l++) {
+        ur__line_plan *line = &plan->line[l];
+        if (line->time == UR__WITHIN && line->class != UR__REDUCED && plan->program.line[l].loop != UR_NONE)
+            continue;
+        line->stored |= plan->alive->line[l].stored;
+        line->carried |= plan->alive->line[l].carried;
+    }
+}
+
 /* The same once more for blocks in which every column is alive in every step, if there are masks. */
 static bool compile_alive(ur_plan *plan)
 {
@@ -149,7 +161,10 @@ static bool compile_alive(ur_plan *plan)
         plan->alive->line[l].time = plan->line[l].time;
         plan->alive->line[l].rows = plan->line[l].rows;
     }
-    return compile(plan->alive) && ur__share(plan->alive) && ur__segments(plan->alive);
+    if (!compile(plan->alive) || !ur__share(plan->alive) || !ur__segments(plan->alive))
+        return false;
+    store_for_alive(plan);
+    return true;
 }
 
 /* ---- memory */

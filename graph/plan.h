@@ -65,20 +65,20 @@ typedef struct ur__line_plan {
     bool root;       /* the caller may read a value of it */
     bool alias;      /* value k is value source.first + source.stride * k of source.line: nothing is computed */
     bool inlined;    /* computed by its one reader, as a term of a sum of products */
-    bool carried;    /* read in another iteration or loop than its own, or by the caller */
+    bool carried;    /* read in another iteration or loop than its own; group.c: by the caller, at a block's end */
     bool deferred;   /* a sum over the batch that only the sum `reader` adds up, over all its iterations */
     bool contracted; /* a sum over the batch that waits for the end of the block */
     bool turned;     /* contraction.c: its factors are exchanged */
     ur__ref source;
     uint32_t reader; /* the one line that reads it, UR_NONE: none, UR__MANY: several */
     /* group.c, product.c, pointwise.c */
-    bool stored;           /* lies in memory, at least for the rest of its iteration */
-    bool mask;             /* an input of one row that chooses which columns are alive */
+    bool stored; /* lies in memory, at least for the rest of its iteration; plan.c: roots, for the other plan */
+    bool mask;   /* an input of one row that chooses which columns are alive */
     uint32_t above, below; /* the lines that it is stacked with in memory, UR_NONE: none */
     /* lengths.c */
     bool zero;       /* 0 in the steps past the end of a block's sequences ... */
     uint32_t needed; /* ... and read there: by so many steps before at most, UR_NONE: by anything, 0: by nothing */
-    /* share.c */
+    /* share.c; segment.c takes back what segments do not allow */
     bool overwritten; /* each value lies where the one before it lay */
     bool covered;     /* another line lies over it */
     ur__ref over;     /* value k lies where value first + stride k of this line lay; UR_NONE's line: it has slots */
@@ -190,9 +190,10 @@ typedef struct ur__launch {
     bool packed;                   /* it has them itself, no launch before it */
     bool narrow;                   /* its lanes go along the features ... */
     bool in_place;                 /* ... and it reads matrices and bias where they lie */
+    bool biased;                   /* otherwise: there is a packed bias */
     uint32_t buffers, panel;
     uint32_t bias;      /* of a product in place: the number of an operand, UR_NONE: none */
-    size_t packed_bias; /* of another one: the first packed element, UR__NOWHERE: none */
+    size_t packed_bias; /* of another one: its first packed element */
 } ur__launch;
 
 /* What is left of a step past the end of a block's sequences: the value of a line is 0 or a copy. */

@@ -78,8 +78,7 @@ static bool stack_product(ur__maker *m, ur__launch *l, uint32_t line, bool biase
             return false;
     if (biased && !pack(plan, (ur__packing){.a = bias, .first = first, .m = rows}))
         return false;
-    if (biased)
-        l->packed_bias = 0; /* its place is found later */
+    l->biased |= biased;
     l->packings = (uint32_t)plan->packings - l->packing;
     return true;
 }
@@ -164,7 +163,7 @@ static void place_packed(ur_plan *plan, ur__launch *l)
         t->packed = known ? plan->term[known->first + k].packed : at;
         at += known ? 0 : ur__round_up(plan->kernels->packed_elements(l->panel, l->rows, t->k), align);
     }
-    if (l->packed_bias != UR__NOWHERE) {
+    if (l->biased) {
         l->packed_bias = known ? known->packed_bias : at;
         at += known ? 0 : ur__round_up(l->rows, align);
     }

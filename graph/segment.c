@@ -153,16 +153,19 @@ static bool is_near_end(ur_plan *plan, const reading *r)
     return true;
 }
 
-/* Loops back take turns, segment by segment: what one of them reads of a later step may not lie where another one has
- * written in the segment before. */
-static void uncover(ur_plan *plan, const reading *r)
+/* How much later than its reader a value is, in the phase's first and last iteration. */
+static void span_of(const ur_plan *plan, const reading *r, int64_t *low, int64_t *high)
 {
-    const ur__program *p = &plan->program;
-    for (uint32_t l = 0; l < p->lines; l++)
-        if (plan->line[l].over.line == r->ref->line && p->line[l].loop != r->loop) {
-            plan->line[l].over.line = UR_NONE;
-            plan->line[r->ref->line].covered = false;
-        }
+    int64_t a = later_by(plan, r, 0), b = later_by(plan, r, r->phase->end - r->phase->begin - (int64_t)1);
+    *low = a < b ? a : b;
+    *high = a < b ? b : a;
+}
+
+/* Does a rolled loop read one value of another one, or of its own, in each iteration? */
+static bool is_between_loops(const ur_plan *plan, const reading *r)
+{
+    return !r->written && r->ref->count <= 1 && ur__is_rolled(&plan->program, r->loop) &&
+           ur__is_rolled(&plan->program, plan->program.line[r->ref->line].loop);
 }
 
 /* A loop forward may read nothing of later steps, and what loops back make is not there for earlier ones. Lines that are
@@ -178,12 +181,10 @@ static bool look_at(ur_plan *plan, const reading *r)
         return true;
     }
     bool back = plan->stage[from->loop] == UR__BACK, reader_back = plan->stage[r->loop] == UR__BACK || r->at_end;
-    int64_t a = later_by(plan, r, 0), b = later_by(plan, r, r->phase->end - r->phase->begin - (int64_t)1);
-    int64_t low = a < b ? a : b, high = a < b ? b : a;
+    int64_t low, high;
+    span_of(plan, r, &low, &high);
     if (back ? low < 0 : !reader_back && high > 0)
         return false;
-    if (!back && high > 0)
-        uncover(plan, r);
     if (back ? high > FARTHEST : high > 0 || low < -FARTHEST) {
         line->windowed = false;
         return true;
@@ -191,6 +192,23 @@ static bool look_at(ur_plan *plan, const reading *r)
     int64_t far = back ? high : -low;
     plan->halo = plan->halo < (size_t)far ? (size_t)far : plan->halo;
     line->restored |= !back && far > 0;
+    return true;
+}
+
+/* Loops back take turns, segment by segment: what one of them reads of a later step may not lie where another one has
+ * written in the segment before. */
+static bool uncover(ur_plan *plan, const reading *r)
+{
+    const ur__program *p = &plan->program;
+    int64_t low, high;
+    if (!is_between_loops(plan, r) || plan->stage[p->line[r->ref->line].loop] == UR__BACK)
+        return true;
+    span_of(plan, r, &low, &high);
+    for (uint32_t l = 0; l < p->lines && high > 0; l++)
+        if (plan->line[l].over.line == r->ref->line && p->line[l].loop != r->loop) {
+            plan->line[l].over.line = UR_NONE;
+            plan->line[r->ref->line].covered = false;
+        }
     return true;
 }
 
@@ -258,7 +276,9 @@ bool ur__segments(ur_plan *plan)
     }
     each_reading(plan, place_straight);
     find_windows(plan);
-    if (!each_reading(plan, is_in_order) || !each_reading(plan, look_at))
+    if (each_reading(plan, is_in_order) && each_reading(plan, look_at))
+        each_reading(plan, uncover);
+    else
         plan->sweep = 0;
     look_at_remainders(plan);
     match_windows(plan);
