@@ -134,7 +134,8 @@ INLINE vec positive(vec x)
 #if defined(__AVX512F__)
     return (vec)MM512(max)((VECTOR512)x, (VECTOR512)(vec){0});
 #else
-    const __typeof__(x > x) above = x > (vec){0};
+    const vec zero = {0};
+    const __typeof__(x > zero) above = x > zero;
     return (vec)((__typeof__(above))x & above);
 #endif
 }
