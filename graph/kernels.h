@@ -91,7 +91,7 @@ typedef enum ur__kernel {
     UR__SUM_OF,
     UR__REDUCE,
     UR__ADD_LANES,   /* part of a sum over the batch: a plan's, no operation names it */
-    UR__ADD_BCE_NET, /* that of bce_net(a, b), c = e^-|a| */
+    UR__ADD_BCE_NET, /* that of bce_net(a, b), c = e^-|a|, which it may overwrite */
     UR__BROADCAST,
     UR__DENSE, /* the first of those of whole arrays */
     UR__BEFORE_DENSE = UR__DENSE - 1,
@@ -194,8 +194,8 @@ typedef struct ur__kernels {
     void (*sum_rows)(size_t rows, size_t n, void *y, const void *a, ptrdiff_t row, bool add);
     /* Two vectors of y, in turn, += factor times the vectors of the rows of a, [rows,n], which are `row` elements apart. */
     void (*add_lanes)(size_t rows, size_t n, size_t row, void *y, const void *a, double factor);
-    void (*add_bce_net)(size_t n, void *y, const void *x, const void *target,
-                        const void *u);                   /* so of bce_net, u = e^-|x| */
+    /* The same of bce_net(x, target), u = e^-|x|, for one row. */
+    void (*add_bce_net)(size_t n, void *y, const void *x, const void *target, const void *u);
     void (*fill)(size_t n, void *y, const void *element); /* y = *element, n times */
     void (*to_f64)(size_t n, double *y, const void *a);
     void (*from_f64)(size_t n, void *y, const double *a);

@@ -24,7 +24,7 @@ static ur__ref operand_of(const ur_plan *plan, const ur__statement *s, uint32_t 
     return ur__resolve(plan, plan->program.ref[s->ref + k]);
 }
 
-/* May it have a twin? What blocks add up is read after them by the plan that knows of masks, to which it may have none. */
+/* May it have a twin? What blocks add up is read after them by the plan with masks, where it may have none. */
 static bool is_candidate(const ur_plan *plan, uint32_t l)
 {
     const ur__program *p = &plan->program;
