@@ -176,7 +176,7 @@ static bool look_at(ur_plan *plan, const reading *r)
     ur__line_plan *line = &plan->line[r->ref->line];
     if (!ur__is_rolled(&plan->program, from->loop) || r->written)
         return true;
-    if (!ur__is_rolled(&plan->program, r->loop) || r->ref->count > 1) {
+    if (!is_between_loops(plan, r)) {
         line->windowed = line->windowed && is_near_end(plan, r);
         return true;
     }
