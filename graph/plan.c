@@ -65,8 +65,9 @@ static bool roll(ur_plan *plan)
         return false;
     for (size_t i = 0; i < n; i++)
         root[i] = plan->export[i].node;
-    bool good = ur__roll(tape, n, root, &plan->program) && ur__hoist(tape, &plan->program) &&
-                ur__fuse(tape, &plan->program) && ur__remake(tape, &plan->program, n, root);
+    ur__program *p = &plan->program;
+    bool good = ur__roll(tape, n, root, p) && ur__hoist(tape, p) && ur__fuse(tape, p) && ur__early(tape, p, n, root) &&
+                ur__remake(tape, p, n, root);
     ur__give(tape, root, bytes);
     return good;
 }

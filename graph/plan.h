@@ -4,6 +4,7 @@
  *     hoist.c     what is the same in every step is computed once
  *     fuse.c      loops over the same steps become one
  *     remake.c    values that are computed again in place of being saved
+ *     early.c     values of a later loop that are computed where their operands are
  *     columns.c   which lines have the batch, and what is done before, within and after its blocks
  *     fold.c      lines that need no computation of their own: other names of values, products inside sums
  *     twin.c      values that are computed twice, or that the caller reads

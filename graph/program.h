@@ -128,6 +128,8 @@ bool ur__hoist(ur_tape *tape, ur__program *program);
 bool ur__fuse(ur_tape *tape, ur__program *program);
 /* Lets loops make cheap values of other loops again, so that they need not be saved; never the roots. The same. */
 bool ur__remake(ur_tape *tape, ur__program *program, size_t roots, const uint32_t *root);
+/* Lets loops make values for later loops where these would be made from what is saved for nothing else. The same. */
+bool ur__early(ur_tape *tape, ur__program *program, size_t roots, const uint32_t *root);
 /* Is an elementwise operation as good as reading its result from memory? */
 bool ur__is_cheap(const ur_op *op);
 void ur__program_free(ur_tape *tape, ur__program *program);

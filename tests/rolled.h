@@ -56,6 +56,7 @@ typedef struct machine {
     double **number; /* of each value; NULL until it is computed */
     double *memory;  /* of all numbers */
     size_t used;
+    bool shared; /* nodes that are equal in every step may be one value */
 } machine;
 
 static inline void *zeroed(size_t count, size_t bytes)
@@ -117,7 +118,7 @@ static inline void assert_on_line(const machine *m, uint32_t v, const ur__line *
         expect(ur__attr(m->tape, kind)[i] == ur__attr(m->tape, own)[i], "a line's constants");
 }
 
-/* Each value of a line is one node, and each node has one place. */
+/* Each value of a line is one node, or several equal ones, and each node has one place. */
 static inline void place_nodes(machine *m)
 {
     const ur__program *p = m->program;
@@ -141,8 +142,8 @@ static inline void place_nodes(machine *m)
         expect(place.value < p->line[place.line].values, "a place is a value of its line");
         assert_on_line(m, v, &p->line[place.line]);
         size_t value = m->first[place.line] + place.value;
-        expect(m->node[value] == UR_NONE, "two nodes have one place");
-        m->node[value] = v;
+        expect(m->node[value] == UR_NONE || m->shared, "two nodes have one place");
+        m->node[value] = m->node[value] == UR_NONE ? v : m->node[value];
         if (!is_statement(kind))
             m->number[value] = leaf_value(m, v);
         if (ur__is_leaf(kind))
@@ -234,16 +235,20 @@ static inline void give_machine(machine *m)
     free(m->first);
 }
 
-/* Rolls the tape and runs the program and the reference plan: every root is equal to the bit. The caller frees the
- * program. */
-static inline void assert_rolls(const char *what, ur_tape *tape, const roots *all, ur__program *program)
+/* The numbers of the roots' nodes; to be freed. */
+static inline uint32_t *indices_of(const roots *all)
 {
     uint32_t *index = (uint32_t *)zeroed(all->count, sizeof *index);
-    assert_good(tape, what);
     for (size_t i = 0; i < all->count; i++)
         index[i] = all->root[i].index;
-    ck_assert(ur__roll(tape, all->count, index, program));
-    machine m = {.tape = tape, .program = program};
+    return index;
+}
+
+/* Runs the program and the reference plan: every root is equal to the bit. */
+static inline void assert_computes(const char *what, ur_tape *tape, const roots *all, const ur__program *program,
+                                   bool shared)
+{
+    machine m = {.tape = tape, .program = program, .shared = shared};
     place_nodes(&m);
     for (uint32_t l = 0; l < program->loops; l++)
         run_loop(&m, l);
@@ -252,9 +257,9 @@ static inline void assert_rolls(const char *what, ur_tape *tape, const roots *al
     ur_plan *plan = ur_plan_new(tape, &(ur_plan_options){.reference = true, .roots = all->count, .root = all->root});
     ck_assert_msg(plan && ur_plan_run(plan), "%s: %s", what, ur_tape_error(tape));
     for (size_t i = 0; i < all->count; i++) {
-        ur__position place = program->place[index[i]];
+        ur__position place = program->place[all->root[i].index];
         ck_assert_msg(place.line != UR_NONE, "%s: root %zu has no place", what, i);
-        size_t count = elements_of(&m, index[i]);
+        size_t count = elements_of(&m, all->root[i].index);
         const double *found = m.number[m.first[place.line] + place.value];
         double *expected = (double *)zeroed(count, sizeof *expected);
         ck_assert(ur_read(plan, all->root[i], count, expected));
@@ -264,6 +269,32 @@ static inline void assert_rolls(const char *what, ur_tape *tape, const roots *al
     }
     ur_plan_free(plan);
     give_machine(&m);
+}
+
+/* What is the same in every step put before the loops, these put together, and values moved to where their operands are:
+ * each is still computed once, in its step, after its operands. The program is the caller's to free. */
+static inline void assert_moves(const char *what, ur_tape *tape, const roots *all, ur__program *program)
+{
+    uint32_t *index = indices_of(all);
+    ck_assert(ur__roll(tape, all->count, index, program) && ur__hoist(tape, program));
+    assert_computes(what, tape, all, program, true);
+    ck_assert(ur__fuse(tape, program));
+    assert_computes(what, tape, all, program, true);
+    ck_assert(ur__early(tape, program, all->count, index));
+    assert_computes(what, tape, all, program, true);
+    free(index);
+}
+
+/* Rolls the tape; the program is the caller's to free. */
+static inline void assert_rolls(const char *what, ur_tape *tape, const roots *all, ur__program *program)
+{
+    ur__program moved;
+    uint32_t *index = indices_of(all);
+    assert_good(tape, what);
+    ck_assert(ur__roll(tape, all->count, index, program));
+    assert_computes(what, tape, all, program, false);
+    assert_moves(what, tape, all, &moved);
+    ur__program_free(tape, &moved);
     free(index);
 }
 

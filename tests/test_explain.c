@@ -96,6 +96,16 @@ START_TEST(test_lstm)
 }
 END_TEST
 
+/* h, which products read later, is saved, where columns have ended beside select(alive, h, h[t-1]): 1 - h^2 is made where it
+ * is read. */
+START_TEST(test_rnn)
+{
+    char *text = explain_net((ur_net_options){.cell = ur_cell_find("rnn")}, BATCH, UR_F32);
+    has(text, "      delta.rnn = dh .* (1 - h^2)\n");
+    free(text);
+}
+END_TEST
+
 /* sigmoid(net), which the output layer computes and the adjoint of the loss needs: once for each step, and net is not
  * saved. */
 START_TEST(test_output_twice)
@@ -411,6 +421,7 @@ int main(void)
     TCase *all = tcase_create("all");
     tcase_set_timeout(all, 60);
     tcase_add_test(all, test_lstm);
+    tcase_add_test(all, test_rnn);
     tcase_add_test(all, test_output_twice);
     tcase_add_test(all, test_step_twice);
     tcase_add_test(all, test_shared_part);
