@@ -172,13 +172,11 @@ static bool is_free(const ur__maker *m, uint32_t at)
     return m->sort[at] == UR__MAP && m->latest[at] == UR_NONE;
 }
 
-/* An elementwise statement runs as late as its readers in the phase allow: in the program that reads it. A free one does
- * not hold up what it reads. Called from the last statement to the first. */
+/* An elementwise statement runs as late as its readers in the phase allow: in the program that reads it. Called from the
+ * last statement to the first. */
 static void sink(ur__maker *m, uint32_t at)
 {
-    if (is_free(m, at))
-        return;
-    if (m->sort[at] == UR__MAP && m->latest[at] > m->level[at])
+    if (m->sort[at] == UR__MAP && !is_free(m, at) && m->latest[at] > m->level[at])
         m->level[at] = m->heavy[at] = m->latest[at];
     each_operand(m, at, need_by);
 }
@@ -400,18 +398,24 @@ static void sort_statements(ur__maker *m, uint32_t begin, uint32_t end, uint8_t 
     }
 }
 
-/* Those that can wait go down to their readers, then free ones to what they read. */
+/* Those that can wait go down to their readers, but free ones do not hold up what they read: they go down to that, and
+ * what they alone read to them. */
 static void move_statements(ur__maker *m, uint32_t begin, uint32_t end)
 {
     for (uint32_t i = end; i-- > begin;) {
         enter_statement(m, i);
-        if (m->sort[i] != UR__NOTHING)
+        if (m->sort[i] != UR__NOTHING && !is_free(m, i))
             sink(m, i);
     }
     for (uint32_t i = begin; i < end; i++) {
         enter_statement(m, i);
         if (is_free(m, i))
             find_level(m, i);
+    }
+    for (uint32_t i = end; i-- > begin;) {
+        enter_statement(m, i);
+        if (m->sort[i] != UR__NOTHING)
+            sink(m, i);
     }
 }
 

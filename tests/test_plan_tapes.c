@@ -550,6 +550,41 @@ START_TEST(summed_entropies)
 }
 END_TEST
 
+/* The delta of an output is made where the output is, so is its share of the loss's derivative, select(alive, 1, 0): of
+ * what is selected only the state lies in memory. */
+START_TEST(selected_once)
+{
+    enum { M = 3 };
+    recording t = begin(BATCH);
+    ur_var W = ur_param(t.tape, "W", UR_SHAPE(M, M)), y[ROOM], loss[STEPS], gradient;
+    ur_var h = ur_input(t.tape, "h0", UR_SHAPE(M, BATCH));
+    ur_inputs(t.tape, "y", UR_SHAPE(M, BATCH), STEPS, y);
+    for (int k = 0; k < STEPS; k++) {
+        ur_step(t.tape, k + 1);
+        h = ur_select(t.alive[k], ur_tanh(ur_matmul(W, h)), h);
+        ur_var net = ur_matmul(W, h);
+        ur_sigmoid(net);
+        loss[k] = ur_sum(ur_select(t.alive[k], ur_bce_net(net, y[k]), t.zero));
+    }
+    ur_step(t.tape, 0);
+    ck_assert(ur_grad(ur_total(STEPS, loss), 1, &W, &gradient));
+    ur_plan *plan = ur_plan_new(t.tape, &(ur_plan_options){.roots = 1, .root = &gradient});
+    assert_good(t.tape, "plan");
+    const ur__program *p = &plan->program;
+    int selected = 0, stored = 0;
+    for (uint32_t l = 0; l < p->lines; l++) {
+        if (ur__line_kind(plan, l)->op != &ur_op_select || p->line[l].loop != p->line[p->place[h.index].line].loop)
+            continue;
+        selected++;
+        stored += plan->line[l].stored;
+    }
+    ck_assert_int_eq(selected, 2);
+    ck_assert_int_eq(stored, 1);
+    ur_plan_free(plan);
+    ur_tape_free(t.tape);
+}
+END_TEST
+
 /* Sums of rows go with the products that read the same deltas if all of those have some. */
 START_TEST(joined_sums)
 {
@@ -575,6 +610,7 @@ int main(void)
     tcase_add_loop_test(cases, any_tape, 0, sizeof tapes / sizeof *tapes);
     tcase_add_loop_test(cases, one_exp, 0, ALIKE);
     tcase_add_loop_test(cases, summed_entropies, 0, ENTROPIES);
+    tcase_add_test(cases, selected_once);
     tcase_add_loop_test(cases, joined_sums, 0, BIASED);
     return run_cases(suite, cases);
 }
