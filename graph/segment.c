@@ -195,19 +195,30 @@ static bool look_at(ur_plan *plan, const reading *r)
     return true;
 }
 
-/* Loops back take turns, segment by segment: what one of them reads of a later step may not lie where another one has
- * written in the segment before. */
+/* Is something that a loop forward makes read when a loop back, which is another one than the reader, may have written over
+ * it, though in the program's order it comes later? Loops back take turns, segment by segment: one of them reads of a later
+ * step where another one has written in the segment before. Straight code that reads what they make waits for all. */
+static bool is_late(const ur_plan *plan, const reading *r)
+{
+    int64_t low, high;
+    if (is_between_loops(plan, r)) {
+        span_of(plan, r, &low, &high);
+        return high > 0;
+    }
+    return !ur__is_rolled(&plan->program, r->loop) && plan->stage[r->loop] == UR__LAST;
+}
+
+/* Nothing lies over what is read so late. */
 static bool uncover(ur_plan *plan, const reading *r)
 {
     const ur__program *p = &plan->program;
-    int64_t low, high;
-    if (!is_between_loops(plan, r) || plan->stage[p->line[r->ref->line].loop] == UR__BACK)
+    const uint32_t line = r->ref->line, loop = p->line[line].loop;
+    if (!ur__is_rolled(p, loop) || plan->stage[loop] != UR__FORWARD || !is_late(plan, r))
         return true;
-    span_of(plan, r, &low, &high);
-    for (uint32_t l = 0; l < p->lines && high > 0; l++)
-        if (plan->line[l].over.line == r->ref->line && p->line[l].loop != r->loop) {
+    for (uint32_t l = 0; l < p->lines; l++)
+        if (plan->line[l].over.line == line && p->line[l].loop != r->loop) {
             plan->line[l].over.line = UR_NONE;
-            plan->line[r->ref->line].covered = false;
+            plan->line[line].covered = false;
         }
     return true;
 }

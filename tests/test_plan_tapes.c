@@ -338,6 +338,35 @@ static ur_tape *over_next(int which, roots *all)
     return end(&t, x, 2, (ur_var[]){W, start}, all);
 }
 
+/* What is made of the upper layer's gradient by its start reads u of the lower layer's first step, before the adjoint of
+ * the lower layer writes over u. Where steps run in segments, it is made after that. */
+static ur_tape *over_first(int which, roots *all)
+{
+    enum { M = 3 };
+    (void)which;
+    recording t = begin(BATCH);
+    ur_var W = ur_param(t.tape, "W", UR_SHAPE(M, M)), h = ur_input(t.tape, "h0", UR_SHAPE(M, BATCH)), x[ROOM], u[STEPS];
+    ur_var start = ur_input(t.tape, "g0", UR_SHAPE(M, BATCH)), g = start, loss[STEPS], gradient[2];
+    ur_inputs(t.tape, "x", UR_SHAPE(M, BATCH), STEPS, x);
+    for (int k = 0; k < STEPS; k++) {
+        ur_step(t.tape, k + 1);
+        u[k] = ur_add(ur_matmul(W, h), x[k]);
+        x[k] = h = ur_sin(u[k]);
+    }
+    for (int k = 0; k < STEPS; k++) {
+        ur_step(t.tape, k + 1);
+        g = ur_tanh(ur_add(ur_mul(x[k], g), ur_scale(g, 0.5)));
+        loss[k] = ur_sum(ur_select(t.alive[k], ur_square(g), t.zero));
+    }
+    ur_step(t.tape, 0);
+    ur_var sum = ur_total(STEPS, loss);
+    ck_assert(ur_grad(sum, 1, &start, &gradient[0]));
+    add_root(all, ur_mul(gradient[0], u[0]));
+    ck_assert(ur_grad(sum, 1, &W, &gradient[1]));
+    add_root(all, gradient[1]);
+    return t.tape;
+}
+
 /* Sums of all elements: of what a program makes, of an input, of a product or of three dimensions; two in one program,
  * in one sum over time or each by itself. Means: of all elements, of a row, of the batch, and one that the next step
  * reads. */
@@ -475,6 +504,7 @@ static const struct {
              {"biased", biased, BIASED},
              {"begun alike", begun_alike, ALIKE},
              {"over the next", over_next, 1},
+             {"over the first", over_first, 1},
              {"totals", totals, TOTALS},
              {"cross-entropies", cross_entropies, ENTROPIES},
              {"constants", constants, 7},
