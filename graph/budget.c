@@ -1,4 +1,4 @@
-/* budget.c - how the work is cut, so that a plan takes no more memory than allowed, and what it takes.
+/* budget.c - how the work is cut, so that a plan takes no more memory than allowed.
  *
  * By itself a layout has blocks of columns that suit the cache and all steps at once. Within little memory the blocks are
  * narrower, and if that is not enough the steps run in segments; plan.h and segment.c say how. */
@@ -69,14 +69,14 @@ static uint32_t piece_of(const ur_plan *plan, uint32_t loop)
 /* Contractions over loops that write more than the cache holds go on while the loop runs. Each has a room then. */
 static void measure_rooms(ur_plan *plan)
 {
-    plan->rooms_bytes = 0;
+    plan->bytes[UR__AREA_ROOMS] = 0;
     for (uint32_t k = plan->finish.first; k < plan->finish.first + plan->finish.count; k++) {
         ur__launch *l = &plan->launch[k];
         const uint32_t loop = ur__contracted_loop(plan, l);
         l->piece = loop == UR_NONE ? 0 : piece_of(plan, loop);
-        l->room = plan->rooms_bytes;
+        l->room = plan->bytes[UR__AREA_ROOMS];
         if (l->piece)
-            plan->rooms_bytes += plan->abreast * ur__contraction_bytes(plan, l);
+            plan->bytes[UR__AREA_ROOMS] += plan->abreast * ur__contraction_bytes(plan, l);
     }
 }
 
@@ -102,9 +102,9 @@ static void measure_cursors(ur_plan *plan)
         most(&plan->most_calls, calls);
         most(&plan->most_walks, again ? plan->span[f].count : 1);
     }
-    plan->cursor_bytes = plan->most_cursors * sizeof(ur__cursor) + plan->most_walks * sizeof(ur__walk) +
-                         plan->most_calls * sizeof(ur__call) + plan->most_terms * sizeof(ur__term);
-    plan->cursor_bytes = ur__round_up(plan->cursor_bytes, UR__CACHE_LINE);
+    plan->bytes[UR__AREA_CURSORS] = plan->most_cursors * sizeof(ur__cursor) + plan->most_walks * sizeof(ur__walk) +
+                                    plan->most_calls * sizeof(ur__call) + plan->most_terms * sizeof(ur__term);
+    plan->bytes[UR__AREA_CURSORS] = ur__round_up(plan->bytes[UR__AREA_CURSORS], UR__CACHE_LINE);
 }
 
 /* Does a launch add its operands where they lie? Then it needs no room, however many steps of a loop it adds. With the
@@ -140,10 +140,10 @@ static void measure_scratch(ur_plan *plan)
     measure_cursors(plan);
     plan->addresses_bytes =
         (plan->most_operands * sizeof(char *) + records + UR__CACHE_LINE) / UR__CACHE_LINE * UR__CACHE_LINE;
-    plan->scratch_bytes = plan->addresses_bytes + ur__round_up(bytes, UR__CACHE_LINE);
+    plan->bytes[UR__AREA_SCRATCH] = plan->addresses_bytes + ur__round_up(bytes, UR__CACHE_LINE);
 }
 
-/* ---- bytes */
+/* ---- workers and bytes */
 
 /* As many as there are blocks and work for. */
 static void choose_workers(ur_plan *plan)
@@ -153,34 +153,6 @@ static void choose_workers(ur_plan *plan)
     plan->workers = threads < plan->blocks ? threads : plan->blocks;
     plan->workers = worth < (double)plan->workers ? (size_t)worth : plan->workers;
     plan->workers = plan->workers ? plan->workers : 1;
-}
-
-size_t ur__packed_bytes(const ur_plan *plan)
-{
-    return ur__round_up(plan->packed_elements * ur__element_bytes(plan), UR__CACHE_LINE);
-}
-
-/* The bytes of everything, when all its parts are known: what the workers share, then each worker's own, which lie on
- * pairs of cache lines, for they are fetched so. */
-void ur__add_bytes(ur_plan *plan)
-{
-    plan->packed_bytes = ur__packed_bytes(plan) + (plan->alive ? ur__packed_bytes(plan->alive) : 0);
-    plan->shared_bytes = (plan->memory_bytes + plan->blocks * plan->parts_bytes + plan->packed_bytes + UR__PAIR - 1) /
-                         UR__PAIR * UR__PAIR;
-    plan->worker_bytes = (plan->block_bytes + plan->full_bytes + plan->tile_bytes + plan->cursor_bytes +
-                          plan->rooms_bytes + plan->scratch_bytes + UR__PAIR - 1) /
-                         UR__PAIR * UR__PAIR;
-    size_t all = ur__times(plan->workers, plan->worker_bytes);
-    plan->allocation_bytes = all > SIZE_MAX / 4 ? SIZE_MAX : plan->shared_bytes + all + UR__PAIR;
-}
-
-void ur__place_states(ur_plan *plan)
-{
-    for (size_t i = 0; i < plan->states; i++) {
-        size_t count = ur_shape_count(ur__shape(plan->tape, plan->state[i].leaf));
-        plan->state[i].offset = plan->memory_bytes;
-        plan->memory_bytes += ur__round_up(count * ur__element_bytes(plan), UR__CACHE_LINE);
-    }
 }
 
 /* May it take so many bytes? */
@@ -219,9 +191,8 @@ static bool lay_out(ur_plan *plan, const cut *c)
     measure_scratch(plan);
     if (plan->alive) {
         measure_scratch(plan->alive);
-        most(&plan->scratch_bytes, plan->alive->scratch_bytes);
-        most(&plan->cursor_bytes, plan->alive->cursor_bytes);
-        most(&plan->rooms_bytes, plan->alive->rooms_bytes);
+        for (ur__area a = UR__AREA_CURSORS; a < UR__AREAS; a++)
+            most(&plan->bytes[a], plan->alive->bytes[a]);
     }
     plan->workers = 1;
     ur__add_bytes(plan);

@@ -182,17 +182,17 @@ static void explain_saved(ur__page *p)
 static void explain_bytes(ur__page *p)
 {
     const ur_plan *plan = p->plan;
-    size_t saved = plan->workers * saved_bytes(p->shown), block = plan->workers * plan->block_bytes;
-    size_t sums = plan->blocks * plan->parts_bytes;
-    size_t rest = plan->allocation_bytes - plan->memory_bytes - sums - plan->packed_bytes - block;
+    size_t saved = plan->workers * saved_bytes(p->shown), block = plan->workers * plan->bytes[UR__AREA_BLOCK];
+    size_t sums = plan->bytes[UR__AREA_SUMS];
+    size_t rest = plan->allocation_bytes - plan->bytes[UR__AREA_MEMORY] - sums - plan->bytes[UR__AREA_PACKED] - block;
     const struct {
         const char *what;
         size_t bytes;
         bool saved;
     } parts[] = {{"roots", plan->root_bytes, false},
-                 {"other values of the whole batch", plan->memory_bytes - plan->root_bytes, false},
+                 {"other values of the whole batch", plan->bytes[UR__AREA_MEMORY] - plan->root_bytes, false},
                  {"sums over the columns of each block", sums, false},
-                 {"packed weights", plan->packed_bytes, false},
+                 {"packed weights", plan->bytes[UR__AREA_PACKED], false},
                  {"saved values of a block", saved, true},
                  {"other values of a block", block - saved, false},
                  {"scratch", rest, false}};

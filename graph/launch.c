@@ -11,7 +11,7 @@ void ur__bind_product(const ur__worker *w, const ur__launch *l)
     ur__term *term = w->term + ur__walk_of(w, l)->first;
     for (uint32_t k = 0; k < l->count; k++) {
         const ur__product_term *t = &plan->term[l->first + k];
-        ur__view a = {plan->at.packed + t->packed * e, 0};
+        ur__view a = {plan->at[UR__AREA_PACKED] + t->packed * e, 0};
         if (l->in_place)
             a = ur__view_of(w, &t->a, false);
         term[k] = (ur__term){.a = a.at,
@@ -32,7 +32,7 @@ static void run_product(const ur__worker *w, const ur__launch *l)
     if (l->bias != UR_NONE)
         bias = ur__argument_view(w, l, l->bias).at;
     else if (l->biased)
-        bias = plan->at.packed + l->packed_bias * ur__element_bytes(plan);
+        bias = plan->at[UR__AREA_PACKED] + l->packed_bias * ur__element_bytes(plan);
     for (uint32_t k = 0; k < l->count; k++)
         term[k].x = ur__argument_view(w, l, plan->term[l->first + k].x).at;
     if (l->narrow)
@@ -48,12 +48,12 @@ void ur__run_packing(const ur__worker *w, const ur__packing *p)
     ur__view a = ur__view_of(w, &p->a, false);
     if (p->k && p->narrow)
         plan->kernels->pack_narrow(p->panel, p->first, p->m, p->k, a.at, a.row, p->transposed,
-                                   plan->at.packed + p->packed * e);
+                                   plan->at[UR__AREA_PACKED] + p->packed * e);
     else if (p->k)
         plan->kernels->pack(p->panel, p->first, p->m, p->k, a.at, a.row, p->transposed,
-                            plan->at.packed + p->packed * e);
+                            plan->at[UR__AREA_PACKED] + p->packed * e);
     else
-        memcpy(plan->at.packed + (p->packed + p->first) * e, a.at, p->m * e);
+        memcpy(plan->at[UR__AREA_PACKED] + (p->packed + p->first) * e, a.at, p->m * e);
 }
 
 /* ---- single operations */
@@ -184,7 +184,7 @@ static void run_statement(const ur__worker *w, const ur__launch *l)
 /* The part of a block in a sum over the batch. */
 static char *part_at(const ur_plan *plan, size_t block, uint32_t line, int32_t value)
 {
-    return plan->at.sums + block * plan->parts_bytes + plan->line[line].part +
+    return plan->at[UR__AREA_SUMS] + block * plan->parts_bytes + plan->line[line].part +
            (size_t)value * ur__part_bytes(plan, line);
 }
 

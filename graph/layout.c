@@ -8,6 +8,7 @@
 #include "plan.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 /* Adds to a total that may not exceed what can be addressed. */
 static size_t place(size_t *total, size_t bytes)
@@ -160,11 +161,11 @@ static bool place_exports(ur_plan *plan)
     for (size_t i = 0; i < n; i++) {
         ur__export *e = &plan->export[i];
         size_t count = ur__times(ur_shape_count(ur__shape(tape, e->node)), ur__element_bytes(plan));
-        e->offset = place(&plan->memory_bytes, i < plan->roots ? count : aligned(count));
+        e->offset = place(&plan->bytes[UR__AREA_MEMORY], i < plan->roots ? count : aligned(count));
         sorted[i].export = e;
         if (i + 1 == plan->roots) {
-            plan->root_bytes = plan->memory_bytes;
-            plan->memory_bytes = ur__round_up(plan->memory_bytes, UR__CACHE_LINE);
+            plan->root_bytes = plan->bytes[UR__AREA_MEMORY];
+            plan->bytes[UR__AREA_MEMORY] = ur__round_up(plan->bytes[UR__AREA_MEMORY], UR__CACHE_LINE);
         }
     }
     qsort(sorted, n, sizeof *sorted, by_line);
@@ -214,18 +215,18 @@ static void place_stack(ur_plan *plan, uint32_t l, size_t *total)
 static bool place_temporaries(ur_plan *plan)
 {
     const ur__program *p = &plan->program;
-    size_t bytes = p->loops * sizeof(size_t), most = plan->block_bytes;
+    size_t bytes = p->loops * sizeof(size_t), most = plan->bytes[UR__AREA_BLOCK];
     size_t *total = (size_t *)ur__take(plan->tape, bytes);
     if (!total)
         return false;
     for (size_t l = 0; l < p->loops; l++)
-        total[l] = plan->block_bytes;
+        total[l] = plan->bytes[UR__AREA_BLOCK];
     for (uint32_t l = 0; l < p->lines; l++)
         if (is_temporary(plan, l) && plan->line[l].above == UR_NONE) {
             place_stack(plan, l, &total[p->line[l].loop]);
             most = most < total[p->line[l].loop] ? total[p->line[l].loop] : most;
         }
-    plan->block_bytes = most;
+    plan->bytes[UR__AREA_BLOCK] = most;
     ur__give(plan->tape, total, bytes);
     return true;
 }
@@ -253,7 +254,7 @@ static void place_window(ur_plan *plan, uint32_t l, size_t bytes)
     const ur__line *own = &plan->program.line[l];
     ur__line_plan *line = &plan->line[l];
     int64_t tau = ur__tau(plan, own->loop, own->begin);
-    line->window = place(&plan->block_bytes, ur__times(bytes, plan->length + 2 * plan->halo));
+    line->window = place(&plan->bytes[UR__AREA_BLOCK], ur__times(bytes, plan->length + 2 * plan->halo));
     line->window_bytes = bytes;
     line->slot_bytes = (ptrdiff_t)(plan->program.loop[own->loop].direction * plan->direction) * (ptrdiff_t)bytes;
     line->offset = line->window + (size_t)(tau + (int64_t)plan->halo) * bytes;
@@ -269,7 +270,7 @@ static void place_line(ur_plan *plan, uint32_t l)
     } else if (op == &ur_op_const) {
         line->home = line->stored ? UR__IN_PLAN : UR__IN_CONST;
         line->slots = 1;
-        line->offset = line->stored ? place(&plan->memory_bytes, aligned(value_bytes(plan, l))) : 0;
+        line->offset = line->stored ? place(&plan->bytes[UR__AREA_MEMORY], aligned(value_bytes(plan, l))) : 0;
     } else if (line->over.line != UR_NONE) {
         place_over(plan, l);
     } else if (line->stored && !line->deferred && line->home == UR__HOMELESS) {
@@ -283,7 +284,8 @@ static void place_line(ur_plan *plan, uint32_t l)
         if (line->windowed && plan->segments > 1)
             place_window(plan, l, bytes);
         else
-            line->offset = place(block ? &plan->block_bytes : &plan->memory_bytes, ur__times(bytes, line->slots));
+            line->offset = place(block ? &plan->bytes[UR__AREA_BLOCK] : &plan->bytes[UR__AREA_MEMORY],
+                                 ur__times(bytes, line->slots));
     }
 }
 
@@ -359,10 +361,10 @@ static void place_tiles(ur_plan *form, ur_plan *plan)
                 size_t *tile = &form->line[a->ref.line].tile, bytes = spread_bytes(form, plan, a);
                 a->tiled = bytes > 0;
                 if (a->tiled && *tile == UR__NOWHERE)
-                    *tile = place(&plan->tile_bytes, bytes);
+                    *tile = place(&plan->bytes[UR__AREA_TILES], bytes);
             }
     }
-    form->tile_bytes = plan->tile_bytes;
+    form->bytes[UR__AREA_TILES] = plan->bytes[UR__AREA_TILES];
 }
 
 static void place_lines(ur_plan *plan)
@@ -370,7 +372,7 @@ static void place_lines(ur_plan *plan)
     for (uint32_t l = 0; l < plan->program.lines; l++)
         if (!is_temporary(plan, l) && plan->line[l].home == UR__HOMELESS)
             place_line(plan, l);
-    plan->block_bytes = ur__round_up(plan->block_bytes, UR__CACHE_LINE);
+    plan->bytes[UR__AREA_BLOCK] = ur__round_up(plan->bytes[UR__AREA_BLOCK], UR__CACHE_LINE);
 }
 
 /* Room for what goes from one segment into the next. */
@@ -380,8 +382,8 @@ static void place_checkpoints(ur_plan *plan)
     for (uint32_t l = 0; l < plan->program.lines && plan->segments > 1; l++)
         if (plan->line[l].restored)
             plan->checkpoint_bytes += ur__restored_bytes(plan, &plan->line[l]);
-    plan->checkpoint = place(&plan->block_bytes, ur__times(plan->checkpoint_bytes + sizeof(size_t),
-                                                           plan->segments > 1 ? plan->checkpoints : 0));
+    plan->checkpoint = place(&plan->bytes[UR__AREA_BLOCK], ur__times(plan->checkpoint_bytes + sizeof(size_t),
+                                                                     plan->segments > 1 ? plan->checkpoints : 0));
 }
 
 /* Lines of the block lie where they like, the others where they lie for the plan itself. */
@@ -408,11 +410,11 @@ static void place_masks(ur_plan *plan)
 {
     for (uint32_t l = 0; l < plan->program.lines; l++)
         if (plan->line[l].mask)
-            plan->line[l].full = place(&plan->full_bytes, plan->program.line[l].values);
-    plan->full_bytes = ur__round_up(plan->full_bytes, UR__CACHE_LINE);
-    plan->active = plan->full_bytes;
+            plan->line[l].full = place(&plan->bytes[UR__AREA_FLAGS], plan->program.line[l].values);
+    plan->bytes[UR__AREA_FLAGS] = ur__round_up(plan->bytes[UR__AREA_FLAGS], UR__CACHE_LINE);
+    plan->active = plan->bytes[UR__AREA_FLAGS];
     if (plan->ends)
-        place(&plan->full_bytes,
+        place(&plan->bytes[UR__AREA_FLAGS],
               ur__round_up(plan->program.line[plan->mask].values * sizeof(uint32_t), UR__CACHE_LINE));
 }
 
@@ -429,7 +431,8 @@ static void reset(ur_plan *plan)
     }
     for (size_t i = 0; i < plan->exports; i++)
         plan->export[i].direct = false;
-    plan->memory_bytes = plan->parts_bytes = plan->block_bytes = plan->full_bytes = plan->tile_bytes = 0;
+    memset(plan->bytes, 0, sizeof plan->bytes);
+    plan->parts_bytes = 0;
 }
 
 size_t ur__more_blocks(const ur_plan *plan)
@@ -468,7 +471,9 @@ bool ur__layout(ur_plan *plan, size_t blocks)
         if (!layout_alive(alive, plan))
             return false;
         place_parts(alive, plan);
-        plan->block_bytes = plan->block_bytes < alive->block_bytes ? alive->block_bytes : plan->block_bytes;
+        plan->bytes[UR__AREA_BLOCK] = plan->bytes[UR__AREA_BLOCK] < alive->bytes[UR__AREA_BLOCK]
+                                          ? alive->bytes[UR__AREA_BLOCK]
+                                          : plan->bytes[UR__AREA_BLOCK];
     }
     for (uint32_t l = 0; l < plan->program.lines; l++) {
         find_row(plan, l);
@@ -476,8 +481,8 @@ bool ur__layout(ur_plan *plan, size_t blocks)
             find_row(alive, l);
     }
     plan->parts_bytes = ur__round_up(plan->parts_bytes, UR__CACHE_LINE);
-    plan->memory_bytes = ur__round_up(plan->memory_bytes, UR__CACHE_LINE);
-    plan->block_bytes = ur__round_up(plan->block_bytes, UR__CACHE_LINE);
-    return (plan->memory_bytes < SIZE_MAX / 4 && plan->block_bytes < SIZE_MAX / 4) ||
+    plan->bytes[UR__AREA_MEMORY] = ur__round_up(plan->bytes[UR__AREA_MEMORY], UR__CACHE_LINE);
+    plan->bytes[UR__AREA_BLOCK] = ur__round_up(plan->bytes[UR__AREA_BLOCK], UR__CACHE_LINE);
+    return (plan->bytes[UR__AREA_MEMORY] < SIZE_MAX / 4 && plan->bytes[UR__AREA_BLOCK] < SIZE_MAX / 4) ||
            ur__fail(&plan->tape->error, "ur_plan_new: the values take more memory than can be addressed");
 }

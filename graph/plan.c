@@ -170,33 +170,6 @@ static bool compile_alive(ur_plan *plan)
 
 /* ---- memory */
 
-/* One allocation for all; its parts begin on cache lines. Sums and what a worker has are written in a run before they are
- * read there, and lie nearest to the thread that writes them first: they are not cleared. */
-static bool take_memory(ur_plan *plan)
-{
-    plan->allocation = (char *)ur__new_pages(&plan->tape->allocator, plan->allocation_bytes);
-    if (!plan->allocation)
-        return ur__fail(&plan->tape->error, "no memory for %zu bytes", plan->allocation_bytes);
-    plan->at.memory = plan->allocation + (UR__PAIR - (size_t)((uintptr_t)plan->allocation % UR__PAIR)) % UR__PAIR;
-    plan->at.sums = plan->at.memory + plan->memory_bytes;
-    plan->at.packed = plan->at.sums + plan->blocks * plan->parts_bytes;
-    plan->at.block = plan->at.memory + plan->shared_bytes;
-    plan->at.full = plan->at.block + plan->block_bytes;
-    plan->at.tiles = plan->at.full + plan->full_bytes;
-    plan->at.cursors = plan->at.tiles + plan->tile_bytes;
-    plan->at.rooms = plan->at.cursors + plan->cursor_bytes;
-    plan->at.scratch = plan->at.rooms + plan->rooms_bytes;
-    memset(plan->at.memory, 0, plan->memory_bytes);
-    memset(plan->at.packed, 0, plan->packed_bytes);
-    if (plan->alive) {
-        plan->alive->at = plan->at;
-        plan->alive->at.packed += ur__packed_bytes(plan);
-        plan->alive->parts_bytes = plan->parts_bytes;
-        plan->alive->worker_bytes = plan->worker_bytes;
-    }
-    return true;
-}
-
 static void fill_constants(ur_plan *plan)
 {
     for (uint32_t l = 0; l < plan->program.lines; l++) {
@@ -205,7 +178,8 @@ static void fill_constants(ur_plan *plan)
         if (kind->op != &ur_op_const || plan->line[l].home != UR__IN_PLAN)
             continue;
         plan->kernels->from_f64(1, element, ur__attr(plan->tape, kind));
-        plan->kernels->fill(ur_shape_count(ur__line_shape(plan, l)), plan->at.memory + plan->line[l].offset, element);
+        plan->kernels->fill(ur_shape_count(ur__line_shape(plan, l)), plan->at[UR__AREA_MEMORY] + plan->line[l].offset,
+                            element);
     }
 }
 
@@ -218,15 +192,16 @@ static bool build_reference(ur_plan *plan, const ur_plan_options *o)
         return false;
     export_kept(plan);
     for (size_t i = 0; i < plan->exports; i++) {
-        plan->export[i].offset = plan->memory_bytes;
-        plan->memory_bytes += ur_shape_count(ur__shape(plan->tape, plan->export[i].node)) * e;
+        plan->export[i].offset = plan->bytes[UR__AREA_MEMORY];
+        plan->bytes[UR__AREA_MEMORY] += ur_shape_count(ur__shape(plan->tape, plan->export[i].node)) * e;
         if (i < plan->roots)
-            plan->root_bytes = plan->memory_bytes;
+            plan->root_bytes = plan->bytes[UR__AREA_MEMORY];
     }
-    plan->memory_bytes = ur__round_up(plan->memory_bytes, UR__CACHE_LINE);
+    plan->bytes[UR__AREA_MEMORY] = ur__round_up(plan->bytes[UR__AREA_MEMORY], UR__CACHE_LINE);
     ur__place_states(plan);
     ur__add_bytes(plan);
-    return ur__fits(plan, plan->allocation_bytes + ur__reference_bytes(plan), o ? o->memory : 0) && take_memory(plan);
+    return ur__fits(plan, plan->allocation_bytes + ur__reference_bytes(plan), o ? o->memory : 0) &&
+           ur__take_memory(plan);
 }
 
 static bool build(ur_plan *plan, const ur_plan_options *o)
@@ -244,7 +219,7 @@ static bool build(ur_plan *plan, const ur_plan_options *o)
     ur__drop_packings(plan);
     if (plan->alive)
         ur__drop_packings(plan->alive);
-    if (!take_memory(plan))
+    if (!ur__take_memory(plan))
         return false;
     fill_constants(plan);
     ur__address(plan);
@@ -358,12 +333,13 @@ static void carry_states(ur_plan *plan)
     size_t e = ur_dtype_bytes(tape->dtype);
     for (size_t i = 0; i < plan->states; i++) {
         const ur__carry *s = &plan->state[i];
-        memcpy(plan->at.memory + s->offset, plan->at.memory + plan->export[s->value].offset,
+        memcpy(plan->at[UR__AREA_MEMORY] + s->offset, plan->at[UR__AREA_MEMORY] + plan->export[s->value].offset,
                ur_shape_count(ur__shape(tape, s->leaf)) * e);
     }
     for (size_t i = 0; i < plan->states; i++) {
         const ur__carry *s = &plan->state[i];
-        memcpy(ur__leaf_data(tape, s->leaf), plan->at.memory + s->offset, ur_shape_count(ur__shape(tape, s->leaf)) * e);
+        memcpy(ur__leaf_data(tape, s->leaf), plan->at[UR__AREA_MEMORY] + s->offset,
+               ur_shape_count(ur__shape(tape, s->leaf)) * e);
     }
 }
 
@@ -387,7 +363,7 @@ const void *ur_plan_roots(const ur_plan *plan, size_t *count)
     const bool stale = !plan || plan->generation != plan->tape->generation;
     if (count)
         *count = stale ? 0 : plan->root_bytes / ur__element_bytes(plan);
-    return stale ? NULL : plan->at.memory;
+    return stale ? NULL : plan->at[UR__AREA_MEMORY];
 }
 
 /* What the caller may read of a node, or NULL. The search begins after the value that was read last: values are mostly read
@@ -422,7 +398,7 @@ static const void *value_for(ur_plan *plan, ur_var value, const char *what)
         return ur__leaf_data(tape, value.index);
     const ur__export *x = export_of(plan, value.index);
     if (x && plan->has_run)
-        return plan->at.memory + x->offset;
+        return plan->at[UR__AREA_MEMORY] + x->offset;
     char operand[UR__OPERAND], place[UR__PLACE];
     ur__fail(&tape->error, "%s: %s%s %s", what, ur__operand(tape, value.index, operand),
              ur__place(tape, *ur__site_of(tape, value.index), place),

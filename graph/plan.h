@@ -14,6 +14,7 @@
  *     segment.c   whether the steps may run in segments, so that less is saved at once
  *     layout.c    where the values of a line lie
  *     budget.c    how the work is cut for that, within so much memory
+ *     memory.c    the areas of a plan's memory
  *     work.c      what a run costs, as an estimate
  *     address.c   where the arguments of launches lie, from that
  *     line.c      what several of these ask of a statement, an operand or a launch
@@ -226,6 +227,22 @@ typedef struct ur__export {
     bool direct;   /* the line lies there; otherwise its value is copied */
 } ur__export;
 
+/* The areas of a plan's memory; each begins on a cache line. */
+typedef enum ur__area {
+    UR__AREA_MEMORY, /* the plan's: what the caller reads, values of the whole batch */
+    UR__AREA_SUMS,   /* over the columns of each block */
+    UR__AREA_PACKED, /* matrices and biases */
+    /* each worker's own */
+    UR__AREA_BLOCK,   /* values of the blocks at hand */
+    UR__AREA_FLAGS,   /* of masks: all columns are alive; then how many last in each step */
+    UR__AREA_TILES,   /* elements that are the same in all of a run, spread over a tile */
+    UR__AREA_CURSORS, /* and walks, calls, terms: worker.h */
+    UR__AREA_ROOMS,   /* of contractions that go on piece by piece */
+    UR__AREA_SCRATCH, /* of one launch after another */
+    UR__AREAS,
+    UR__OWN_AREAS = UR__AREA_BLOCK
+} ur__area;
+
 struct ur_plan {
     /* plan.c: what is asked, and what it is made from */
     ur_tape *tape;
@@ -286,16 +303,15 @@ struct ur_plan {
     ur_pool *pool;
     size_t workers; /* that a run wakes, the caller among them */
 
-    /* layout.c, budget.c: one allocation for the plan's memory, the blocks' sums, the packed matrices, then for each
-     * worker a block's memory, flags of masks, tiles, cursors, rooms of contractions and scratch: those of worker 0, the
-     * next one's lie worker_bytes further. */
-    size_t memory_bytes, parts_bytes, block_bytes, full_bytes, tile_bytes, cursor_bytes, rooms_bytes, scratch_bytes;
-    size_t worker_bytes, shared_bytes;
+    /* layout.c, budget.c, memory.c: where the areas of the one allocation lie. Of a worker's own these are those of worker
+     * 0; the next one's lie worker_bytes further. */
+    size_t bytes[UR__AREAS];
+    char *at[UR__AREAS];
+    size_t parts_bytes; /* of the sums of a block */
+    size_t worker_bytes, shared_bytes, allocation_bytes;
     char *allocation;
-    struct {
-        char *memory, *sums, *packed, *block, *full, *tiles, *cursors, *rooms, *scratch;
-    } at;
-    size_t allocation_bytes, most_operands, addresses_bytes;
+    size_t most_operands,
+        addresses_bytes; /* of a launch, and of their addresses and shapes, at the beginning of scratch */
     size_t most_cursors, most_walks, most_calls, most_terms; /* arguments, launches, instructions, terms of a phase */
 };
 
@@ -332,14 +348,15 @@ bool ur__layout(ur_plan *plan, size_t blocks);
 size_t ur__more_blocks(const ur_plan *plan);
 /* The layout that costs the least time in so many bytes, 0: any number; then as many workers as there is memory for. */
 bool ur__lay_out_within(ur_plan *plan, size_t memory);
-/* Adds up the bytes of everything, when all its parts are known. */
-void ur__add_bytes(ur_plan *plan);
-size_t ur__packed_bytes(const ur_plan *plan);
+/* Where the states' next values lie, behind what is in the plan's memory. */
 void ur__place_states(ur_plan *plan);
+/* Adds up the bytes of everything, when all its areas are known. */
+void ur__add_bytes(ur_plan *plan);
+/* The allocation. What is written in a run before it is read there, sums and what a worker has, lies nearest to the thread
+ * that writes it first: it is not cleared. */
+bool ur__take_memory(ur_plan *plan);
 /* May the plan take so many bytes? */
 bool ur__fits(const ur_plan *plan, size_t bytes, size_t memory);
-/* What the workers share, and each one's own, begin on pairs of cache lines, for they are fetched so. */
-enum { UR__PAIR = 2 * UR__CACHE_LINE };
 void ur__address(ur_plan *plan);
 void ur__run(ur_plan *plan);
 /* The first of the units of columns that belong to a block; block `blocks` begins after the last one. */

@@ -177,7 +177,7 @@ bool ur__reference_run(ur_plan *plan)
     }
     for (size_t i = 0; i < plan->exports; i++) {
         const ur__export *x = &plan->export[i];
-        memcpy(plan->at.memory + x->offset, ur__reference_value(plan, x->node), node_bytes(tape, x->node));
+        memcpy(plan->at[UR__AREA_MEMORY] + x->offset, ur__reference_value(plan, x->node), node_bytes(tape, x->node));
     }
     return true;
 }

@@ -20,7 +20,7 @@ ur__view ur__view_of(const ur__worker *w, const ur__ref *r, bool own)
     ptrdiff_t slot = line->slots > 1 ? value * line->slot_bytes : 0;
     char *at = line->home == UR__IN_LEAF    ? leaf_at(plan, &plan->program.line[r->line], value)
                : line->home == UR__IN_BLOCK ? w->home[UR__IN_BLOCK] + line->offset + slot
-                                            : plan->at.memory + line->offset + slot;
+                                            : plan->at[UR__AREA_MEMORY] + line->offset + slot;
     at -= w->passed * line->window_bytes;
     if (line->class == UR__BATCH && line->home == UR__IN_BLOCK) /* rows are as long as the block is wide */
         return (ur__view){at + (line->higher * w->all + w->skip) * ur__element_bytes(plan), w->all};
@@ -365,7 +365,7 @@ static void copy_exports(const ur__worker *w, bool within)
         bool own = within && plan->line[x->line].class == UR__BATCH;
         size_t columns, rows = ur__rows_in(w, x->line, own, &columns);
         ur__view v = ur__view_of(w, &(ur__ref){.line = x->line, .first = (int32_t)x->value}, own);
-        char *to = plan->at.memory + x->offset;
+        char *to = plan->at[UR__AREA_MEMORY] + x->offset;
         size_t row = own ? (size_t)plan->batch : columns;
         ur__copy_rows(rows, columns * e, to + (row == columns ? 0 : w->first * e), row * e, v.at, v.row * e);
     }
@@ -409,7 +409,7 @@ static bool write_full(const ur__worker *w)
 {
     const ur_plan *plan = w->plan;
     bool all = !plan->ends || find_active(w);
-    for (uint32_t l = 0; l < plan->program.lines && plan->full_bytes > 0; l++)
+    for (uint32_t l = 0; l < plan->program.lines && plan->bytes[UR__AREA_FLAGS] > 0; l++)
         for (uint32_t v = 0; plan->line[l].mask && v < plan->program.line[l].values; v++) {
             ur__ref r = {.line = l, .first = (int32_t)v};
             if (!plan->ends || l != plan->mask)
@@ -420,21 +420,23 @@ static bool write_full(const ur__worker *w)
 
 static ur__worker worker_of(const ur_plan *plan, size_t number)
 {
-    size_t at = number * plan->worker_bytes, batch = plan->batch > 0 ? (size_t)plan->batch : 1;
-    char *own = plan->at.block + at;
-    ur__worker w = {.plan = plan, .blocks = plan->blocks, .columns = batch, .all = batch, .full = plan->at.full + at};
-    w.to = UINT32_MAX;
-    w.home[UR__IN_BLOCK] = own;
-    w.home[UR__IN_PLAN] = plan->at.memory;
-    w.home[UR__IN_SUMS] = plan->at.sums;
-    w.tiles = plan->at.tiles + at;
-    w.cursor = (ur__cursor *)(void *)(plan->at.cursors + at);
+    char *at[UR__AREAS];
+    for (ur__area a = UR__OWN_AREAS; a < UR__AREAS; a++)
+        at[a] = plan->at[a] + number * plan->worker_bytes;
+    const size_t batch = plan->batch > 0 ? (size_t)plan->batch : 1;
+    ur__worker w = {.plan = plan, .blocks = plan->blocks, .columns = batch, .all = batch, .to = UINT32_MAX};
+    w.home[UR__IN_BLOCK] = at[UR__AREA_BLOCK];
+    w.home[UR__IN_PLAN] = plan->at[UR__AREA_MEMORY];
+    w.home[UR__IN_SUMS] = plan->at[UR__AREA_SUMS];
+    w.full = at[UR__AREA_FLAGS];
+    w.tiles = at[UR__AREA_TILES];
+    w.cursor = (ur__cursor *)(void *)at[UR__AREA_CURSORS];
     w.walk = (ur__walk *)(void *)(w.cursor + plan->most_cursors);
     w.call = (ur__call *)(void *)(w.walk + plan->most_walks);
     w.term = (ur__term *)(void *)(w.call + plan->most_calls);
-    w.at = (char **)(void *)(plan->at.scratch + at);
-    w.rooms = plan->at.rooms + at;
-    w.scratch = plan->at.scratch + at + plan->addresses_bytes;
+    w.rooms = at[UR__AREA_ROOMS];
+    w.at = (char **)(void *)at[UR__AREA_SCRATCH];
+    w.scratch = at[UR__AREA_SCRATCH] + plan->addresses_bytes;
     return w;
 }
 
@@ -444,7 +446,7 @@ static void go_to_blocks(ur__worker *w, size_t block, size_t blocks)
     const ur_plan *plan = w->plan;
     w->block = block;
     w->blocks = blocks;
-    w->home[UR__IN_SUMS] = plan->at.sums + block * plan->parts_bytes;
+    w->home[UR__IN_SUMS] = plan->at[UR__AREA_SUMS] + block * plan->parts_bytes;
     w->first = ur__block_begin(plan, block);
     w->all = w->columns = ur__block_begin(plan, block + blocks) - w->first;
     w->passed = 0;

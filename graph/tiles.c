@@ -138,7 +138,7 @@ static void spread_column(const ur__worker *w, const ur__ref *r, size_t rows, si
 void ur__fill_tiles(ur__worker *w)
 {
     const ur_plan *plan = w->plan;
-    for (uint32_t l = 0; l < plan->program.lines && plan->tile_bytes > 0; l++) {
+    for (uint32_t l = 0; l < plan->program.lines && plan->bytes[UR__AREA_TILES] > 0; l++) {
         const ur__argument a = {.ref = {.line = l}};
         char *tile = w->tiles + plan->line[l].tile;
         if (plan->line[l].tile == UR__NOWHERE)

@@ -113,11 +113,11 @@ static inline void poison(ur_plan *plan)
 {
     if (plan->reference)
         return;
-    memset(plan->at.memory, 0xff, plan->roots ? plan->root_bytes : 0);
-    memset(plan->at.sums, 0xff, plan->blocks * plan->parts_bytes);
-    memset(plan->at.block, 0xff, plan->block_bytes);
-    memset(plan->at.rooms, 0xff, plan->rooms_bytes);
-    memset(plan->at.scratch, 0xff, plan->scratch_bytes);
+    memset(plan->at[UR__AREA_MEMORY], 0xff, plan->roots ? plan->root_bytes : 0);
+    memset(plan->at[UR__AREA_SUMS], 0xff, plan->bytes[UR__AREA_SUMS]);
+    memset(plan->at[UR__AREA_BLOCK], 0xff, plan->bytes[UR__AREA_BLOCK]);
+    memset(plan->at[UR__AREA_ROOMS], 0xff, plan->bytes[UR__AREA_ROOMS]);
+    memset(plan->at[UR__AREA_SCRATCH], 0xff, plan->bytes[UR__AREA_SCRATCH]);
 }
 
 static inline double *read_value(ur_plan *plan, ur_var v, double *room)
