@@ -50,6 +50,30 @@ static inline real real_abs(real x)
     return IS_F32 ? (real)fabsf((float)x) : (real)fabs((double)x);
 }
 
+/* All operands are read, whichever it is: a load that hangs on a comparison takes longer. */
+static inline real real_select(real a, real b, real c)
+{
+    return a != 0 ? b : c;
+}
+
+static inline real real_prelu(real a, real slope)
+{
+    return a > 0 ? a : slope * a;
+}
+
+/* The smaller or larger one, which is one instruction; NaN if either is. */
+static inline real real_min(real a, real b)
+{
+    const real least = a < b ? a : b;
+    return a != a ? a : least;
+}
+
+static inline real real_max(real a, real b)
+{
+    const real most = a > b ? a : b;
+    return a != a ? a : most;
+}
+
 /* 2^(b - BIAS) for b from 1 on, by the lower bits of b; 0 for b = 0. */
 static inline real power_of_two(bits b)
 {
