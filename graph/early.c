@@ -104,48 +104,16 @@ static bool fills_phases(const mover *m, const target *to, uint32_t values)
     return begins && ends;
 }
 
-/* Is the operand saved for the line alone, and at least as large? What is cheap is rather made again (remake.c). */
-static bool is_saved_for(const mover *m, uint32_t operand, uint32_t line)
+/* Will readers in other loops make the line's values again (remake.c), from what is there in any case? */
+static bool is_remade(const mover *m, uint32_t line)
 {
-    const uint32_t node = m->p->line[operand].node;
-    return m->later[operand] == line && (m->to[operand].loop != UR_NONE || !ur__is_cheap(ur__op(m->tape, node))) &&
-           ur_shape_count(ur__shape(m->tape, m->p->line[line].node)) <= ur_shape_count(ur__shape(m->tape, node));
-}
-
-/* Does the line only compute, element by element, in steps of a loop? */
-static bool is_elementwise(const mover *m, uint32_t line)
-{
-    const ur_op *op = ur__op(m->tape, m->p->line[line].node);
-    return ur__is_rolled(m->p, m->p->line[line].loop) && (op->kind == UR_MAP || op == &ur_op_sum_of);
-}
-
-/* Operand k of all values of the line. */
-static bool operand_of(const mover *m, uint32_t line, uint32_t k, ur__ref *r)
-{
-    return ur__follow(m->p, (ur__ref){.line = line, .stride = 1}, m->p->line[line].values, k, r);
-}
-
-/* Straight code, or leaf or constant? */
-static bool is_fixed(const mover *m, uint32_t line)
-{
-    return m->p->line[line].loop == UR_NONE || is_straight(m, line);
-}
-
-/* Is it r of the line's own loop, made in the same iteration for it alone, from what is the same in any loop? It can go
- * where the line goes. */
-static bool goes_along(const mover *m, uint32_t line, ur__ref r)
-{
-    const ur__line *own = &m->p->line[line], *l = &m->p->line[r.line];
-    const bool aligned = r.first == 0 && l->begin == own->begin && l->values == own->values;
-    if (l->loop != own->loop || !aligned || m->within[r.line] != line || m->later[r.line] != UR_NONE ||
-        !is_elementwise(m, r.line))
-        return false;
-    for (uint32_t k = 0; k < first_of(m, r.line)->refs; k++) {
-        ur__ref q;
-        if (!operand_of(m, r.line, k, &q) || !(is_fixed(m, q.line) || goes_along(m, r.line, q)))
-            return false;
+    const ur__statement *s = first_of(m, line);
+    bool there = m->to[line].loop == UR_NONE && ur__is_cheap(ur__op(m->tape, m->p->line[line].node));
+    for (uint32_t k = 0; k < s->refs && there; k++) {
+        const uint32_t operand = m->p->ref[s->ref + k].line;
+        there = m->p->line[operand].loop == UR_NONE || m->later[operand] != UR_NONE;
     }
-    return true;
+    return there;
 }
 
 static bool same(const target *a, const target *b)
@@ -163,26 +131,70 @@ static bool keeps_steps(const mover *m, uint32_t line, const target *to)
            ur__step_in(from, l->begin) == ur__step_in(loop, to->turned ? last : first);
 }
 
-/* Where the line may go: the earlier loop whose values it reads, each of the same iterations. */
-static bool find_target(const mover *m, uint32_t line, target *to)
+/* Operand k of all values of the line. */
+static bool operand_of(const mover *m, uint32_t line, uint32_t k, ur__ref *r)
 {
-    const ur__program *p = m->p;
-    const ur__line *own = &p->line[line];
-    bool saves = false;
-    to->loop = UR_NONE;
+    return ur__follow(m->p, (ur__ref){.line = line, .stride = 1}, m->p->line[line].values, k, r);
+}
+
+/* Straight code, or leaf or constant? */
+static bool is_fixed(const mover *m, uint32_t line)
+{
+    return m->p->line[line].loop == UR_NONE || is_straight(m, line);
+}
+
+/* Does the line only compute, element by element, in steps of a loop? */
+static bool is_elementwise(const mover *m, uint32_t line)
+{
+    const ur_op *op = ur__op(m->tape, m->p->line[line].node);
+    return ur__is_rolled(m->p, m->p->line[line].loop) && (op->kind == UR_MAP || op == &ur_op_sum_of);
+}
+
+/* Is the operand one that its loop makes for the line alone, or sums up, in the same iteration? It goes along. */
+static bool goes_along(const mover *m, uint32_t line, const ur__ref *r)
+{
+    const ur__line *own = &m->p->line[line], *l = &m->p->line[r->line];
+    return l->loop == own->loop && m->to[r->line].loop == UR_NONE && r->first == 0 && l->begin == own->begin &&
+           l->values == own->values && m->within[r->line] == line && m->later[r->line] == UR_NONE &&
+           (is_elementwise(m, r->line) || ur__op(m->tape, l->node)->kernel == UR__REDUCE);
+}
+
+/* A line that might move, and what is known of that so far. */
+typedef struct move {
+    uint32_t line;
+    target to;
+    bool saves; /* one of the operands is saved for it alone, and at least as large */
+} move;
+
+static bool is_saved_for(const mover *m, uint32_t operand, uint32_t reader, const move *v)
+{
+    const ur__line *l = m->p->line;
+    return m->later[operand] == reader && !is_remade(m, operand) &&
+           ur_shape_count(ur__shape(m->tape, l[v->line].node)) <= ur_shape_count(ur__shape(m->tape, l[operand].node));
+}
+
+/* Are the operands of `line`, which is the one that might move or goes along with it, values of the same iterations of one
+ * loop, or fixed? */
+static bool find_target(const mover *m, uint32_t line, move *v)
+{
     for (uint32_t k = 0; k < first_of(m, line)->refs; k++) {
         ur__ref r;
         target there;
         if (!operand_of(m, line, k, &r))
             return false;
-        if (is_fixed(m, r.line) || goes_along(m, line, r))
+        if (is_fixed(m, r.line))
             continue;
-        if (!follow(m, line, r, &there) || (to->loop != UR_NONE && !same(to, &there)))
+        if (goes_along(m, line, &r)) {
+            if (!find_target(m, r.line, v))
+                return false;
+            continue;
+        }
+        if (!follow(m, line, r, &there) || (v->to.loop != UR_NONE && !same(&v->to, &there)))
             return false;
-        *to = there;
-        saves |= is_saved_for(m, r.line, line);
+        v->to = there;
+        v->saves |= is_saved_for(m, r.line, line, v);
     }
-    return saves && to->loop < own->loop && keeps_steps(m, line, to) && fills_phases(m, to, own->values);
+    return true;
 }
 
 /* Is straight code that the line reads there before the loop, or can it be? */
@@ -194,7 +206,7 @@ static bool is_there(const mover *m, uint32_t line, uint32_t loop)
         const ur__ref *r = &m->p->ref[s->ref + k];
         if (is_straight(m, r->line))
             there = m->p->line[r->line].loop < loop || m->free[r->line];
-        else if (goes_along(m, line, *r))
+        else if (goes_along(m, line, r))
             there = is_there(m, r->line, loop);
     }
     return there;
@@ -205,7 +217,7 @@ static void move_to(mover *m, uint32_t line, const target *to)
 {
     const ur__statement *s = first_of(m, line);
     for (uint32_t k = 0; k < s->refs; k++)
-        if (goes_along(m, line, m->p->ref[s->ref + k]))
+        if (goes_along(m, line, &m->p->ref[s->ref + k]))
             move_to(m, m->p->ref[s->ref + k].line, to);
     m->to[line] = *to;
     m->later[line] = with_reader(m->later[line], m->within[line]);
@@ -214,9 +226,11 @@ static void move_to(mover *m, uint32_t line, const target *to)
 
 static void move_line(mover *m, uint32_t line)
 {
-    target to;
-    if (is_elementwise(m, line) && find_target(m, line, &to) && is_there(m, line, to.loop))
-        move_to(m, line, &to);
+    move v = {.line = line, .to = {.loop = UR_NONE}};
+    const ur__line *l = &m->p->line[line];
+    if (is_elementwise(m, line) && find_target(m, line, &v) && v.saves && v.to.loop < l->loop &&
+        keeps_steps(m, line, &v.to) && fills_phases(m, &v.to, l->values) && is_there(m, line, v.to.loop))
+        move_to(m, line, &v.to);
 }
 
 /* Straight code that is read earlier now, and what that reads. */

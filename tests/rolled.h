@@ -285,6 +285,18 @@ static inline void assert_moves(const char *what, ur_tape *tape, const roots *al
     free(index);
 }
 
+/* How many operands of other loops than its own a node's line is. */
+static inline size_t reads_elsewhere(const ur__program *p, uint32_t node)
+{
+    const uint32_t line = p->place[node].line;
+    size_t reads = 0;
+    for (size_t f = 0; f < p->phases; f++)
+        for (uint32_t i = p->phase[f].statement; i < p->phase[f].statement + p->phase[f].statements; i++)
+            for (uint32_t k = p->statement[i].ref; k < p->statement[i].ref + p->statement[i].refs; k++)
+                reads += p->ref[k].line == line && p->phase[f].loop != p->line[line].loop;
+    return reads;
+}
+
 /* Rolls the tape; the program is the caller's to free. */
 static inline void assert_rolls(const char *what, ur_tape *tape, const roots *all, ur__program *program)
 {

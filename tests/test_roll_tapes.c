@@ -134,6 +134,41 @@ START_TEST(loops_by_hand)
 }
 END_TEST
 
+/* A loop back makes a = o w of the values o of a loop forward and w = tanh(y); that loop can make them for it, and save a in
+ * place of o. Not if w is read twice, if a is larger than o, if o can be made again from what is saved anyway, or if w is
+ * a root. */
+START_TEST(made_early)
+{
+    enum { T = 17, ONCE = 0, TWICE, LARGER, CHEAP, ROOT };
+    const int which = _i;
+    roots all = {0};
+    ur_tape *tape = new_tape(UR_F64);
+    ur_var x[T], y[T], h[T], o[T], w[T], state = ur_input(tape, "h0", UR_SHAPE(M, B)), g = state;
+    ck_assert(ur_inputs(tape, "x", UR_SHAPE(M, B), T, x) && ur_inputs(tape, "y", UR_SHAPE(M, B), T, y));
+    for (int t = 0; t < T; t++) {
+        ur_step(tape, t + 1);
+        h[t] = state = ur_tanh(ur_add(ur_linear(tape, "W", M, state), x[t]));
+        o[t] = which == CHEAP ? ur_sub(state, y[t]) : which == LARGER ? ur_sum_over(state, 0) : ur_sigmoid(state);
+    }
+    for (int t = T; t-- > 0;) {
+        ur_step(tape, t + 1);
+        w[t] = ur_tanh(y[t]);
+        ur_var a = ur_mul(o[t], w[t]), other = which == TWICE ? w[t] : which == CHEAP ? h[t] : x[t];
+        g = ur_tanh(ur_add(a, ur_mul(other, g)));
+    }
+    ur_step(tape, 0);
+    add_root(&all, g);
+    if (which == ROOT)
+        add_root(&all, w[T / 2]);
+    write_leaves(tape, 521288629u);
+    ur__program program;
+    assert_moves("made early", tape, &all, &program);
+    ck_assert_uint_eq(reads_elsewhere(&program, o[T / 2].index) == 0, which == ONCE);
+    ur__program_free(tape, &program);
+    ur_tape_free(tape);
+}
+END_TEST
+
 /* A state of three parts, of which part k is updated in every step whose number 2^k divides (Koutnik and others 2014):
  * four steps are an iteration, also where their number is not a multiple of four. */
 START_TEST(parts_at_their_own_pace)
@@ -411,6 +446,7 @@ int main(void)
     TCase *cases = tcase_create("roll tapes");
     tcase_add_loop_test(cases, loops_without_parameters, 0, 4);
     tcase_add_test(cases, chance_is_no_loop);
+    tcase_add_loop_test(cases, made_early, 0, 5);
     tcase_add_loop_test(cases, loops_by_hand, 0, 32);
     tcase_add_loop_test(cases, parts_at_their_own_pace, 0, 2);
     tcase_add_loop_test(cases, second_order, 0, 8);
