@@ -23,8 +23,10 @@ typedef struct mover {
     target *to;      /* by line */
     uint32_t *later; /* by line: the one line that reads it in other loops than its own, UR_NONE: none, MANY: several */
     uint32_t *within; /* the same in its own */
-    uint32_t *moved;  /* the lines that go from loop to loop, in the order of their statements */
-    uint8_t *free;    /* by line: straight code that reads leaves and constants only, or other such lines */
+    uint32_t *moved;  /* the lines that go from loop to loop, in the order of their statements ... */
+    uint32_t *first;  /* ... and straight code that moves, likewise, up to `end` */
+    const uint32_t *end;
+    uint8_t *free; /* by line: straight code that reads leaves and constants only, or other such lines */
     size_t moves;
 } mover;
 
@@ -147,7 +149,7 @@ static bool is_fixed(const mover *m, uint32_t line)
 static bool is_elementwise(const mover *m, uint32_t line)
 {
     const ur_op *op = ur__op(m->tape, m->p->line[line].node);
-    return ur__is_rolled(m->p, m->p->line[line].loop) && (op->kind == UR_MAP || op == &ur_op_sum_of);
+    return ur__is_rolled(m->p, m->p->line[line].loop) && ur__is_elementwise(op);
 }
 
 /* Is the operand one that its loop makes for the line alone, or sums up, in the same iteration? It goes along. */
@@ -233,7 +235,7 @@ static void move_line(mover *m, uint32_t line)
         move_to(m, line, &v.to);
 }
 
-/* Straight code that is read earlier now, and what that reads. */
+/* Straight code that is read earlier now, and what that reads. Called from the last statement to the first. */
 static void move_straight(mover *m, const ur__statement *s)
 {
     const target *to = &m->to[s->line];
@@ -242,6 +244,8 @@ static void move_straight(mover *m, const ur__statement *s)
         if (is_straight(m, operand) && m->p->line[operand].loop > to->loop && m->to[operand].loop > to->loop)
             m->to[operand] = (target){.loop = to->loop};
     }
+    if (to->loop != UR_NONE && is_straight(m, s->line))
+        *--m->first = s->line;
 }
 
 /* ---- the new program */
@@ -267,16 +271,14 @@ static bool add_statement(const mover *m, ur__program *to, const ur__statement *
 /* The straight code that is computed before a loop now. */
 static bool add_straight(const mover *m, ur__program *to, uint32_t loop)
 {
-    const ur__program *p = m->p;
     bool begun = false, good = true;
-    for (size_t i = 0; i < p->statements && good; i++) {
-        const ur__statement *s = &p->statement[i];
-        if (m->to[s->line].loop != loop || !is_straight(m, s->line))
+    for (const uint32_t *line = m->first; line < m->end && good; line++) {
+        if (m->to[*line].loop != loop)
             continue;
         if (!begun)
             good = ur__begin_loop(m->tape, to, (ur__loop){.iterations = 1}) && ur__begin_phase(m->tape, to, 0, 1);
         begun = true;
-        good = good && add_statement(m, to, s);
+        good = good && add_statement(m, to, first_of(m, *line));
     }
     return good;
 }
@@ -391,6 +393,8 @@ bool ur__early(ur_tape *tape, ur__program *program, size_t roots, const uint32_t
     mover m = {.tape = tape, .p = program, .to = block, .later = (uint32_t *)(void *)(block + lines)};
     m.within = m.later + lines;
     m.moved = m.within + lines;
+    m.first = m.moved + lines;
+    m.end = m.first;
     m.free = (uint8_t *)(m.moved + lines);
     find_moves(&m, roots, root);
     const bool good = !m.moves || rebuild(&m);

@@ -130,6 +130,11 @@ bool ur__fuse(ur_tape *tape, ur__program *program);
 bool ur__remake(ur_tape *tape, ur__program *program, size_t roots, const uint32_t *root);
 /* Lets loops make values for later loops where these would be made from what is saved for nothing else. The same. */
 bool ur__early(ur_tape *tape, ur__program *program, size_t roots, const uint32_t *root);
+/* Is it an elementwise operation, or a sum of such values? */
+static inline bool ur__is_elementwise(const ur_op *op)
+{
+    return op->kind == UR_MAP || op == &ur_op_sum_of;
+}
 /* Is an elementwise operation as good as reading its result from memory? */
 bool ur__is_cheap(const ur_op *op);
 void ur__program_free(ur_tape *tape, ur__program *program);

@@ -48,12 +48,6 @@ static const ur__kind *kind_of(const remaker *m, uint32_t line)
     return ur__kind_of(m->tape, m->p->line[line].node);
 }
 
-/* Is the reader an elementwise operation, or a sum of such values? */
-static bool is_elementwise(const ur_op *op)
-{
-    return op->kind == UR_MAP || op == &ur_op_sum_of;
-}
-
 static void note_reads(remaker *m, const ur__statement *s)
 {
     const ur__program *p = m->p;
@@ -63,7 +57,7 @@ static void note_reads(remaker *m, const ur__statement *s)
         if (p->line[r->line].loop == loop)
             continue;
         m->readers[r->line]++;
-        if (!ur__is_rolled(p, loop) || r->count > 1 || !is_elementwise(kind_of(m, s->line)->op))
+        if (!ur__is_rolled(p, loop) || r->count > 1 || !ur__is_elementwise(kind_of(m, s->line)->op))
             m->fixed[r->line] = 1;
     }
 }
