@@ -48,11 +48,11 @@ static uint32_t with_reader(uint32_t readers, uint32_t reader)
     return readers == UR_NONE || readers == reader ? reader : reader == UR_NONE ? readers : MANY;
 }
 
-/* The line that a line may be another name of: where all columns are alive, select(alive, a, b) is a. */
+/* The line that a line of steps may be another name of: where all columns are alive, select(alive, a, b) is a. */
 static uint32_t named_by(const mover *m, uint32_t line)
 {
     const ur_op *op = ur__op(m->tape, m->p->line[line].node);
-    if (m->p->line[line].loop == UR_NONE || (op != &ur_op_select && op->kernel != UR__ALIAS))
+    if (!ur__is_rolled(m->p, m->p->line[line].loop) || (op != &ur_op_select && op->kernel != UR__ALIAS))
         return UR_NONE;
     return m->p->ref[first_of(m, line)->ref + (op == &ur_op_select)].line;
 }
