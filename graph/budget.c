@@ -191,7 +191,7 @@ static bool lay_out(ur_plan *plan, const cut *c)
     measure_scratch(plan);
     if (plan->alive) {
         measure_scratch(plan->alive);
-        for (ur__area a = UR__AREA_CURSORS; a < UR__AREAS; a++)
+        for (ur__area a = UR__AREA_CURSORS; a < UR__AREAS; a++) /* those that are measured here */
             most(&plan->bytes[a], plan->alive->bytes[a]);
     }
     plan->workers = 1;

@@ -21,7 +21,7 @@ static bool factors_of(const ur_plan *plan, uint32_t line, const ur__phase *phas
     return true;
 }
 
-/* Do two lines of one loop have the same A in every phase, and B of one size? */
+/* Do two lines of one loop have the same A in every phase, and B of one size, constants of zeros both or neither? */
 static bool same_factor(const ur_plan *plan, uint32_t l, uint32_t k)
 {
     const ur__program *p = &plan->program;
@@ -34,6 +34,7 @@ static bool same_factor(const ur_plan *plan, uint32_t l, uint32_t k)
         const ur__phase *phase = &p->phase[loop->phase + f];
         bool one = factors_of(plan, l, phase, &a, &b), other = factors_of(plan, k, phase, &c, &d);
         if (one != other || (one && (a.line != c.line || plan->line[b.line].rows != plan->line[d.line].rows ||
+                                     ur__is_zero(plan, b.line) != ur__is_zero(plan, d.line) ||
                                      (a.line != UR_NONE && (a.first != c.first || a.stride != c.stride)))))
             return false;
     }
@@ -95,7 +96,8 @@ static bool add_stretch(ur_plan *plan, ur__launch *l, const ur__phase *phase, co
     return good;
 }
 
-/* The stretches of a contraction, one or more for each phase that has it. */
+/* The stretches of a contraction, one or more for each phase that has it. A constant of zeros adds nothing, and where it
+ * stands for a value with the batch it is one element. */
 static bool add_parts(ur_plan *plan, ur__launch *l, const uint32_t *lines)
 {
     const ur__program *p = &plan->program;
@@ -103,7 +105,8 @@ static bool add_parts(ur_plan *plan, ur__launch *l, const uint32_t *lines)
     for (uint32_t f = 0; f < loop->phases; f++) {
         ur__ref a, b;
         const ur__phase *phase = &p->phase[loop->phase + f];
-        if (!factors_of(plan, lines[0], phase, &a, &b) || (a.line != UR_NONE && ur__is_zero(plan, a.line)))
+        if (!factors_of(plan, lines[0], phase, &a, &b) || ur__is_zero(plan, b.line) ||
+            (a.line != UR_NONE && ur__is_zero(plan, a.line)))
             continue;
         l->m = (uint32_t)plan->line[b.line].rows;
         l->rows = a.line == UR_NONE ? 0 : (uint32_t)plan->line[a.line].rows;

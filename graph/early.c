@@ -2,9 +2,10 @@
  *
  * The adjoint of an output, (o - y) / n, is recorded with the other adjoints, for the loop back. But all that it is made
  * from is at hand when o is, and nothing else reads o later: so the loop forward makes it at once and saves it in place
- * of o. So with every elementwise value that reads values of the same iterations of an earlier loop, one of which would
- * be saved for it alone: no more is saved than before, and less is read. (But where the caller reads select(alive, o, 0),
- * which might be read in place of o, the value is saved beside that.) */
+ * of o. So with every elementwise value that reads values of the same iterations of an earlier loop, one of which, no
+ * smaller, would be saved for it alone: less is read, and no more saved. (But where the caller reads select(alive, o, 0),
+ * which might be read in place of o, the value is saved beside that.) What it reads besides, made for it alone from leaves
+ * and the like, goes along, and straight code of leaves and constants is put before the loop. */
 #include "kernels.h"
 #include "program.h"
 
@@ -22,9 +23,9 @@ typedef struct mover {
     ur__program *p;
     target *to;      /* by line */
     uint32_t *later; /* by line: the one line that reads it in other loops than its own, UR_NONE: none, MANY: several */
-    uint32_t *within; /* the same in its own */
-    uint32_t *moved;  /* the lines that go from loop to loop, in the order of their statements ... */
-    uint32_t *first;  /* ... and straight code that moves, likewise, up to `end` */
+    uint32_t *within;   /* the same in its own */
+    uint32_t *moved;    /* the lines that go from loop to loop, operands before their readers ... */
+    uint32_t *straight; /* ... and straight code that moves, likewise, up to `end` */
     const uint32_t *end;
     uint8_t *free; /* by line: straight code that reads leaves and constants only, or other such lines */
     size_t moves;
@@ -123,6 +124,17 @@ static bool same(const target *a, const target *b)
     return a->loop == b->loop && a->begin == b->begin && a->turned == b->turned;
 }
 
+/* Who will make a line again reads its operands. Called from the last statement to the first. */
+static void pass_readers(mover *m, const ur__statement *s)
+{
+    if (s != first_of(m, s->line) || m->later[s->line] == UR_NONE || !is_remade(m, s->line))
+        return;
+    for (uint32_t k = 0; k < s->refs; k++) {
+        uint32_t *later = &m->later[m->p->ref[s->ref + k].line];
+        *later = with_reader(*later, m->later[s->line]);
+    }
+}
+
 /* Is each value of the line made in the step that it belongs to now? */
 static bool keeps_steps(const mover *m, uint32_t line, const target *to)
 {
@@ -214,13 +226,17 @@ static bool is_there(const mover *m, uint32_t line, uint32_t loop)
     return there;
 }
 
-/* The line and those that go along with it, operands first. */
+/* The line and those that go along with it, operands first; what it alone read later is read in its own loop now. */
 static void move_to(mover *m, uint32_t line, const target *to)
 {
     const ur__statement *s = first_of(m, line);
-    for (uint32_t k = 0; k < s->refs; k++)
-        if (goes_along(m, line, &m->p->ref[s->ref + k]))
-            move_to(m, m->p->ref[s->ref + k].line, to);
+    for (uint32_t k = 0; k < s->refs; k++) {
+        const ur__ref *r = &m->p->ref[s->ref + k];
+        if (goes_along(m, line, r))
+            move_to(m, r->line, to);
+        else if (m->later[r->line] == line)
+            m->later[r->line] = UR_NONE;
+    }
     m->to[line] = *to;
     m->later[line] = with_reader(m->later[line], m->within[line]);
     m->moved[m->moves++] = line;
@@ -245,7 +261,7 @@ static void move_straight(mover *m, const ur__statement *s)
             m->to[operand] = (target){.loop = to->loop};
     }
     if (to->loop != UR_NONE && is_straight(m, s->line))
-        *--m->first = s->line;
+        *--m->straight = s->line;
 }
 
 /* ---- the new program */
@@ -272,7 +288,7 @@ static bool add_statement(const mover *m, ur__program *to, const ur__statement *
 static bool add_straight(const mover *m, ur__program *to, uint32_t loop)
 {
     bool begun = false, good = true;
-    for (const uint32_t *line = m->first; line < m->end && good; line++) {
+    for (const uint32_t *line = m->straight; line < m->end && good; line++) {
         if (m->to[*line].loop != loop)
             continue;
         if (!begun)
@@ -286,16 +302,13 @@ static bool add_straight(const mover *m, ur__program *to, uint32_t loop)
 /* The line's statement in a phase of the loop that it goes to. */
 static bool add_moved(const mover *m, ur__program *to, const ur__phase *f, uint32_t line)
 {
-    const ur__program *p = m->p;
     const target *t = &m->to[line];
-    const int32_t values = (int32_t)p->line[line].values, n = (int32_t)(f->begin - t->begin);
+    const int32_t n = (int32_t)(f->begin - t->begin), last = (int32_t)m->p->line[line].values - 1;
+    const ur__ref own = {.line = line, .first = t->turned ? last - n : n, .stride = t->turned ? -1 : 1};
     bool good = ur__add_statement(m->tape, to, line);
     for (uint32_t k = 0; k < first_of(m, line)->refs && good; k++) {
-        ur__ref r = {.line = line};
-        good = operand_of(m, line, k, &r);
-        r.first += r.stride * (t->turned ? values - 1 - n : n);
-        r.stride = f->end - f->begin == 1 ? 0 : t->turned ? -r.stride : r.stride;
-        good = good && ur__add_ref(m->tape, to, turned(m, r));
+        ur__ref r = own;
+        good = ur__follow(m->p, own, f->end - f->begin, k, &r) && ur__add_ref(m->tape, to, turned(m, r));
     }
     return good;
 }
@@ -375,6 +388,8 @@ static void find_moves(mover *m, size_t roots, const uint32_t *root)
     }
     for (size_t i = 0; i < p->statements; i++)
         note_reads(m, &p->statement[i]);
+    for (size_t i = p->statements; i-- > 0;)
+        pass_readers(m, &p->statement[i]);
     for (size_t i = 0; i < roots; i++)
         m->later[p->place[root[i]].line] = MANY;
     for (size_t i = 0; i < p->statements; i++)
@@ -393,8 +408,8 @@ bool ur__early(ur_tape *tape, ur__program *program, size_t roots, const uint32_t
     mover m = {.tape = tape, .p = program, .to = block, .later = (uint32_t *)(void *)(block + lines)};
     m.within = m.later + lines;
     m.moved = m.within + lines;
-    m.first = m.moved + lines;
-    m.end = m.first;
+    m.straight = m.moved + lines;
+    m.end = m.straight;
     m.free = (uint8_t *)(m.moved + lines);
     find_moves(&m, roots, root);
     const bool good = !m.moves || rebuild(&m);

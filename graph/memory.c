@@ -32,8 +32,8 @@ void ur__add_bytes(ur_plan *plan)
 {
     plan->bytes[UR__AREA_SUMS] = plan->blocks * plan->parts_bytes;
     plan->bytes[UR__AREA_PACKED] = packed_bytes(plan) + (plan->alive ? packed_bytes(plan->alive) : 0);
-    plan->shared_bytes = sum(plan, UR__AREA_MEMORY, UR__OWN_AREAS);
-    plan->worker_bytes = sum(plan, UR__OWN_AREAS, UR__AREAS);
+    plan->shared_bytes = sum(plan, UR__AREA_MEMORY, UR__FIRST_OWN_AREA);
+    plan->worker_bytes = sum(plan, UR__FIRST_OWN_AREA, UR__AREAS);
     const size_t all = ur__times(plan->workers, plan->worker_bytes);
     plan->allocation_bytes = all > SIZE_MAX / 4 ? SIZE_MAX : plan->shared_bytes + all + PAIR;
 }
@@ -53,8 +53,8 @@ bool ur__take_memory(ur_plan *plan)
     if (!plan->allocation)
         return ur__fail(&plan->tape->error, "no memory for %zu bytes", plan->allocation_bytes);
     char *at = plan->allocation + (PAIR - (size_t)((uintptr_t)plan->allocation % PAIR)) % PAIR;
-    place(plan, at, UR__AREA_MEMORY, UR__OWN_AREAS);
-    place(plan, at + plan->shared_bytes, UR__OWN_AREAS, UR__AREAS);
+    place(plan, at, UR__AREA_MEMORY, UR__FIRST_OWN_AREA);
+    place(plan, at + plan->shared_bytes, UR__FIRST_OWN_AREA, UR__AREAS);
     memset(plan->at[UR__AREA_MEMORY], 0, plan->bytes[UR__AREA_MEMORY]);
     memset(plan->at[UR__AREA_PACKED], 0, plan->bytes[UR__AREA_PACKED]);
     if (alive) {

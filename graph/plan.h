@@ -3,8 +3,8 @@
  *     roll.c      the tape as loops, with join.c, chain.c, period.c and order.c; program.c
  *     hoist.c     what is the same in every step is computed once
  *     fuse.c      loops over the same steps become one
- *     remake.c    values that are computed again in place of being saved
  *     early.c     values of a later loop that are computed where their operands are
+ *     remake.c    values that are computed again in place of being saved
  *     columns.c   which lines have the batch, and what is done before, within and after its blocks
  *     fold.c      lines that need no computation of their own: other names of values, products inside sums
  *     twin.c      values that are computed twice, or that the caller reads
@@ -240,7 +240,7 @@ typedef enum ur__area {
     UR__AREA_ROOMS,   /* of contractions that go on piece by piece */
     UR__AREA_SCRATCH, /* of one launch after another */
     UR__AREAS,
-    UR__OWN_AREAS = UR__AREA_BLOCK
+    UR__FIRST_OWN_AREA = UR__AREA_BLOCK
 } ur__area;
 
 struct ur_plan {
@@ -276,9 +276,9 @@ struct ur_plan {
     double *attr;
     size_t launches, arguments, instructions, terms, packings, stretches, attrs;
     size_t launch_room, argument_room, instruction_room, term_room, packing_room, stretch_room, attr_room;
-    ur__span *span;                       /* [UR__TIMES][phases] */
-    ur__span finish;                      /* contractions, at a block's end or while a loop runs */
-    size_t packed_elements, packed_bytes; /* bytes: those of the plan for living columns too */
+    ur__span *span;  /* [UR__TIMES][phases] */
+    ur__span finish; /* contractions, at a block's end or while a loop runs */
+    size_t packed_elements;
 
     /* lengths.c: what is left to do past the ends */
     bool ends;          /* steps past the end of a block's sequences are known to be copies: rest[phase] of them */
@@ -310,8 +310,8 @@ struct ur_plan {
     size_t parts_bytes; /* of the sums of a block */
     size_t worker_bytes, shared_bytes, allocation_bytes;
     char *allocation;
-    size_t most_operands,
-        addresses_bytes; /* of a launch, and of their addresses and shapes, at the beginning of scratch */
+    size_t most_operands;   /* of a launch */
+    size_t addresses_bytes; /* of their addresses and shapes, at the beginning of scratch */
     size_t most_cursors, most_walks, most_calls, most_terms; /* arguments, launches, instructions, terms of a phase */
 };
 

@@ -421,7 +421,7 @@ static bool write_full(const ur__worker *w)
 static ur__worker worker_of(const ur_plan *plan, size_t number)
 {
     char *at[UR__AREAS];
-    for (ur__area a = UR__OWN_AREAS; a < UR__AREAS; a++)
+    for (ur__area a = UR__FIRST_OWN_AREA; a < UR__AREAS; a++)
         at[a] = plan->at[a] + number * plan->worker_bytes;
     const size_t batch = plan->batch > 0 ? (size_t)plan->batch : 1;
     ur__worker w = {.plan = plan, .blocks = plan->blocks, .columns = batch, .all = batch, .to = UINT32_MAX};

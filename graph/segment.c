@@ -195,9 +195,8 @@ static bool look_at(ur_plan *plan, const reading *r)
     return true;
 }
 
-/* Is something that a loop forward makes read when a loop back, which is another one than the reader, may have written over
- * it, though in the program's order it comes later? Loops back take turns, segment by segment: one of them reads of a later
- * step where another one has written in the segment before. Straight code that reads what they make waits for all. */
+/* Is a value that lies under another one read when a loop back may already have written that? By another loop back, of a
+ * later step, for they take turns segment by segment; or by straight code that waits for all of them. */
 static bool is_late(const ur_plan *plan, const reading *r)
 {
     int64_t low, high;

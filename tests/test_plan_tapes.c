@@ -367,6 +367,26 @@ static ur_tape *over_first(int which, roots *all)
     return t.tape;
 }
 
+/* Where all columns are alive nothing comes of P: its gradient is made of zeros, which are one element of memory. */
+static ur_tape *zeros_summed(int which, roots *all)
+{
+    enum { M = 3 };
+    recording t = begin(BATCH);
+    ur_var P = ur_param(t.tape, "P", which ? UR_SHAPE(M, M) : UR_SCALAR), x[ROOM], loss[STEPS], gradient;
+    ur_var h = ur_input(t.tape, "h0", UR_SHAPE(M, BATCH));
+    ur_inputs(t.tape, "x", UR_SHAPE(M, BATCH), STEPS, x);
+    for (int k = 0; k < STEPS; k++) {
+        ur_step(t.tape, k + 1);
+        ur_var other = ur_add(x[k], which ? ur_matmul(P, h) : P);
+        h = ur_tanh(ur_select(t.alive[k], ur_sin(h), other));
+        loss[k] = ur_sum(h);
+    }
+    ur_step(t.tape, 0);
+    ck_assert(ur_grad(ur_total(STEPS, loss), 1, &P, &gradient));
+    add_root(all, gradient);
+    return t.tape;
+}
+
 /* Sums of all elements: of what a program makes, of an input, of a product or of three dimensions; two in one program,
  * in one sum over time or each by itself. Means: of all elements, of a row, of the batch, and one that the next step
  * reads. */
@@ -505,6 +525,7 @@ static const struct {
              {"begun alike", begun_alike, ALIKE},
              {"over the next", over_next, 1},
              {"over the first", over_first, 1},
+             {"zeros summed", zeros_summed, 2},
              {"totals", totals, TOTALS},
              {"cross-entropies", cross_entropies, ENTROPIES},
              {"constants", constants, 7},

@@ -139,21 +139,26 @@ END_TEST
  * a root. */
 START_TEST(made_early)
 {
-    enum { T = 17, ONCE = 0, TWICE, LARGER, CHEAP, ROOT };
+    enum { T = 17, ONCE = 0, TWICE, LARGER, CHEAP, AGAIN, ROOT, DELAYED };
     const int which = _i;
     roots all = {0};
     ur_tape *tape = new_tape(UR_F64);
-    ur_var x[T], y[T], h[T], o[T], w[T], state = ur_input(tape, "h0", UR_SHAPE(M, B)), g = state;
+    ur_var x[T], y[T], h[T], o[T], q[T], w[T], state = ur_input(tape, "h0", UR_SHAPE(M, B)), g = state;
     ck_assert(ur_inputs(tape, "x", UR_SHAPE(M, B), T, x) && ur_inputs(tape, "y", UR_SHAPE(M, B), T, y));
     for (int t = 0; t < T; t++) {
         ur_step(tape, t + 1);
         h[t] = state = ur_tanh(ur_add(ur_linear(tape, "W", M, state), x[t]));
         o[t] = which == CHEAP ? ur_sub(state, y[t]) : which == LARGER ? ur_sum_over(state, 0) : ur_sigmoid(state);
+        q[t] = which == AGAIN ? ur_one_minus(o[t]) : state;
     }
-    for (int t = T; t-- > 0;) {
+    for (int t = T, first = which == DELAYED ? 1 : 0; t-- > first;) {
         ur_step(tape, t + 1);
-        w[t] = ur_tanh(y[t]);
-        ur_var a = ur_mul(o[t], w[t]), other = which == TWICE ? w[t] : which == CHEAP ? h[t] : x[t];
+        w[t] = which == DELAYED ? h[t - 1] : ur_tanh(y[t]);
+        ur_var a = ur_mul(o[t], w[t]), other = x[t];
+        if (which == TWICE)
+            other = w[t];
+        if (which == CHEAP || which == AGAIN)
+            other = q[t];
         g = ur_tanh(ur_add(a, ur_mul(other, g)));
     }
     ur_step(tape, 0);
@@ -446,7 +451,7 @@ int main(void)
     TCase *cases = tcase_create("roll tapes");
     tcase_add_loop_test(cases, loops_without_parameters, 0, 4);
     tcase_add_test(cases, chance_is_no_loop);
-    tcase_add_loop_test(cases, made_early, 0, 5);
+    tcase_add_loop_test(cases, made_early, 0, 7);
     tcase_add_loop_test(cases, loops_by_hand, 0, 32);
     tcase_add_loop_test(cases, parts_at_their_own_pace, 0, 2);
     tcase_add_loop_test(cases, second_order, 0, 8);
