@@ -101,10 +101,9 @@ static bool keeps(const question *q)
 {
     if (q->op->kind == UR_MAP)
         return map_keeps(q);
-    if (q->op == &ur_op_sum_of)
-        return true;
-    if (q->op->kernel == UR__ALIAS || q->op->kernel == UR__BROADCAST || q->op == &ur_op_reduce_to)
-        return ends_with(q->out, q->plan->batch); /* their constants are sizes */
+    if (q->op == &ur_op_sum_of || q->op->kernel == UR__ALIAS || q->op->kernel == UR__BROADCAST ||
+        q->op == &ur_op_reduce_to)
+        return ends_with(q->out, q->plan->batch); /* their constants are sizes; [m] is a column too, of one */
     return q->op->kind == UR_COLUMNS && rule_keeps(q);
 }
 

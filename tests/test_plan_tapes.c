@@ -387,6 +387,26 @@ static ur_tape *zeros_summed(int which, roots *all)
     return t.tape;
 }
 
+/* A batch of one column beside a parameter [m], whose adjoint is a sum of [m] and [m,1]. */
+static ur_tape *one_column(int which, roots *all)
+{
+    enum { M = 4 };
+    recording t = begin(1);
+    ur_var W = ur_param(t.tape, "W", UR_SHAPE(M, M)), V = ur_param(t.tape, "V", UR_SHAPE(M)), x[ROOM], loss[STEPS];
+    ur_var h = ur_input(t.tape, "h0", UR_SHAPE(M, 1)), f = ur_matmul(W, V), mean = ur_mean(V), gradient;
+    f = ur_reshape(which ? ur_scale(f, 0.4) : f, UR_SHAPE(M, 1));
+    ur_inputs(t.tape, "x", UR_SHAPE(M, 1), STEPS, x);
+    for (int k = 0; k < STEPS; k++) {
+        ur_step(t.tape, k + 1);
+        h = ur_tanh(ur_add(ur_add(ur_mul(h, mean), x[k]), f));
+        loss[k] = ur_sum(ur_select(t.alive[k], h, t.zero));
+    }
+    ur_step(t.tape, 0);
+    ck_assert(ur_grad(ur_total(STEPS, loss), 1, &V, &gradient));
+    add_root(all, gradient);
+    return t.tape;
+}
+
 /* Sums of all elements: of what a program makes, of an input, of a product or of three dimensions; two in one program,
  * in one sum over time or each by itself. Means: of all elements, of a row, of the batch, and one that the next step
  * reads. */
@@ -526,6 +546,7 @@ static const struct {
              {"over the next", over_next, 1},
              {"over the first", over_first, 1},
              {"zeros summed", zeros_summed, 2},
+             {"one column", one_column, 2},
              {"totals", totals, TOTALS},
              {"cross-entropies", cross_entropies, ENTROPIES},
              {"constants", constants, 7},
