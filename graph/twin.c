@@ -24,13 +24,13 @@ static ur__ref operand_of(const ur_plan *plan, const ur__statement *s, uint32_t 
     return ur__resolve(plan, plan->program.ref[s->ref + k]);
 }
 
-/* May it have a twin? What blocks add up is read after them by the plan with masks, where it may have none. */
+/* May it have a twin? What blocks add up may not: each block has its own form, and what comes after them is one. */
 static bool is_candidate(const ur_plan *plan, uint32_t l)
 {
     const ur__program *p = &plan->program;
     const ur__statement *s = &p->statement[p->line[l].statement];
-    const bool read_elsewhere = plan->assumes_alive && plan->line[l].class == UR__REDUCED;
-    return !plan->line[l].alias && s->refs > 0 && !read_elsewhere && !ur__is_cheap(ur__line_kind(plan, l)->op);
+    return !plan->line[l].alias && s->refs > 0 && plan->line[l].class != UR__REDUCED &&
+           !ur__is_cheap(ur__line_kind(plan, l)->op);
 }
 
 /* The longest phase that computes a line. */

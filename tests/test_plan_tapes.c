@@ -387,6 +387,27 @@ static ur_tape *zeros_summed(int which, roots *all)
     return t.tape;
 }
 
+/* Two products of one value are added: both gradients are the same sums over the batch, of several blocks. */
+static ur_tape *two_of_a_kind(int which, roots *all)
+{
+    enum { M = 5 };
+    (void)which;
+    recording t = begin(BATCH);
+    ur_var W[] = {ur_param(t.tape, "W", UR_SHAPE(M, M)), ur_param(t.tape, "V", UR_SHAPE(M, M))}, x[ROOM], loss[STEPS];
+    ur_var h = ur_input(t.tape, "h0", UR_SHAPE(M, BATCH)), gradient[2];
+    ur_inputs(t.tape, "x", UR_SHAPE(M, BATCH), STEPS, x);
+    for (int k = 0; k < STEPS; k++) {
+        ur_step(t.tape, k + 1);
+        ur_var both = ur_add(ur_matmul(W[0], h), ur_matmul(W[1], h));
+        h = ur_select(t.alive[k], ur_tanh(ur_add(both, x[k])), h);
+        loss[k] = ur_sum(ur_select(t.alive[k], h, t.zero));
+    }
+    ur_step(t.tape, 0);
+    ck_assert(ur_grad(ur_total(STEPS, loss), 2, W, gradient));
+    add_roots(all, 2, gradient);
+    return t.tape;
+}
+
 /* A batch of one column beside a parameter [m], whose adjoint is a sum of [m] and [m,1]. */
 static ur_tape *one_column(int which, roots *all)
 {
@@ -546,6 +567,7 @@ static const struct {
              {"over the next", over_next, 1},
              {"over the first", over_first, 1},
              {"zeros summed", zeros_summed, 2},
+             {"two of a kind", two_of_a_kind, 1},
              {"one column", one_column, 2},
              {"totals", totals, TOTALS},
              {"cross-entropies", cross_entropies, ENTROPIES},
