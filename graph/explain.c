@@ -1,7 +1,7 @@
 /* explain.c - a plan in words: blocks, bytes, and loop by loop the launches, under the names of the tape.
  *
- * Where columns may have ended before the others, the launches shown are those for blocks of living columns; a block in
- * which some have ended runs the same with select(alive, ...) in it. */
+ * Where columns may end before the others, the launches shown are those without masks; a block whose columns end in no
+ * order runs the same with select(alive, ...) in it. */
 #include "explain.h"
 
 enum { MOST_LOOPS = 12 };
@@ -116,7 +116,8 @@ static void explain_blocks(const ur__page *p)
                 plan->blocks, plan->width,
                 plan->workers * plan->abreast < plan->blocks ? plan->workers * plan->abreast : plan->blocks);
     if (plan->alive)
-        fprintf(p->out, "where a column of a block has ended, its values are selected: that form is not shown\n");
+        fprintf(p->out, "where %s, their values are selected: that form is not shown\n",
+                plan->alive->ends ? "columns of a block end in no order" : "columns of a block have ended");
     if (plan->segments > 1)
         fprintf(p->out,
                 "%zu steps in %zu segments of %zu, each forward once more before it goes back; %zu checkpoints\n",

@@ -201,8 +201,8 @@ typedef struct ur__kernels {
     void (*from_f64)(size_t n, void *y, const double *a);
     /* Index of the first element that is no finite number; n when all are. */
     size_t (*not_finite)(size_t n, const void *a);
-    bool (*has_zero)(size_t n, const void *a);  /* is any element 0? */
-    bool (*has_other)(size_t n, const void *a); /* is any element not 0? */
+    bool (*has_zero)(size_t n, const void *a);    /* is any element 0? */
+    size_t (*length_of)(size_t n, const void *a); /* up to the last element that is not 0 */
 } ur__kernels;
 
 /* Those of every instruction set, and the best that the processor has. */

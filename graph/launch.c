@@ -339,7 +339,7 @@ static bool make_stretch(const ur__worker *w, const ur__launch *l, const ur__con
     if (!stretch_at_hand(w, stretch, &at.i, &end))
         return false;
     *s = (ur__stretch){.steps = end - at.i, .b = f->b, .b_step = f->b_step, .b_stride = f->b_stride};
-    if (plan->ends) {
+    if (w->ends) {
         s->columns = f->columns;
         count_columns(w, stretch, at.i, end, f->columns);
         f->columns += s->steps;

@@ -406,16 +406,23 @@ static bool layout_alive(ur_plan *alive, const ur_plan *plan)
     return true;
 }
 
+/* The flags and numbers are those of either form. */
 static void place_masks(ur_plan *plan)
 {
-    for (uint32_t l = 0; l < plan->program.lines; l++)
+    ur_plan *alive = plan->alive;
+    for (uint32_t l = 0; l < plan->program.lines; l++) {
         if (plan->line[l].mask)
             plan->line[l].full = place(&plan->bytes[UR__AREA_FLAGS], plan->program.line[l].values);
+        if (alive)
+            alive->line[l].full = plan->line[l].full;
+    }
     plan->bytes[UR__AREA_FLAGS] = ur__round_up(plan->bytes[UR__AREA_FLAGS], UR__CACHE_LINE);
     plan->active = plan->bytes[UR__AREA_FLAGS];
     if (plan->ends)
         place(&plan->bytes[UR__AREA_FLAGS],
               ur__round_up(plan->program.line[plan->mask].values * sizeof(uint32_t), UR__CACHE_LINE));
+    if (alive)
+        alive->active = plan->active;
 }
 
 /* As it was before the first layout. */

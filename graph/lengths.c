@@ -5,7 +5,12 @@
  * is computed from it by products and sums. A step there is then a few copies and zeros: those of the values that
  * another step or the caller reads. If something else would have to be computed, or the steps are not marked, steps
  * past the end run like the others. So they do where a phase makes a value with the batch from values without it, which
- * have all columns. */
+ * have all columns.
+ *
+ * The form without masks reads new where the other one reads select(alive_t, new, previous). In the columns that have
+ * ended it is to find the same, so new is written there as that select would be: 0 or a copy. Where it is clear what is
+ * read there, that form runs also in blocks whose columns end one after another, the last one first: a step then is on
+ * just the columns that last. */
 #include <string.h>
 
 #include "plan.h"
@@ -76,9 +81,9 @@ static bool find_mask(ur_plan *plan)
 
 /* ---- what is 0 past the end */
 
-/* A statement in a phase. */
+/* A statement in a phase of a form; `masked` is the form that has masks, which says what values are past the end. */
 typedef struct reader {
-    const ur_plan *plan;
+    const ur_plan *plan, *masked;
     const ur__phase *phase;
     const ur__statement *s;
 } reader;
@@ -108,47 +113,57 @@ static bool all_zero(const reader *a, uint32_t first)
     return true;
 }
 
-static bool is_zero(const reader *a)
+/* Is the operation 0 where all its operands are? An elementwise one tells by itself. */
+static bool keeps_zero(const ur_plan *plan, const ur__kind *kind)
 {
-    const ur_op *op = ur__line_kind(a->plan, a->s->line)->op;
-    if (ur__is_masked(a->plan, a->s))
-        return reads_zero(a, 2);
-    switch (op->kernel) {
-    case UR__MUL:
-    case UR__MATMUL:
-        return reads_zero(a, 0) || reads_zero(a, 1);
-    case UR__DIV:
-        return reads_zero(a, 0);
-    case UR__ADD:
-    case UR__SUB:
-    case UR__NEG:
-    case UR__SCALE:
+    const double zeros[UR__MAP_INPUTS] = {0};
+    if (kind->op->kind == UR_MAP)
+        return kind->op->map(zeros, ur__attr(plan->tape, kind)) == 0;
+    switch (kind->op->kernel) {
     case UR__SUM_OF:
     case UR__ALIAS:
     case UR__REDUCE:
     case UR__MEAN:
     case UR__BROADCAST:
-        return all_zero(a, 0);
+    case UR__TRANSPOSE:
+    case UR__CONCAT:
+    case UR__SLICE:
+    case UR__PAD:
+    case UR__CUMSUM:
+        return true;
     default:
         return false;
     }
 }
 
-static reader reader_at(const ur_plan *plan, const ur__phase *phase, uint32_t i)
+static bool is_zero(const reader *a)
 {
-    return (reader){plan, phase, &plan->program.statement[phase->statement + i]};
+    const ur__kind *kind = ur__line_kind(a->plan, a->s->line);
+    if (ur__is_masked(a->plan, a->s))
+        return reads_zero(a, 2);
+    switch (kind->op->kernel) {
+    case UR__MUL:
+    case UR__MATMUL:
+    case UR__BMM:
+    case UR__OUTER:
+        return reads_zero(a, 0) || reads_zero(a, 1);
+    case UR__DIV:
+        return reads_zero(a, 0);
+    case UR__SELECT:
+        return all_zero(a, 1);
+    default:
+        return all_zero(a, 0) && keeps_zero(a->plan, kind);
+    }
 }
 
 /* Calls for every statement, from the last one on; true if some call was. */
-static bool each(ur_plan *plan, bool (*visit)(ur_plan *plan, const reader *a))
+static bool each(ur_plan *plan, const ur_plan *masked, bool (*visit)(ur_plan *plan, const reader *a))
 {
     const ur__program *p = &plan->program;
     bool any = false;
-    for (size_t f = p->phases; f-- > 0;)
-        for (uint32_t i = p->phase[f].statements; i-- > 0;) {
-            reader a = reader_at(plan, &p->phase[f], i);
-            any |= visit(plan, &a);
-        }
+    for (const ur__phase *f = p->phase + p->phases; f-- > p->phase;)
+        for (uint32_t i = f->statements; i-- > 0;)
+            any |= visit(plan, &(reader){plan, masked, f, &p->statement[f->statement + i]});
     return any;
 }
 
@@ -182,31 +197,99 @@ static bool need(ur__line_plan *line, uint32_t needed)
     return more;
 }
 
+/* The reader of what the line of statement a shows past the end. */
+static reader shown_by(const reader *a)
+{
+    reader shown = *a;
+    shown.s = ur__statement_of(&a->plan->program, a->phase, a->plan->line[a->s->line].shows);
+    return shown;
+}
+
+/* Does value k of line m lie where value k of line l does, in the same iteration? */
+static bool lies_at(const ur_plan *plan, uint32_t m, uint32_t l)
+{
+    const ur__line *shown = &plan->program.line[m], *own = &plan->program.line[l];
+    const ur__ref at = ur__resolve(plan, (ur__ref){.line = m, .stride = 1, .count = 1});
+    return at.line == l && at.stride == 1 && shown->loop == own->loop &&
+           (int64_t)shown->begin == (int64_t)own->begin + at.first;
+}
+
+/* Line l is read past the end where the form with masks reads line m: can it show that one's value? What is 0 there may
+ * show several lines. */
+static bool show(ur_plan *plan, const ur_plan *masked, uint32_t l, uint32_t m)
+{
+    ur__line_plan *line = &plan->line[l];
+    const bool zero = masked->line[m].zero;
+    if (ur__is_zero(plan, l) && l != m)
+        return zero;
+    if (l != m && !line->needed && !line->inlined && lies_at(plan, m, l)) {
+        line->shows = m;
+        line->zero = zero;
+    }
+    return line->shows == m || (line->zero && zero);
+}
+
+/* From how many steps before a value is read by a statement that is itself wanted from so many. */
+static uint32_t needed_by(const reader *a, const ur__ref *r, uint32_t past)
+{
+    int64_t by;
+    return later_by(a->plan, a->phase, r, &by) ? reach(past, by) : UR_NONE;
+}
+
+/* Operand k of statement a is read, which is itself wanted in the columns of so many steps before. */
+static bool need_operand(ur_plan *plan, const reader *a, uint32_t k, uint32_t past)
+{
+    const ur__ref r = operand(a, k), shown = ur__resolve(a->masked, a->masked->program.ref[a->s->ref + k]);
+    ur__line_plan *line = &plan->line[r.line];
+    uint32_t needed = needed_by(a, &shown, past);
+    if (shown.line != r.line && moment_of(plan, &r).known && needed < needed_by(a, &r, past))
+        needed = needed_by(a, &r, past);
+    if (plan->line[a->s->line].class == UR__ONCE && line->class == UR__BATCH) /* reads every column */
+        needed = UR_NONE;
+    plan->ends = plan->ends && (!needed || show(plan, a->masked, r.line, shown.line));
+    return need(line, needed);
+}
+
 /* What is computed in a step that lasts is wanted in its columns; a copy, or a product that its reader computes, where it
  * is needed itself. */
 static bool need_operands(ur_plan *plan, const reader *a)
 {
     const ur__line_plan *line = &plan->line[a->s->line];
-    bool computes = line->needed && (line->inlined || !line->zero); /* inlined: its reader reads the operands */
-    bool masked = ur__is_masked(plan, a->s), changed = false;
+    const bool sum = line->class == UR__REDUCED;
+    bool changed = false;
     if (line->alias)
         return false; /* what it stands for is read under its own name */
-    if (line->class == UR__REDUCED)
-        computes = !line->zero;
-    for (uint32_t k = 0; k < a->s->refs; k++) {
-        ur__ref r = operand(a, k);
-        int64_t by = 0;
-        bool paced = later_by(plan, a->phase, &r, &by);
-        bool mixes = line->class == UR__ONCE && plan->line[r.line].class == UR__BATCH; /* reads every column */
-        uint32_t past = !computes || (masked && k < 2) ? 0 : line->class == UR__REDUCED ? UR_NONE : line->needed;
-        changed |= need(&plan->line[r.line], !paced || mixes ? UR_NONE : reach(past, by));
-    }
+    for (uint32_t k = 0; k < a->s->refs; k++)
+        changed |= need_operand(plan, a, k, sum ? (line->zero ? 0 : UR_NONE) : line->inlined ? line->needed : 0);
+    const reader shown = shown_by(a);
+    if (sum || line->inlined || line->zero || !shown.s)
+        return changed;
+    for (uint32_t k = ur__is_masked(a->masked, shown.s) ? 2 : 0; k < shown.s->refs; k++)
+        changed |= need_operand(plan, &shown, k, line->needed);
     return changed;
 }
 
 /* ---- the steps past the end */
 
-/* Can value `line` be made there without computing, and is it 0 or a copy? */
+/* Can operand 2 of a masked statement be copied? It is in memory by then: with the batch, from another step, or from before
+ * the blocks, the same for all columns. */
+static bool can_copy(const reader *a)
+{
+    const ur_plan *plan = a->plan;
+    const ur__ref r = operand(a, 2);
+    const ur__line_plan *from = &plan->line[r.line];
+    const bool leaf = plan->program.line[r.line].loop == UR_NONE;
+    uint8_t spread;
+    if (ur__line_kind(plan, r.line)->op == &ur_op_const)
+        return true;
+    if (from->class == UR__BATCH)
+        return from->rows == plan->line[a->s->line].rows && (from->stored || leaf);
+    return from->class == UR__ONCE && (leaf || (from->stored && from->time == UR__BEFORE)) &&
+           ur__spread_of(plan, r, a->s->line, &spread) &&
+           (spread == UR__COLUMN || spread == UR__ELEMENT || from->rows == plan->line[a->s->line].rows);
+}
+
+/* Can the value of a statement be made there without computing, and is it 0 or a copy? */
 static bool add_remainder(ur_plan *plan, const reader *a)
 {
     const ur__line_plan *line = &plan->line[a->s->line];
@@ -218,16 +301,12 @@ static bool add_remainder(ur_plan *plan, const reader *a)
         return !line->needed || line->class == UR__BATCH;
     ur__remainder r = {.line = a->s->line, .from = {.line = UR_NONE}, .needed = line->needed};
     if (!line->zero) {
-        if (line->class != UR__BATCH || !ur__is_masked(plan, a->s))
+        const reader shown = shown_by(a);
+        if (line->class != UR__BATCH || !shown.s || !ur__is_masked(a->masked, shown.s) || !can_copy(&shown))
             return false;
-        r.from = operand(a, 2);
-        const ur__line_plan *from = &plan->line[r.from.line];
-        const ur__kind *kind = ur__line_kind(plan, r.from.line);
+        r.from = operand(&shown, 2);
         if (ur__is_zero(plan, r.from.line))
             r.from.line = UR_NONE;
-        else if (from->rows != line->rows || from->class != UR__BATCH ||
-                 (!from->stored && plan->program.line[r.from.line].loop != UR_NONE) || kind->op == &ur_op_const)
-            return false;
     }
     if (!ur__room(plan->tape, &plan->remainder, &plan->remainder_room, plan->remainders, sizeof r))
         return false;
@@ -235,17 +314,16 @@ static bool add_remainder(ur_plan *plan, const reader *a)
     return true;
 }
 
-static bool list_remainders(ur_plan *plan)
+static bool list_remainders(ur_plan *plan, const ur_plan *masked)
 {
     const ur__program *p = &plan->program;
-    for (size_t f = 0; f < p->phases; f++) {
-        plan->rest[f].first = (uint32_t)plan->remainders;
-        for (uint32_t i = 0; i < p->phase[f].statements; i++) {
-            reader a = reader_at(plan, &p->phase[f], i);
-            if (p->loop[p->phase[f].loop].direction != 0 && !add_remainder(plan, &a))
+    for (size_t k = 0; k < p->phases; k++) {
+        const ur__phase *f = &p->phase[k];
+        plan->rest[k].first = (uint32_t)plan->remainders;
+        for (uint32_t i = 0; i < f->statements && p->loop[f->loop].direction != 0; i++)
+            if (!add_remainder(plan, &(reader){plan, masked, f, &p->statement[f->statement + i]}))
                 return false;
-        }
-        plan->rest[f].count = (uint32_t)plan->remainders - plan->rest[f].first;
+        plan->rest[k].count = (uint32_t)plan->remainders - plan->rest[k].first;
     }
     return true;
 }
@@ -265,25 +343,38 @@ static bool covers(const ur_plan *plan)
     return true;
 }
 
-bool ur__lengths(ur_plan *plan)
+/* Which values are 0 past the end, the form with masks finds out for both. */
+static void find_zero(ur_plan *plan, const ur_plan *masked)
 {
     const ur__program *p = &plan->program;
-    plan->ends = !plan->odd_phases && find_mask(plan) && covers(plan);
+    for (uint32_t l = 0; l < p->lines; l++) {
+        ur__line_plan *line = &plan->line[l];
+        const bool rolled = p->line[l].loop != UR_NONE && p->loop[p->line[l].loop].direction != 0;
+        line->zero = plan == masked ? rolled && line->class != UR__ONCE : masked->line[l].zero;
+        line->needed = line->root ? UR_NONE : 0;
+        line->shows = l;
+    }
+    while (plan == masked && each(plan, masked, take_back_zero))
+        ;
+}
+
+bool ur__lengths(ur_plan *plan, const ur_plan *masked)
+{
+    if (plan == masked) {
+        plan->ends = !plan->odd_phases && find_mask(plan) && covers(plan);
+    } else {
+        plan->ends = masked->ends;
+        plan->mask = masked->mask;
+        plan->mask_origin = masked->mask_origin;
+    }
     if (!plan->ends)
         return true;
-    plan->rest = (ur__span *)ur__take(plan->tape, p->phases * sizeof *plan->rest);
+    plan->rest = (ur__span *)ur__take(plan->tape, plan->program.phases * sizeof *plan->rest);
     if (!plan->rest)
         return false;
-    for (size_t l = 0; l < p->lines; l++) {
-        ur__line_plan *line = &plan->line[l];
-        bool rolled = p->line[l].loop != UR_NONE && p->loop[p->line[l].loop].direction != 0;
-        line->zero = rolled && line->class != UR__ONCE;
-        line->needed = line->root ? UR_NONE : 0;
-    }
-    while (each(plan, take_back_zero))
+    find_zero(plan, masked);
+    while (each(plan, masked, need_operands))
         ;
-    while (each(plan, need_operands))
-        ;
-    plan->ends = list_remainders(plan);
+    plan->ends = plan->ends && list_remainders(plan, masked);
     return !plan->tape->error.text[0];
 }

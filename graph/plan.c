@@ -115,10 +115,10 @@ static void find_exports(ur_plan *plan)
     }
 }
 
-/* From lines whose columns are known to the launches. */
-static bool compile(ur_plan *plan)
+/* From lines whose columns are known to the launches, and what lies where. */
+static bool compile(ur_plan *plan, const ur_plan *masked)
 {
-    return ur__fold(plan) && ur__group(plan);
+    return ur__fold(plan) && ur__group(plan) && ur__lengths(plan, masked) && ur__share(plan) && ur__segments(plan);
 }
 
 /* What the plan for living columns reads of what is computed outside of the blocks, this plan stores. */
@@ -133,7 +133,7 @@ static void store_for_alive(ur_plan *plan)
     }
 }
 
-/* The same once more for blocks in which every column is alive in every step, if there are masks. */
+/* The same once more without masks, if there are any: for blocks whose columns are alive in every step, or end in order. */
 static bool compile_alive(ur_plan *plan)
 {
     bool masked = false;
@@ -162,7 +162,7 @@ static bool compile_alive(ur_plan *plan)
         plan->alive->line[l].time = plan->line[l].time;
         plan->alive->line[l].rows = plan->line[l].rows;
     }
-    if (!compile(plan->alive) || !ur__share(plan->alive) || !ur__segments(plan->alive))
+    if (!compile(plan->alive, plan))
         return false;
     store_for_alive(plan);
     return true;
@@ -213,8 +213,8 @@ static bool build(ur_plan *plan, const ur_plan_options *o)
     if (!roll(plan))
         return false;
     find_exports(plan);
-    if (!take_lines(plan) || !ur__columns(plan) || !compile(plan) || !ur__lengths(plan) || !ur__share(plan) ||
-        !ur__segments(plan) || !compile_alive(plan) || !ur__lay_out_within(plan, o ? o->memory : 0))
+    if (!take_lines(plan) || !ur__columns(plan) || !compile(plan, plan) || !compile_alive(plan) ||
+        !ur__lay_out_within(plan, o ? o->memory : 0))
         return false;
     ur__drop_packings(plan);
     if (plan->alive)
@@ -274,6 +274,8 @@ static void free_launches(ur_plan *plan)
     ur__give(tape, plan->stretch, plan->stretch_room * sizeof *plan->stretch);
     ur__give(tape, plan->attr, plan->attr_room * sizeof *plan->attr);
     ur__give(tape, plan->stage, plan->stage ? plan->program.loops : 0);
+    ur__give(tape, plan->remainder, plan->remainder_room * sizeof *plan->remainder);
+    ur__give(tape, plan->rest, plan->program.phases * sizeof *plan->rest);
 }
 
 void ur_plan_free(ur_plan *plan)
@@ -288,8 +290,6 @@ void ur_plan_free(ur_plan *plan)
         ur__give(tape, plan->alive->program.ref, plan->program.refs * sizeof *plan->alive->program.ref);
     }
     ur__give(tape, plan->alive, sizeof *plan->alive);
-    ur__give(tape, plan->remainder, plan->remainder_room * sizeof *plan->remainder);
-    ur__give(tape, plan->rest, plan->program.phases * sizeof *plan->rest);
     ur__give(tape, plan->export, plan->export_room * sizeof *plan->export);
     ur__give(tape, plan->state, plan->states * sizeof *plan->state);
     ur__program_free(tape, &plan->program);

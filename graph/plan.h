@@ -80,6 +80,7 @@ typedef struct ur__line_plan {
     /* lengths.c */
     bool zero;       /* 0 in the steps past the end of a block's sequences ... */
     uint32_t needed; /* ... and read there: by so many steps before at most, UR_NONE: by anything, 0: by nothing */
+    uint32_t shows;  /* without masks: the line whose value there it has, mostly its own */
     /* share.c; segment.c takes back what segments do not allow */
     bool overwritten; /* each value lies where the one before it lay */
     bool covered;     /* another line lies over it */
@@ -250,7 +251,7 @@ struct ur_plan {
     const ur__kernels *kernels;
     bool finite, has_run, subnormals, fixed, given_roots;
     struct ur__reference *reference; /* instead of most that follows */
-    struct ur_plan *alive;           /* for blocks without a masked column: its program is this plan's but for refs */
+    struct ur_plan *alive;           /* without masks, for blocks whose columns end in order: another form of this plan */
     bool assumes_alive, ran_alive;   /* ran_alive: of one block, it was the other one that ran */
     size_t nodes;                    /* of the tape when it was planned */
     ur__program program;
@@ -325,7 +326,8 @@ bool ur__fold(ur_plan *plan);
 /* Lines that are computed twice become aliases. */
 bool ur__twins(ur_plan *plan);
 bool ur__group(ur_plan *plan);
-bool ur__lengths(ur_plan *plan);
+/* `masked`: the form with masks, `plan` itself or the one whose other form it is. */
+bool ur__lengths(ur_plan *plan, const ur_plan *masked);
 bool ur__share(ur_plan *plan);
 /* Finds out whether the steps may run in segments: plan->sweep is their number then, else 0. */
 bool ur__segments(ur_plan *plan);

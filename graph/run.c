@@ -68,30 +68,49 @@ static size_t columns_before(const ur__worker *w, const ur__loop *loop, uint32_t
     return steps == UR_NONE ? w->all : ur__active_of(w)[value < 0 ? 0 : value];
 }
 
+/* The columns from `active` to `end` of a value are all alike: elements of a column, or one element, 0 where there is none. */
+static void fill_columns(const ur__worker *w, const ur__view *to, size_t rows, size_t active, size_t end,
+                         const ur__ref *from)
+{
+    const ur_plan *plan = w->plan;
+    const size_t e = ur__element_bytes(plan);
+    double element = 0;
+    const char *at = (const char *)&element;
+    size_t step = 0;
+    if (from->line != UR_NONE) {
+        const ur__kind *kind = ur__line_kind(plan, from->line);
+        if (kind->op == &ur_op_const) {
+            plan->kernels->from_f64(1, &element, ur__attr(plan->tape, kind));
+        } else {
+            at = ur__view_of(w, from, false).at;
+            step = plan->line[from->line].rows > 1 ? e : 0;
+        }
+    }
+    for (size_t row = 0; row < rows; row++)
+        plan->kernels->fill(end - active, to->at + (row * to->row + active) * e, at + row * step);
+}
+
 /* Behind the end: values of the columns from `active` on, as far as something reads them, are 0, or what they were. */
 static void run_rest(const ur__worker *w, const ur__loop *loop, uint32_t phase, size_t active)
 {
     const ur_plan *plan = w->plan;
-    size_t e = ur__element_bytes(plan);
+    const size_t e = ur__element_bytes(plan);
+    const ur__phase *f = &plan->program.phase[phase];
     for (uint32_t k = 0; k < plan->rest[phase].count; k++) {
         const ur__remainder *r = &plan->remainder[plan->rest[phase].first + k];
-        const size_t end = columns_before(w, loop, plan->program.phase[phase].begin + w->i, r->needed);
-        const size_t bytes = (end - active) * e;
+        const size_t end = columns_before(w, loop, f->begin + w->i, r->needed), rows = plan->line[r->line].rows;
         if (end == active)
             continue;
-        ur__ref own = {.line = r->line, .stride = 1};
-        own.first = (int32_t)(plan->program.phase[phase].begin - plan->program.line[r->line].begin);
-        ur__view to = ur__view_of(w, &own, true);
-        size_t rows = plan->line[r->line].rows;
-        if (r->from.line != UR_NONE) {
-            ur__view from = ur__view_of(w, &r->from, true);
-            if (from.at == to.at)
-                continue;
-            ur__copy_rows(rows, bytes, to.at + active * e, to.row * e, from.at + active * e, from.row * e);
+        const ur__ref own = ur__value_in(&plan->program, f, r->line);
+        const ur__view to = ur__view_of(w, &own, true);
+        if (r->from.line == UR_NONE || plan->line[r->from.line].class != UR__BATCH ||
+            ur__line_kind(plan, r->from.line)->op == &ur_op_const) {
+            fill_columns(w, &to, rows, active, end, &r->from);
             continue;
         }
-        for (size_t row = 0; row < rows; row++)
-            memset(to.at + (row * to.row + active) * e, 0, bytes);
+        const ur__view from = ur__view_of(w, &r->from, true);
+        if (from.at != to.at)
+            ur__copy_rows(rows, (end - active) * e, to.at + active * e, to.row * e, from.at + active * e, from.row * e);
     }
 }
 
@@ -126,7 +145,7 @@ static void bind_launches(ur__worker *w, uint32_t first, uint32_t count, bool ag
 static bool bind_to_run_on(const ur__worker *w, const ur__loop *loop, const ur__span *span)
 {
     const ur__launch *l = &w->plan->launch[span->first];
-    if (span->count != 1 || l->kind != UR__POINTWISE || l->alive_count || (w->plan->ends && loop->direction))
+    if (span->count != 1 || l->kind != UR__POINTWISE || l->alive_count || (w->ends && loop->direction))
         return false;
     ur__bind_tiles(w, l);
     return ur__walk_of(w, l)->steady;
@@ -379,43 +398,61 @@ static bool flag_full(const ur__worker *w, uint32_t line, uint32_t v, const char
     return full;
 }
 
-/* Finds the columns that last in each step, in whole vectors: those behind have ended for good. Are the masks of all steps
- * 1 in all columns? */
-static bool find_active(const ur__worker *w)
+/* How the columns of a block end: one after another from the last one on, in such a way that the form without masks may
+ * run; all with the last step; or in another way. */
+typedef enum ending { ANYHOW, IN_ORDER, TOGETHER } ending;
+
+/* Where there are masks whole vectors are the faster: the columns between are masked. */
+static void round_active(const ur__worker *w)
 {
     const ur_plan *plan = w->plan;
-    uint32_t *active = ur__active_of(w), most = 0;
-    const size_t e = ur__element_bytes(plan), unit = plan->kernels->lanes;
+    uint32_t *active = ur__active_of(w);
+    for (uint32_t v = 0; v < plan->program.line[plan->mask].values; v++) {
+        size_t whole = ur__round_up(active[v], plan->kernels->lanes);
+        whole = whole < w->all ? whole : w->all;
+        if (whole != active[v])
+            w->full[plan->line[plan->mask].full + v] = 0;
+        active[v] = (uint32_t)whole;
+    }
+}
+
+/* Finds the columns that last in each step: those behind have ended for good. */
+static ending find_active(const ur__worker *w)
+{
+    const ur_plan *plan = w->plan;
+    uint32_t *active = ur__active_of(w);
+    const size_t e = ur__element_bytes(plan);
+    size_t most = 0;
+    bool in_order = plan->alive && plan->alive->ends, together = true;
     ur__cursor c;
     point(w, &plan->masks, true, &c);
-    bool all = true;
     for (uint32_t v = plan->program.line[plan->mask].values; v-- > 0;) {
         ur__ref r = {.line = plan->mask, .first = (int32_t)v};
         const char *mask = c.at ? c.at + (ptrdiff_t)v * c.step : ur__view_of(w, &r, true).at;
-        while (most < w->all) { /* more columns than in the steps behind */
-            size_t n = w->all - most < unit ? w->all - most : unit;
-            if (!plan->kernels->has_other(w->all - most, mask + most * e))
-                break;
-            most += (uint32_t)n;
-        }
-        active[v] = most;
-        all = flag_full(w, plan->mask, v, mask, most) && all && most == w->all;
+        most += plan->kernels->length_of(w->all - most, mask + most * e); /* more columns than in the steps behind */
+        active[v] = (uint32_t)most;
+        const bool full = flag_full(w, plan->mask, v, mask, most);
+        in_order = in_order && full;
+        together = together && full && most == w->all;
     }
-    return all;
+    if (!in_order)
+        round_active(w);
+    return together ? TOGETHER : in_order ? IN_ORDER : ANYHOW;
 }
 
-/* Flags the values of the masks that are 1 in all columns that last; are all of them in all columns? */
-static bool write_full(const ur__worker *w)
+/* Flags the values of the masks that are 1 in all columns that last. */
+static ending write_full(const ur__worker *w)
 {
     const ur_plan *plan = w->plan;
-    bool all = !plan->ends || find_active(w);
+    ending how = plan->ends ? find_active(w) : TOGETHER;
     for (uint32_t l = 0; l < plan->program.lines && plan->bytes[UR__AREA_FLAGS] > 0; l++)
         for (uint32_t v = 0; plan->line[l].mask && v < plan->program.line[l].values; v++) {
             ur__ref r = {.line = l, .first = (int32_t)v};
-            if (!plan->ends || l != plan->mask)
-                all = flag_full(w, l, v, ur__view_of(w, &r, true).at, w->all) && all;
+            const bool other = !plan->ends || l != plan->mask;
+            if (other && !flag_full(w, l, v, ur__view_of(w, &r, true).at, w->all))
+                how = ANYHOW;
         }
-    return all;
+    return how;
 }
 
 static ur__worker worker_of(const ur_plan *plan, size_t number)
@@ -424,7 +461,8 @@ static ur__worker worker_of(const ur_plan *plan, size_t number)
     for (ur__area a = UR__FIRST_OWN_AREA; a < UR__AREAS; a++)
         at[a] = plan->at[a] + number * plan->worker_bytes;
     const size_t batch = plan->batch > 0 ? (size_t)plan->batch : 1;
-    ur__worker w = {.plan = plan, .blocks = plan->blocks, .columns = batch, .all = batch, .to = UINT32_MAX};
+    ur__worker w = {
+        .plan = plan, .blocks = plan->blocks, .columns = batch, .all = batch, .to = UINT32_MAX, .ends = plan->ends};
     w.home[UR__IN_BLOCK] = at[UR__AREA_BLOCK];
     w.home[UR__IN_PLAN] = plan->at[UR__AREA_MEMORY];
     w.home[UR__IN_SUMS] = plan->at[UR__AREA_SUMS];
@@ -486,12 +524,13 @@ static void run_within(ur__worker *w)
     copy_exports(w, true);
 }
 
-/* The blocks at hand, side by side. `alive`: the worker by the plan for living columns, NULL if there is none. */
+/* The blocks at hand, side by side. `alive`: the worker by the form without masks, NULL if there is none. */
 static void run_blocks(ur_plan *plan, ur__worker *w, ur__worker *alive)
 {
     const size_t block = w->block, blocks = w->blocks;
-    const bool full = write_full(w);
-    if (!full && blocks > 1) { /* each may have another form */
+    const ending how = write_full(w);
+    const bool unmasked = alive && how != ANYHOW;
+    if (how != TOGETHER && blocks > 1) { /* each may have another form */
         for (size_t b = block; b < block + blocks; b++) {
             go_to_blocks(w, b, 1);
             run_blocks(plan, w, alive);
@@ -500,9 +539,10 @@ static void run_blocks(ur_plan *plan, ur__worker *w, ur__worker *alive)
     }
     memset(w->home[UR__IN_SUMS], 0, blocks * plan->parts_bytes);
     if (plan->blocks == 1)
-        plan->ran_alive = full && alive;
-    if (full && alive) {
+        plan->ran_alive = unmasked;
+    if (unmasked) {
         go_to_blocks(alive, block, blocks);
+        alive->ends = how == IN_ORDER;
         run_within(alive);
     } else {
         run_within(w);

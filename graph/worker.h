@@ -64,6 +64,7 @@ typedef struct ur__worker {
     size_t passed;         /* steps of the segments before the one at hand */
     uint32_t from, to;     /* the iterations of a loop that its contractions are to go over */
     size_t filled;         /* the tiles are for so many columns; 0: not yet written */
+    bool ends;             /* columns may end before the last step */
     bool advancing;        /* over a segment that runs again later: sums over the batch wait for that */
     char *full, *rooms, *scratch, *tiles;
     char **at;             /* addresses of a launch's operands and buffers */
@@ -116,7 +117,7 @@ static inline uint32_t *ur__active_of(const ur__worker *w)
 static inline size_t ur__active_columns(const ur__worker *w, const ur__loop *loop, uint32_t iteration)
 {
     const ur_plan *plan = w->plan;
-    if (!plan->ends || loop->direction == 0)
+    if (!w->ends || loop->direction == 0)
         return w->all;
     return ur__active_of(w)[ur__step_in(loop, iteration) + plan->mask_origin];
 }

@@ -416,11 +416,33 @@ START_TEST(contractions)
 }
 END_TEST
 
+/* Masks: is any column masked, and how many are there up to the last one that is not? */
+START_TEST(lengths)
+{
+    table t = table_of(_i);
+    for (size_t n = 0; n < 70 && t.kernels; n++)
+        for (size_t length = 0; length <= n; length++) {
+            array mask = array_of(t.dtype, n, 0);
+            for (size_t i = 0; i < length; i++)
+                put(mask, i, i % 5 == 2 ? -2 : 1);
+            ck_assert_uint_eq(t.kernels->length_of(n, mask.data), length);
+            ck_assert_int_eq(t.kernels->has_zero(n, mask.data), length < n);
+            if (length > 1) {
+                put(mask, length / 2 - 1, 0);
+                ck_assert_uint_eq(t.kernels->length_of(n, mask.data), length);
+                ck_assert_int_eq(t.kernels->has_zero(length, mask.data), true);
+            }
+            free(mask.data);
+        }
+}
+END_TEST
+
 int main(void)
 {
     TCase *cases = tcase_create("kernels");
     tcase_add_loop_test(cases, products, 0, TABLES);
     tcase_add_loop_test(cases, narrow_products, 0, TABLES);
     tcase_add_loop_test(cases, contractions, 0, TABLES);
+    tcase_add_loop_test(cases, lengths, 0, TABLES);
     return run_cases(suite_create("kernels"), cases);
 }

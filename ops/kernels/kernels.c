@@ -392,13 +392,13 @@ static bool has_zero(size_t n, const void *a_)
     return zeros != 0;
 }
 
-static bool has_other(size_t n, const void *a_)
+static size_t length_of(size_t n, const void *a_)
 {
     const real *a = (const real *)a_;
-    int others = 0;
-    for (size_t i = 0; i < n; i++)
-        others |= a[i] != 0;
-    return others != 0;
+    unsigned length = 0;
+    for (unsigned i = 0; i < n; i++)
+        length = a[i] != 0 ? i + 1 : length;
+    return length;
 }
 
 #include "columns.h"
@@ -430,5 +430,5 @@ const ur__kernels UR_TABLE = {
     .from_f64 = from_f64,
     .not_finite = not_finite,
     .has_zero = has_zero,
-    .has_other = has_other,
+    .length_of = length_of,
 };
