@@ -408,6 +408,45 @@ static ur_tape *two_of_a_kind(int which, roots *all)
     return t.tape;
 }
 
+/* From the last step to the first: where a sequence has ended, what the step before it reads is sin 0, or 1 - 0. */
+static ur_tape *from_behind(int which, roots *all)
+{
+    enum { M = 3 };
+    recording t = begin(BATCH);
+    ur_var W = ur_param(t.tape, "W", UR_SHAPE(M, M)), x[ROOM], h[ROOM];
+    ur_var q = ur_input(t.tape, "q", UR_SHAPE(M, BATCH));
+    ur_inputs(t.tape, "x", UR_SHAPE(M, BATCH), STEPS, x);
+    for (int k = STEPS; k-- > 0;) {
+        ur_step(t.tape, k + 1);
+        h[k] = ur_select(t.alive[k], ur_tanh(ur_add(ur_matmul(W, q), x[k])), t.zero);
+        q = which ? ur_one_minus(h[k]) : ur_sin(h[k]);
+    }
+    return end(&t, h, 1, &W, all);
+}
+
+/* What is read of the last state is where each sequence ended, and so is its gradient. */
+static ur_tape *last_states(int which, roots *all)
+{
+    enum { M = 3 };
+    recording t = begin(BATCH);
+    ur_var W = ur_param(t.tape, "W", UR_SHAPE(M, M)), x[ROOM], gradient;
+    ur_var h = which == 2 ? ur_param(t.tape, "h0", UR_SHAPE(M, 1)) : ur_input(t.tape, "h0", UR_SHAPE(M, BATCH));
+    ur_inputs(t.tape, "x", UR_SHAPE(M, BATCH), STEPS, x);
+    for (int k = 0; k < STEPS; k++) {
+        ur_step(t.tape, k + 1);
+        ur_var new = ur_tanh(ur_add(ur_matmul(W, h), x[k]));
+        h = ur_select(t.alive[k], new, h);
+    }
+    ur_step(t.tape, 0);
+    ur_var sum = ur_sum(ur_square(h));
+    add_root(all, sum);
+    if (which == 1) {
+        ck_assert(ur_grad(sum, 1, &W, &gradient));
+        add_root(all, gradient);
+    }
+    return t.tape;
+}
+
 /* A batch of one column beside a parameter [m], whose adjoint is a sum of [m] and [m,1]. */
 static ur_tape *one_column(int which, roots *all)
 {
@@ -568,6 +607,8 @@ static const struct {
              {"over the first", over_first, 1},
              {"zeros summed", zeros_summed, 2},
              {"two of a kind", two_of_a_kind, 1},
+             {"from behind", from_behind, 2},
+             {"last states", last_states, 3},
              {"one column", one_column, 2},
              {"totals", totals, TOTALS},
              {"cross-entropies", cross_entropies, ENTROPIES},
@@ -679,6 +720,29 @@ START_TEST(selected_once)
 }
 END_TEST
 
+/* Which tapes run without masks where columns end in order: those whose values past the end are 0 or copies, by either form
+ * the same. */
+START_TEST(in_order)
+{
+    static const struct {
+        recorder *record;
+        int which;
+        bool ends, unmasked;
+    } cases[] = {{from_behind, 0, true, true},
+                 {from_behind, 1, false, false},
+                 {last_states, 0, true, true},
+                 {last_states, 1, false, false},
+                 {last_states, 2, true, true}};
+    roots all = {0};
+    ur_tape *tape = cases[_i].record(cases[_i].which, &all);
+    ur_plan *plan = plan_of("in order", tape, &all, false);
+    ck_assert_int_eq(plan->ends, cases[_i].ends);
+    ck_assert_int_eq(plan->alive->ends, cases[_i].unmasked);
+    ur_plan_free(plan);
+    ur_tape_free(tape);
+}
+END_TEST
+
 /* Sums of rows go with the products that read the same deltas if all of those have some. */
 START_TEST(joined_sums)
 {
@@ -705,6 +769,7 @@ int main(void)
     tcase_add_loop_test(cases, one_exp, 0, ALIKE);
     tcase_add_loop_test(cases, summed_entropies, 0, ENTROPIES);
     tcase_add_test(cases, selected_once);
+    tcase_add_loop_test(cases, in_order, 0, 5);
     tcase_add_loop_test(cases, joined_sums, 0, BIASED);
     return run_cases(suite, cases);
 }
