@@ -102,19 +102,23 @@ static ur_net_options make_options(uint64_t *state, const ur_cell *cell)
 {
     static const ur_loss losses[] = {UR_BCE, UR_CE, UR_MSE};
     static const ur_activation outs[] = {UR_SIGMOID, UR_SOFTMAX, UR_IDENTITY};
-    const size_t loss = pick(state, 3);
+    const size_t loss = pick(state, 3), norm = pick(state, 8);
     return (ur_net_options){.cell = cell,
                             .inputs = 1 + (int64_t)pick(state, 5),
-                            .hidden = 2 + (int64_t)pick(state, 8),
+                            .hidden = pick(state, 8) ? 2 + (int64_t)pick(state, 8) : 30 + (int64_t)pick(state, 20),
                             .outputs = pick(state, 6) ? 2 + (int64_t)pick(state, 5) : 100,
                             .out = outs[loss],
                             .loss = losses[loss],
                             .reduction = (ur_reduction)pick(state, 3),
                             .layers = pick(state, 4) ? 1 : 2,
                             .bidirectional = pick(state, 4) == 0,
-                            .layer_norm = pick(state, 5) == 0,
+                            .layer_norm = norm == 0,
+                            .batch_norm = norm == 1,
                             .bptt = pick(state, 6) ? 0 : 5,
-                            .start = (ur_start)pick(state, 3)};
+                            .start = (ur_start)pick(state, 3),
+                            .dropout = pick(state, 6) ? 0 : 0.3,
+                            .recurrent_dropout = pick(state, 6) ? 0 : 0.2,
+                            .weighted = pick(state, 5) == 0};
 }
 
 typedef struct network {
@@ -157,7 +161,8 @@ static void try_seed(int seed, size_t *in_order)
         assert_same_values(text, plan, reference, &all, tolerance);
     }
     *in_order += plan->alive && plan->alive->ends;
-    assert_budgets(what, record_seed, seed, tolerance);
+    if (!n.net->options.batch_norm) /* which takes variances among its leaves */
+        assert_budgets(what, record_seed, seed, tolerance);
     ur_plan_free(plan);
     ur_plan_free(reference);
     ur_tape_free(n.tape);
