@@ -134,7 +134,7 @@ static network make_net(int seed, roots *all)
     make_cell(&state, &cell);
     ur_net_options o = make_options(&state, &cell);
     const int64_t B = batches[pick(&state, 9)], T = 2 + (int64_t)pick(&state, 12);
-    network n = {.tape = new_tape(pick(&state, 4) ? UR_F64 : UR_F32)};
+    network n = {.tape = new_tape(UR_F64)};
     n.net = ur_net_new(n.tape, &o, T, B);
     ck_assert_msg(n.net != NULL, "UR_TEST_SEED=%d: %s", seed, ur_tape_error(n.tape));
     add_net(all, n.net);
