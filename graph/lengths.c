@@ -156,6 +156,22 @@ static bool is_zero(const reader *a)
     }
 }
 
+/* The number of the operand that a value is equal to past the end: what a mask leaves, the only term that is not 0; UR_NONE
+ * where it would have to be computed. */
+static uint32_t copied(const reader *a)
+{
+    uint32_t terms = 0, last = UR_NONE;
+    if (ur__is_masked(a->masked, a->s))
+        return 2;
+    const reader own = {a->masked, a->masked, a->phase, a->s};
+    for (uint32_t k = 0; k < a->s->refs && ur__adds(a->masked, a->s->line); k++)
+        if (!reads_zero(&own, k)) {
+            terms++;
+            last = k;
+        }
+    return terms == 1 ? last : UR_NONE;
+}
+
 /* Calls for every statement, from the last one on; true if some call was. */
 static bool each(ur_plan *plan, const ur_plan *masked, bool (*visit)(ur_plan *plan, const reader *a))
 {
@@ -264,19 +280,21 @@ static bool need_operands(ur_plan *plan, const reader *a)
     const reader shown = shown_by(a);
     if (sum || line->inlined || line->zero || !shown.s)
         return changed;
-    for (uint32_t k = ur__is_masked(a->masked, shown.s) ? 2 : 0; k < shown.s->refs; k++)
-        changed |= need_operand(plan, &shown, k, line->needed);
+    const uint32_t one = copied(&shown);
+    for (uint32_t k = 0; k < shown.s->refs; k++)
+        if (one == UR_NONE || one == k)
+            changed |= need_operand(plan, &shown, k, line->needed);
     return changed;
 }
 
 /* ---- the steps past the end */
 
-/* Can operand 2 of a masked statement be copied? It is in memory by then: with the batch, from another step, or from before
- * the blocks, the same for all columns. */
-static bool can_copy(const reader *a)
+/* Can operand k be copied? It is in memory by then: with the batch, from another step, or from before the blocks, the same
+ * for all columns. */
+static bool can_copy(const reader *a, uint32_t k)
 {
     const ur_plan *plan = a->plan;
-    const ur__ref r = operand(a, 2);
+    const ur__ref r = operand(a, k);
     const ur__line_plan *from = &plan->line[r.line];
     const bool leaf = plan->program.line[r.line].loop == UR_NONE;
     uint8_t spread;
@@ -302,9 +320,10 @@ static bool add_remainder(ur_plan *plan, const reader *a)
     ur__remainder r = {.line = a->s->line, .from = {.line = UR_NONE}, .needed = line->needed};
     if (!line->zero) {
         const reader shown = shown_by(a);
-        if (line->class != UR__BATCH || !shown.s || !ur__is_masked(a->masked, shown.s) || !can_copy(&shown))
+        const uint32_t k = shown.s ? copied(&shown) : UR_NONE;
+        if (line->class != UR__BATCH || k == UR_NONE || !can_copy(&shown, k))
             return false;
-        r.from = operand(&shown, 2);
+        r.from = operand(&shown, k);
         if (ur__is_zero(plan, r.from.line))
             r.from.line = UR_NONE;
     }

@@ -731,7 +731,7 @@ START_TEST(in_order)
     } cases[] = {{from_behind, 0, true, true},
                  {from_behind, 1, false, false},
                  {last_states, 0, true, true},
-                 {last_states, 1, false, false},
+                 {last_states, 1, true, false},
                  {last_states, 2, true, true}};
     roots all = {0};
     ur_tape *tape = cases[_i].record(cases[_i].which, &all);
