@@ -123,7 +123,7 @@ static bool add_parts(ur_plan *plan, ur__launch *l, const uint32_t *lines)
 static bool has_factor(const ur_plan *plan, uint32_t line)
 {
     const ur__program *p = &plan->program;
-    return p->statement[p->line[line].statement].refs == 2;
+    return ur__first_statement(p, line)->refs == 2;
 }
 
 /* Is line k the sums of the rows of the B of line l, and does l's contraction read them in every phase? */
@@ -208,10 +208,10 @@ static bool launch_contraction(collector *c, uint32_t l)
 static bool is_summed(const ur_plan *plan, uint32_t l, uint32_t k)
 {
     const ur__program *p = &plan->program;
-    const uint32_t factor = ur__resolve(plan, p->ref[p->statement[p->line[l].statement].ref + k]).line;
+    const uint32_t factor = ur__resolve(plan, p->ref[ur__first_statement(p, l)->ref + k]).line;
     for (uint32_t s = 0; s < p->lines; s++)
         if (plan->line[s].contracted && !has_factor(plan, s) &&
-            ur__resolve(plan, p->ref[p->statement[p->line[s].statement].ref]).line == factor)
+            ur__resolve(plan, p->ref[ur__first_statement(p, s)->ref]).line == factor)
             return true;
     return false;
 }

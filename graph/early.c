@@ -9,8 +9,6 @@
 #include "kernels.h"
 #include "program.h"
 
-#define MANY (UR_NONE - 1)
-
 /* Where a line goes. */
 typedef struct target {
     uint32_t loop;  /* that makes it, or, of straight code, that it is computed before; UR_NONE: it stays */
@@ -21,8 +19,9 @@ typedef struct target {
 typedef struct mover {
     ur_tape *tape;
     ur__program *p;
-    target *to;      /* by line */
-    uint32_t *later; /* by line: the one line that reads it in other loops than its own, UR_NONE: none, MANY: several */
+    target *to; /* by line */
+    uint32_t
+        *later; /* by line: the one line that reads it in other loops than its own, UR_NONE: none, UR__MANY: several */
     uint32_t *within;   /* the same in its own */
     uint32_t *moved;    /* the lines that go from loop to loop, operands before their readers ... */
     uint32_t *straight; /* ... and straight code that moves, likewise, up to `end` */
@@ -33,11 +32,6 @@ typedef struct mover {
 
 /* ---- who reads what */
 
-static const ur__statement *first_of(const mover *m, uint32_t line)
-{
-    return &m->p->statement[m->p->line[line].statement];
-}
-
 static bool is_straight(const mover *m, uint32_t line)
 {
     const uint32_t loop = m->p->line[line].loop;
@@ -46,7 +40,7 @@ static bool is_straight(const mover *m, uint32_t line)
 
 static uint32_t with_reader(uint32_t readers, uint32_t reader)
 {
-    return readers == UR_NONE || readers == reader ? reader : reader == UR_NONE ? readers : MANY;
+    return readers == UR_NONE || readers == reader ? reader : reader == UR_NONE ? readers : UR__MANY;
 }
 
 /* The line that a line of steps may be another name of: where all columns are alive, select(alive, a, b) is a. */
@@ -55,7 +49,7 @@ static uint32_t named_by(const mover *m, uint32_t line)
     const ur_op *op = ur__op(m->tape, m->p->line[line].node);
     if (!ur__is_rolled(m->p, m->p->line[line].loop) || (op != &ur_op_select && op->kernel != UR__ALIAS))
         return UR_NONE;
-    return m->p->ref[first_of(m, line)->ref + (op == &ur_op_select)].line;
+    return m->p->ref[ur__first_statement(m->p, line)->ref + (op == &ur_op_select)].line;
 }
 
 /* Who reads a name reads what it names. */
@@ -110,7 +104,7 @@ static bool fills_phases(const mover *m, const target *to, uint32_t values)
 /* Will readers in other loops make the line's values again (remake.c), from what is there in any case? */
 static bool is_remade(const mover *m, uint32_t line)
 {
-    const ur__statement *s = first_of(m, line);
+    const ur__statement *s = ur__first_statement(m->p, line);
     bool there = m->to[line].loop == UR_NONE && ur__is_cheap(ur__op(m->tape, m->p->line[line].node));
     for (uint32_t k = 0; k < s->refs && there; k++) {
         const uint32_t operand = m->p->ref[s->ref + k].line;
@@ -127,7 +121,7 @@ static bool same(const target *a, const target *b)
 /* Who will make a line again reads its operands. Called from the last statement to the first. */
 static void pass_readers(mover *m, const ur__statement *s)
 {
-    if (s != first_of(m, s->line) || m->later[s->line] == UR_NONE || !is_remade(m, s->line))
+    if (s != ur__first_statement(m->p, s->line) || m->later[s->line] == UR_NONE || !is_remade(m, s->line))
         return;
     for (uint32_t k = 0; k < s->refs; k++) {
         uint32_t *later = &m->later[m->p->ref[s->ref + k].line];
@@ -191,7 +185,7 @@ static bool is_saved_for(const mover *m, uint32_t operand, uint32_t reader, cons
  * loop, or fixed? */
 static bool find_target(const mover *m, uint32_t line, move *v)
 {
-    for (uint32_t k = 0; k < first_of(m, line)->refs; k++) {
+    for (uint32_t k = 0; k < ur__first_statement(m->p, line)->refs; k++) {
         ur__ref r;
         target there;
         if (!operand_of(m, line, k, &r))
@@ -214,7 +208,7 @@ static bool find_target(const mover *m, uint32_t line, move *v)
 /* Is straight code that the line reads there before the loop, or can it be? */
 static bool is_there(const mover *m, uint32_t line, uint32_t loop)
 {
-    const ur__statement *s = first_of(m, line);
+    const ur__statement *s = ur__first_statement(m->p, line);
     bool there = true;
     for (uint32_t k = 0; k < s->refs && there; k++) {
         const ur__ref *r = &m->p->ref[s->ref + k];
@@ -229,7 +223,7 @@ static bool is_there(const mover *m, uint32_t line, uint32_t loop)
 /* The line and those that go along with it, operands first; what it alone read later is read in its own loop now. */
 static void move_to(mover *m, uint32_t line, const target *to)
 {
-    const ur__statement *s = first_of(m, line);
+    const ur__statement *s = ur__first_statement(m->p, line);
     for (uint32_t k = 0; k < s->refs; k++) {
         const ur__ref *r = &m->p->ref[s->ref + k];
         if (goes_along(m, line, r))
@@ -294,7 +288,7 @@ static bool add_straight(const mover *m, ur__program *to, uint32_t loop)
         if (!begun)
             good = ur__begin_loop(m->tape, to, (ur__loop){.iterations = 1}) && ur__begin_phase(m->tape, to, 0, 1);
         begun = true;
-        good = good && add_statement(m, to, first_of(m, *line));
+        good = good && add_statement(m, to, ur__first_statement(m->p, *line));
     }
     return good;
 }
@@ -306,7 +300,7 @@ static bool add_moved(const mover *m, ur__program *to, const ur__phase *f, uint3
     const int32_t n = (int32_t)(f->begin - t->begin), last = (int32_t)m->p->line[line].values - 1;
     const ur__ref own = {.line = line, .first = t->turned ? last - n : n, .stride = t->turned ? -1 : 1};
     bool good = ur__add_statement(m->tape, to, line);
-    for (uint32_t k = 0; k < first_of(m, line)->refs && good; k++) {
+    for (uint32_t k = 0; k < ur__first_statement(m->p, line)->refs && good; k++) {
         ur__ref r = own;
         good = ur__follow(m->p, own, f->end - f->begin, k, &r) && ur__add_ref(m->tape, to, turned(m, r));
     }
@@ -391,9 +385,9 @@ static void find_moves(mover *m, size_t roots, const uint32_t *root)
     for (size_t i = p->statements; i-- > 0;)
         pass_readers(m, &p->statement[i]);
     for (size_t i = 0; i < roots; i++)
-        m->later[p->place[root[i]].line] = MANY;
+        m->later[p->place[root[i]].line] = UR__MANY;
     for (size_t i = 0; i < p->statements; i++)
-        if (&p->statement[i] == first_of(m, p->statement[i].line))
+        if (&p->statement[i] == ur__first_statement(m->p, p->statement[i].line))
             move_line(m, p->statement[i].line);
     for (size_t i = p->statements; i-- > 0 && m->moves;)
         move_straight(m, &p->statement[i]);

@@ -48,7 +48,7 @@ static void find_aliases(ur_plan *plan)
         line->alias = k != UR_NONE && ur__follow(p, all, p->line[l].values, k, &line->source);
     }
     for (size_t i = 0; i < p->statements; i++) { /* in every phase */
-        const ur__statement *s = &p->statement[i], *first = &p->statement[p->line[s->line].statement];
+        const ur__statement *s = &p->statement[i], *first = ur__first_statement(p, s->line);
         if (plan->line[s->line].alias && s != first)
             plan->line[s->line].alias = named_operand(plan, s) == named_operand(plan, first);
     }
@@ -241,8 +241,7 @@ static void find_deferred(ur_plan *plan)
             continue;
         const ur_op *reader = line->reader < UR__MANY ? ur__line_kind(plan, line->reader)->op : NULL;
         line->deferred = reader == &ur_op_sum_of && plan->line[line->reader].class == UR__ONCE &&
-                         p->line[line->reader].values == 1 &&
-                         adds_all(plan, &p->statement[p->line[line->reader].statement], l);
+                         p->line[line->reader].values == 1 && adds_all(plan, ur__first_statement(p, line->reader), l);
         line->contracted = (line->deferred || p->line[l].values == 1) &&
                            (ur__line_kind(plan, l)->op->kernel == UR__MATMUL || sums_rows(plan, l));
     }

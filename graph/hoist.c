@@ -29,11 +29,6 @@ static bool moves(const hoister *h, uint32_t line)
     return h->before[line] != UR_NONE;
 }
 
-static const ur__statement *first_of(const hoister *h, uint32_t line)
-{
-    return &h->p->statement[h->p->line[line].statement];
-}
-
 /* ---- which lines */
 
 /* Of all lines that have several values it is assumed that they are equal. */
@@ -72,7 +67,7 @@ static bool repeats(const hoister *h, const ur__statement *s)
     bool fixed = true;
     for (uint32_t k = 0; k < s->refs && fixed; k++)
         fixed = is_fixed(h, &h->p->ref[s->ref + k], loop_of(h, s->line));
-    return fixed && same_operands(h, s, first_of(h, s->line));
+    return fixed && same_operands(h, s, ur__first_statement(h->p, s->line));
 }
 
 /* Takes back the assumption where it is wrong, and from what follows from it. */
@@ -112,7 +107,7 @@ static uint32_t stand_in(const hoister *h, uint32_t line)
     for (size_t i = 0; i < h->moves; i++) {
         uint32_t other = h->moved[i];
         if (tape->node[p->line[other].node].kind == tape->node[p->line[line].node].kind &&
-            same_operands(h, first_of(h, line), first_of(h, other)))
+            same_operands(h, ur__first_statement(h->p, line), ur__first_statement(h->p, other)))
             return other;
     }
     return line;
@@ -122,7 +117,7 @@ static void find_places(hoister *h)
 {
     for (size_t i = 0; i < h->p->statements; i++) {
         const ur__statement *s = &h->p->statement[i];
-        if (!moves(h, s->line) || s != first_of(h, s->line))
+        if (!moves(h, s->line) || s != ur__first_statement(h->p, s->line))
             continue;
         h->before[s->line] = place_of(h, s);
         h->same[s->line] = stand_in(h, s->line);
@@ -149,7 +144,7 @@ static bool add_moved(hoister *h, ur__program *to, uint32_t loop)
         line->loop = (uint32_t)to->loops - 1;
         line->begin = 0;
         line->values = 1;
-        if (!ur__copy_statement(h->tape, to, p, first_of(h, h->moved[i])))
+        if (!ur__copy_statement(h->tape, to, p, ur__first_statement(h->p, h->moved[i])))
             return false;
     }
     return true;

@@ -101,7 +101,6 @@ typedef struct ur__line_plan {
     size_t part; /* of the sums of a block: where this line's are, UR__NOWHERE: it has none */
     size_t tile; /* where its elements lie spread over a tile or all columns, UR__NOWHERE: nowhere */
 } ur__line_plan;
-#define UR__MANY (UR_NONE - 1)
 
 /* ---- launches */
 
@@ -251,9 +250,9 @@ struct ur_plan {
     const ur__kernels *kernels;
     bool finite, has_run, subnormals, fixed, given_roots;
     struct ur__reference *reference; /* instead of most that follows */
-    struct ur_plan *alive;           /* without masks, for blocks whose columns end in order: another form of this plan */
-    bool assumes_alive, ran_alive;   /* ran_alive: of one block, it was the other one that ran */
-    size_t nodes;                    /* of the tape when it was planned */
+    struct ur_plan *alive;         /* without masks, for blocks whose columns end in order: another form of this plan */
+    bool assumes_alive, ran_alive; /* ran_alive: of one block, it was the other one that ran */
+    size_t nodes;                  /* of the tape when it was planned */
     ur__program program;
     ur__line_plan *line;
     ur__export *export; /* the roots in their order, the states' next values, other values that the caller may read */

@@ -86,7 +86,7 @@ void ur__program_free(ur_tape *tape, ur__program *program)
 const ur__statement *ur__statement_of(const ur__program *p, const ur__phase *phase, uint32_t line)
 {
     const ur__statement *s = &p->statement[phase->statement], *end = s + phase->statements;
-    const ur__statement *first = &p->statement[p->line[line].statement];
+    const ur__statement *first = ur__first_statement(p, line);
     if (first >= s && first < end)
         return first;
     while (s < end && s->line != line)

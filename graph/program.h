@@ -11,6 +11,9 @@
 
 #include "internal.h"
 
+/* In place of the number of a line: several. */
+#define UR__MANY (UR_NONE - 1)
+
 /* An operand: in iteration i of a phase that begins with iteration b it is value first + stride (i - b) of the line.
  * With count > 1, in straight code only, it stands for that many operands, first, first + stride, ... */
 typedef struct ur__ref {
@@ -113,6 +116,11 @@ static inline bool ur__is_value_in(const ur__program *p, const ur__phase *phase,
     const ur__line *line = &p->line[r->line];
     return line->loop == phase->loop && r->count <= 1 && r->first + (int32_t)line->begin == (int32_t)phase->begin &&
            (r->stride == 1 || phase->end - phase->begin == 1);
+}
+/* The first statement that computes a line, which is no leaf. */
+static inline const ur__statement *ur__first_statement(const ur__program *p, uint32_t line)
+{
+    return &p->statement[p->line[line].statement];
 }
 /* The statement that computes a line in a phase of its loop; NULL: it has no value there. */
 const ur__statement *ur__statement_of(const ur__program *p, const ur__phase *phase, uint32_t line);

@@ -28,7 +28,7 @@ static ur__ref operand_of(const ur_plan *plan, const ur__statement *s, uint32_t 
 static bool is_candidate(const ur_plan *plan, uint32_t l)
 {
     const ur__program *p = &plan->program;
-    const ur__statement *s = &p->statement[p->line[l].statement];
+    const ur__statement *s = ur__first_statement(p, l);
     return !plan->line[l].alias && s->refs > 0 && plan->line[l].class != UR__REDUCED &&
            !ur__is_cheap(ur__line_kind(plan, l)->op);
 }
