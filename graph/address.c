@@ -2,32 +2,32 @@
 #include "plan.h"
 
 /* Inputs stay where they are; parameters may move until the last of them is declared. */
-static void address_leaf(const ur_plan *plan, ur__argument *a, uint32_t n)
+static void address_leaf(const ur__form *form, ur__argument *a, uint32_t n)
 {
-    const ur__line *line = &plan->program.line[a->ref.line];
-    if (ur__line_kind(plan, a->ref.line)->op != &ur_op_input || a->ref.count > 1)
+    const ur__line *line = &form->program.line[a->ref.line];
+    if (ur__line_kind(form, a->ref.line)->op != &ur_op_input || a->ref.count > 1)
         return;
-    uint32_t first = plan->program.leaf[line->first + (uint32_t)a->ref.first];
-    a->known = ur__evenly_spaced(plan, a->ref, n, &a->step) == n;
-    a->leaf = (char *)ur__leaf_data(plan->tape, first);
+    uint32_t first = form->program.leaf[line->first + (uint32_t)a->ref.first];
+    a->known = ur__evenly_spaced(form, a->ref, n, &a->step) == n;
+    a->leaf = (char *)ur__leaf_data(form->tape, first);
 }
 
 /* What a block adds to. */
-static void address_part(const ur_plan *plan, ur__argument *a)
+static void address_part(const ur__form *form, ur__argument *a)
 {
-    const ptrdiff_t bytes = (ptrdiff_t)ur__part_bytes(plan, a->ref.line);
+    const ptrdiff_t bytes = (ptrdiff_t)ur__part_bytes(form, a->ref.line);
     a->home = UR__IN_SUMS;
     a->known = true;
-    a->offset = (ptrdiff_t)plan->line[a->ref.line].part + a->ref.first * bytes;
+    a->offset = (ptrdiff_t)form->line[a->ref.line].part + a->ref.first * bytes;
     a->step = a->ref.stride * bytes;
 }
 
 /* The argument in n iterations. */
-static void address(const ur_plan *plan, ur__argument *a, uint32_t n)
+static void address(const ur__form *form, ur__argument *a, uint32_t n)
 {
-    const ur__line_plan *line = &plan->line[a->ref.line];
+    const ur__line_plan *line = &form->line[a->ref.line];
     if (a->spread == UR__PART) {
-        address_part(plan, a);
+        address_part(form, a);
         return;
     }
     a->home = line->home;
@@ -40,25 +40,25 @@ static void address(const ur_plan *plan, ur__argument *a, uint32_t n)
     if (a->own_rows)
         a->higher += a->skip;
     else
-        a->offset += (ptrdiff_t)(a->skip * line->row * ur__element_bytes(plan));
+        a->offset += (ptrdiff_t)(a->skip * line->row * ur__element_bytes(form));
     a->step = line->slots > 1 ? a->ref.stride * line->slot_bytes : 0;
     if (line->home == UR__IN_LEAF)
-        address_leaf(plan, a, n);
+        address_leaf(form, a, n);
 }
 
-void ur__address(ur_plan *plan)
+void ur__address(ur__form *form)
 {
-    const ur__program *p = &plan->program;
+    const ur__program *p = &form->program;
     for (size_t f = 0; f < UR__TIMES * p->phases; f++) {
         const ur__phase *phase = &p->phase[f % p->phases];
-        for (uint32_t k = 0; k < plan->span[f].count; k++) {
-            const ur__launch *l = &plan->launch[plan->span[f].first + k];
+        for (uint32_t k = 0; k < form->span[f].count; k++) {
+            const ur__launch *l = &form->launch[form->span[f].first + k];
             for (uint32_t i = 0; i < l->operands; i++)
-                address(plan, &plan->argument[l->operand + i], phase->end - phase->begin);
+                address(form, &form->argument[l->operand + i], phase->end - phase->begin);
         }
     }
-    if (plan->ends) {
-        plan->masks = (ur__argument){.ref = {.line = plan->mask, .stride = 1, .count = 1}};
-        address(plan, &plan->masks, p->line[plan->mask].values);
+    if (form->ends) {
+        form->masks = (ur__argument){.ref = {.line = form->mask, .stride = 1, .count = 1}};
+        address(form, &form->masks, p->line[form->mask].values);
     }
 }

@@ -11,136 +11,136 @@ static void most(size_t *total, size_t value)
     *total = *total < value ? value : *total;
 }
 
-static size_t count_operands(const ur_plan *plan, const ur__launch *l)
+static size_t count_operands(const ur__form *form, const ur__launch *l)
 {
     size_t operands = 0;
     for (uint32_t k = 0; k < l->operands; k++) {
-        const ur__ref *r = &plan->argument[l->operand + k].ref;
+        const ur__ref *r = &form->argument[l->operand + k].ref;
         operands += r->count > 1 ? r->count : 1;
     }
     return operands;
 }
 
 /* Elements of the operands of a single operation, in the shapes in which it reads them. */
-static size_t count_elements(const ur_plan *plan, const ur__launch *l)
+static size_t count_elements(const ur__form *form, const ur__launch *l)
 {
     size_t elements = 0;
     for (uint32_t k = 0; k < l->operands; k++) {
-        const ur__argument *a = &plan->argument[l->operand + k];
+        const ur__argument *a = &form->argument[l->operand + k];
         elements +=
-            (a->ref.count > 1 ? a->ref.count : 1) * (ur_shape_count(ur__line_shape(plan, a->as)) + UR__CACHE_LINE);
+            (a->ref.count > 1 ? a->ref.count : 1) * (ur_shape_count(ur__line_shape(form, a->as)) + UR__CACHE_LINE);
     }
     return elements;
 }
 
 /* Bytes that the contractions of a loop read in an iteration; what several of them read is there after the first one. */
-static size_t bytes_read(const ur_plan *plan, uint32_t loop)
+static size_t bytes_read(const ur__form *form, uint32_t loop)
 {
-    const ur__launch *l = plan->launch + plan->finish.first, *end = l + plan->finish.count;
+    const ur__launch *l = form->launch + form->finish.first, *end = l + form->finish.count;
     size_t rows = 0;
     uint32_t seen = UR_NONE;
     for (; l < end; l++) {
-        if (ur__contracted_loop(plan, l) != loop)
+        if (ur__contracted_loop(form, l) != loop)
             continue;
-        const ur__argument *x = &plan->argument[plan->stretch[l->first].operand];
+        const ur__argument *x = &form->argument[form->stretch[l->first].operand];
         rows += l->rows;
         if (seen != x[l->rows > 0].ref.line)
             rows += (size_t)l->m * l->matrices;
         seen = x[l->rows > 0].ref.line;
     }
-    return rows * plan->width * plan->abreast * ur__element_bytes(plan);
+    return rows * form->width * form->abreast * ur__element_bytes(form);
 }
 
 /* The iterations in which the contractions of a loop read about 1 MiB, 0: all, where that is no more, where they are on
  * few columns, or where the sums that lie in between take as much themselves. */
-static uint32_t piece_of(const ur_plan *plan, uint32_t loop)
+static uint32_t piece_of(const ur__form *form, uint32_t loop)
 {
-    const size_t most = 1048576, least_columns = 512, each = bytes_read(plan, loop);
+    const size_t most = 1048576, least_columns = 512, each = bytes_read(form, loop);
     size_t rooms = 0, piece = each ? most / each : 0;
-    for (uint32_t k = plan->finish.first; k < plan->finish.first + plan->finish.count; k++)
-        if (ur__contracted_loop(plan, &plan->launch[k]) == loop)
-            rooms += plan->abreast * ur__contraction_bytes(plan, &plan->launch[k]);
-    const size_t last = (size_t)plan->batch - ur__block_begin(plan, plan->blocks - 1);
+    for (uint32_t k = form->finish.first; k < form->finish.first + form->finish.count; k++)
+        if (ur__contracted_loop(form, &form->launch[k]) == loop)
+            rooms += form->abreast * ur__contraction_bytes(form, &form->launch[k]);
+    const size_t last = (size_t)form->batch - ur__block_begin(form, form->blocks - 1);
     const bool pays =
-        piece < plan->program.loop[loop].iterations && piece * plan->width * plan->abreast >= least_columns;
-    return plan->segments == 1 && last > 1 && rooms <= most / 2 && pays ? (uint32_t)piece : 0;
+        piece < form->program.loop[loop].iterations && piece * form->width * form->abreast >= least_columns;
+    return form->segments == 1 && last > 1 && rooms <= most / 2 && pays ? (uint32_t)piece : 0;
 }
 
 /* Contractions over loops that write more than the cache holds go on while the loop runs. Each has a room then. */
-static void measure_rooms(ur_plan *plan)
+static void measure_rooms(ur__form *form)
 {
-    plan->bytes[UR__AREA_ROOMS] = 0;
-    for (uint32_t k = plan->finish.first; k < plan->finish.first + plan->finish.count; k++) {
-        ur__launch *l = &plan->launch[k];
-        const uint32_t loop = ur__contracted_loop(plan, l);
-        l->piece = loop == UR_NONE ? 0 : piece_of(plan, loop);
-        l->room = plan->bytes[UR__AREA_ROOMS];
+    form->bytes[UR__AREA_ROOMS] = 0;
+    for (uint32_t k = form->finish.first; k < form->finish.first + form->finish.count; k++) {
+        ur__launch *l = &form->launch[k];
+        const uint32_t loop = ur__contracted_loop(form, l);
+        l->piece = loop == UR_NONE ? 0 : piece_of(form, loop);
+        l->room = form->bytes[UR__AREA_ROOMS];
         if (l->piece)
-            plan->bytes[UR__AREA_ROOMS] += plan->abreast * ur__contraction_bytes(plan, l);
+            form->bytes[UR__AREA_ROOMS] += form->abreast * ur__contraction_bytes(form, l);
     }
 }
 
 /* What the launches that are bound together need: those of a phase, or one where it has one iteration; then calls are not
  * kept. */
-static void measure_cursors(ur_plan *plan)
+static void measure_cursors(ur__form *form)
 {
-    const ur__program *p = &plan->program;
-    plan->most_cursors = plan->most_walks = 1;
-    plan->most_calls = plan->most_terms = 0;
+    const ur__program *p = &form->program;
+    form->most_cursors = form->most_walks = 1;
+    form->most_calls = form->most_terms = 0;
     for (size_t f = 0; f < UR__TIMES * p->phases; f++) {
         const ur__phase *phase = &p->phase[f % p->phases];
         const bool again = phase->end - phase->begin > 1;
         size_t operands = 0, calls = 0, terms = 0;
-        for (uint32_t k = 0; k < plan->span[f].count; k++) {
-            const ur__launch *l = &plan->launch[plan->span[f].first + k];
+        for (uint32_t k = 0; k < form->span[f].count; k++) {
+            const ur__launch *l = &form->launch[form->span[f].first + k];
             operands = l->operands + (again ? operands : 0);
             terms = (l->kind == UR__PRODUCT ? l->count : 0) + (again ? terms : 0);
             calls += l->kind == UR__POINTWISE && again ? ur__calls_of(l) : 0;
-            most(&plan->most_cursors, operands);
-            most(&plan->most_terms, terms);
+            most(&form->most_cursors, operands);
+            most(&form->most_terms, terms);
         }
-        most(&plan->most_calls, calls);
-        most(&plan->most_walks, again ? plan->span[f].count : 1);
+        most(&form->most_calls, calls);
+        most(&form->most_walks, again ? form->span[f].count : 1);
     }
-    plan->bytes[UR__AREA_CURSORS] = plan->most_cursors * sizeof(ur__cursor) + plan->most_walks * sizeof(ur__walk) +
-                                    plan->most_calls * sizeof(ur__call) + plan->most_terms * sizeof(ur__term);
-    plan->bytes[UR__AREA_CURSORS] = ur__round_up(plan->bytes[UR__AREA_CURSORS], UR__CACHE_LINE);
+    form->bytes[UR__AREA_CURSORS] = form->most_cursors * sizeof(ur__cursor) + form->most_walks * sizeof(ur__walk) +
+                                    form->most_calls * sizeof(ur__call) + form->most_terms * sizeof(ur__term);
+    form->bytes[UR__AREA_CURSORS] = ur__round_up(form->bytes[UR__AREA_CURSORS], UR__CACHE_LINE);
 }
 
 /* Does a launch add its operands where they lie? Then it needs no room, however many steps of a loop it adds. With the
  * batch that depends on how many columns last. */
-static bool adds_in_place(const ur_plan *plan, const ur__launch *l)
+static bool adds_in_place(const ur__form *form, const ur__launch *l)
 {
-    const ur__worker any = {.plan = plan, .all = (size_t)plan->batch};
+    const ur__worker any = {.form = form, .all = (size_t)form->batch};
     return l->kind == UR__COLLECT || (l->kind == UR__STATEMENT && !l->batch && ur__adds_in_place(&any, l));
 }
 
 /* What the launches need beside the lines: addresses and shapes of operands, tiles, dense copies. */
-static void measure_scratch(ur_plan *plan)
+static void measure_scratch(ur__form *form)
 {
-    size_t e = ur__element_bytes(plan), bytes = 0, records = 0;
-    measure_rooms(plan);
-    for (size_t i = 0; i < plan->launches; i++) {
-        const ur__launch *l = &plan->launch[i];
-        if (adds_in_place(plan, l))
+    size_t e = ur__element_bytes(form), bytes = 0, records = 0;
+    measure_rooms(form);
+    for (size_t i = 0; i < form->launches; i++) {
+        const ur__launch *l = &form->launch[i];
+        if (adds_in_place(form, l))
             continue;
-        size_t operands = count_operands(plan, l);
+        size_t operands = count_operands(form, l);
         if (l->kind == UR__POINTWISE) {
-            most(&bytes, ((size_t)l->operands + l->buffers) * ur__tile(plan) * e);
+            most(&bytes, ((size_t)l->operands + l->buffers) * ur__tile(form) * e);
             most(&records, operands * 2 * sizeof(void *));
         } else if (l->kind == UR__CONTRACT) {
-            most(&bytes, ur__room_for_contraction(plan, l).own + (l->piece ? 0 : ur__contraction_bytes(plan, l)));
+            most(&bytes, ur__room_for_contraction(form, l).own + (l->piece ? 0 : ur__contraction_bytes(form, l)));
         } else if (l->kind != UR__PRODUCT) {
-            size_t elements = count_elements(plan, l) + ur_shape_count(ur__line_shape(plan, l->line));
+            size_t elements = count_elements(form, l) + ur_shape_count(ur__line_shape(form, l->line));
             most(&bytes, elements * (e + sizeof(double)) + 2 * (size_t)UR__CACHE_LINE);
             most(&records, (operands + 1) * sizeof(ur_shape));
         }
-        most(&plan->most_operands, operands + l->buffers + 1);
+        most(&form->most_operands, operands + l->buffers + 1);
     }
-    measure_cursors(plan);
-    plan->addresses_bytes =
-        (plan->most_operands * sizeof(char *) + records + UR__CACHE_LINE) / UR__CACHE_LINE * UR__CACHE_LINE;
-    plan->bytes[UR__AREA_SCRATCH] = plan->addresses_bytes + ur__round_up(bytes, UR__CACHE_LINE);
+    measure_cursors(form);
+    form->addresses_bytes =
+        (form->most_operands * sizeof(char *) + records + UR__CACHE_LINE) / UR__CACHE_LINE * UR__CACHE_LINE;
+    form->bytes[UR__AREA_SCRATCH] = form->addresses_bytes + ur__round_up(bytes, UR__CACHE_LINE);
 }
 
 /* ---- workers and bytes */
@@ -149,8 +149,8 @@ static void measure_scratch(ur_plan *plan)
 static void choose_workers(ur_plan *plan)
 {
     size_t threads = (size_t)ur_pool_threads(plan->pool);
-    double worth = plan->blocks > 1 ? ur__work(plan->alive ? plan->alive : plan) / UR__WORTH_A_THREAD : 1;
-    plan->workers = threads < plan->blocks ? threads : plan->blocks;
+    double worth = plan->form.blocks > 1 ? ur__work(plan->alive ? plan->alive : &plan->form) / UR__WORTH_A_THREAD : 1;
+    plan->workers = threads < plan->form.blocks ? threads : plan->form.blocks;
     plan->workers = worth < (double)plan->workers ? (size_t)worth : plan->workers;
     plan->workers = plan->workers ? plan->workers : 1;
 }
@@ -159,7 +159,7 @@ static void choose_workers(ur_plan *plan)
 bool ur__fits(const ur_plan *plan, size_t bytes, size_t memory)
 {
     return !memory || bytes <= memory ||
-           ur__fail(&plan->tape->error, "ur_plan_new: the plan takes at least %zu bytes, %zu are allowed", bytes,
+           ur__fail(&plan->form.tape->error, "ur_plan_new: the plan takes at least %zu bytes, %zu are allowed", bytes,
                     memory);
 }
 
@@ -171,28 +171,28 @@ typedef struct cut {
     size_t blocks, length, checkpoints;
 } cut;
 
-static void cut_steps(ur_plan *plan, const cut *c)
+static void cut_steps(ur__form *form, const cut *c)
 {
-    plan->segments = c->length ? (plan->sweep + c->length - 1) / c->length : 1;
-    plan->length = c->length;
-    plan->checkpoints = c->checkpoints;
+    form->segments = c->length ? (form->sweep + c->length - 1) / c->length : 1;
+    form->length = c->length;
+    form->checkpoints = c->checkpoints;
 }
 
 /* Lays everything out and counts the bytes for one worker: the blocks, which the order of sums depends on, may not depend
  * on the threads. */
 static bool lay_out(ur_plan *plan, const cut *c)
 {
-    cut_steps(plan, c);
+    cut_steps(&plan->form, c);
     if (plan->alive)
         cut_steps(plan->alive, c);
     if (!ur__layout(plan, c->blocks))
         return false;
     ur__place_states(plan);
-    measure_scratch(plan);
+    measure_scratch(&plan->form);
     if (plan->alive) {
         measure_scratch(plan->alive);
         for (ur__area a = UR__AREA_CURSORS; a < UR__AREAS; a++) /* those that are measured here */
-            most(&plan->bytes[a], plan->alive->bytes[a]);
+            most(&plan->form.bytes[a], plan->alive->bytes[a]);
     }
     plan->workers = 1;
     ur__add_bytes(plan);
@@ -226,15 +226,15 @@ static bool try(search *s, const cut *c)
  * checkpoints, from which several segments are run again and again. */
 static void try_segments(search *s)
 {
-    const ur_plan *plan = s->plan, *alive = plan->alive ? plan->alive : plan;
-    size_t halo = plan->halo > alive->halo ? plan->halo : alive->halo, most_checkpoints = SIZE_MAX;
+    const ur__form *form = &s->plan->form, *alive = s->plan->alive ? s->plan->alive : form;
+    size_t halo = form->halo > alive->halo ? form->halo : alive->halo, most_checkpoints = SIZE_MAX;
     cut c = {.blocks = s->best.blocks};
-    if (!plan->sweep || !alive->sweep)
+    if (!form->sweep || !alive->sweep)
         return;
     for (size_t part = 1; most_checkpoints > 1; part *= 4) {
         most_checkpoints = 0;
-        for (c.length = (plan->sweep + 1) / 2; c.length > halo; c.length /= 2) {
-            size_t segments = (plan->sweep + c.length - 1) / c.length;
+        for (c.length = (form->sweep + 1) / 2; c.length > halo; c.length /= 2) {
+            size_t segments = (form->sweep + c.length - 1) / c.length;
             c.checkpoints = segments > 2 * part ? (segments - 2) / part : 1;
             most_checkpoints = c.checkpoints;
             if (!try(s, &c))

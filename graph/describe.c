@@ -64,23 +64,23 @@ static void say_ref(ur__page *p, ur__ref ref)
 static ur__ref this_of(const ur__page *p, uint32_t line)
 {
     return (ur__ref){
-        .line = line, .first = (int32_t)(p->at.begin - p->plan->program.line[line].begin), .stride = 1, .count = 1};
+        .line = line, .first = (int32_t)(p->at.begin - p->form->program.line[line].begin), .stride = 1, .count = 1};
 }
 
 static const ur__ref *operand_of(const ur__page *p, const ur__launch *l, uint32_t k)
 {
-    return &p->shown->argument[l->operand + k].ref;
+    return &p->form->argument[l->operand + k].ref;
 }
 
 /* ---- products */
 
 /* The launch that packs the matrices of l. */
-static const ur__launch *packer_of(const ur_plan *plan, const ur__launch *l)
+static const ur__launch *packer_of(const ur__form *form, const ur__launch *l)
 {
-    for (size_t i = 0; i < plan->launches; i++) {
-        const ur__launch *k = &plan->launch[i];
+    for (size_t i = 0; i < form->launches; i++) {
+        const ur__launch *k = &form->launch[i];
         if (k->kind == UR__PRODUCT && k->packed && k->count &&
-            plan->term[k->first].packed == plan->term[l->first].packed)
+            form->term[k->first].packed == form->term[l->first].packed)
             return k;
     }
     return l;
@@ -97,19 +97,19 @@ static void say_term(ur__page *p, ur__ref a, bool transposed, const ur__ref *x, 
 /* Rows first.. of a product: what is packed there, in the order of the terms, and the bias. */
 static void say_packed(ur__page *p, const ur__launch *l, size_t first)
 {
-    const ur_plan *plan = p->shown;
-    const ur__launch *packer = packer_of(plan, l);
+    const ur__form *form = p->form;
+    const ur__launch *packer = packer_of(form, l);
     bool none = true;
     for (int bias = 0; bias < 2; bias++)
         for (uint32_t k = 0; k < packer->packings; k++) {
-            const ur__packing *q = &plan->packing[packer->packing + k];
+            const ur__packing *q = &form->packing[packer->packing + k];
             if (q->first != first || (q->k == 0) != bias)
                 continue;
             if (bias) {
                 ur__say(p, " + ");
                 say_ref(p, q->a);
             } else {
-                say_term(p, q->a, q->transposed, operand_of(p, l, plan->term[l->first + q->term].x), none);
+                say_term(p, q->a, q->transposed, operand_of(p, l, form->term[l->first + q->term].x), none);
             }
             none = false;
         }
@@ -118,9 +118,9 @@ static void say_packed(ur__page *p, const ur__launch *l, size_t first)
 /* With few columns matrices are read where they lie. */
 static void say_narrow(ur__page *p, const ur__launch *l)
 {
-    const ur_plan *plan = p->shown;
+    const ur__form *form = p->form;
     for (uint32_t k = 0; k < l->count; k++) {
-        const ur__product_term *t = &plan->term[l->first + k];
+        const ur__product_term *t = &form->term[l->first + k];
         say_term(p, t->a, t->transposed, operand_of(p, l, t->x), k == 0);
     }
     if (l->bias != UR_NONE) {
@@ -134,19 +134,19 @@ static size_t inner_size(const ur__page *p, const ur__launch *l)
 {
     size_t k = 0;
     for (uint32_t t = 0; t < l->count; t++)
-        k += p->shown->term[l->first + t].k;
+        k += p->form->term[l->first + t].k;
     return k;
 }
 
 static void describe_product(ur__page *p, const ur__launch *l)
 {
-    const ur_plan *plan = p->shown;
+    const ur__form *form = p->form;
     size_t first = 0;
     uint32_t line = operand_of(p, l, 0)->line;
     ur__begin_line(p, 4);
     ur__say(p, "product [%u,%zu]", (unsigned)l->rows, inner_size(p, l));
     ur__end_line(p);
-    for (; first < l->rows && line != UR_NONE; line = plan->line[line].below) {
+    for (; first < l->rows && line != UR_NONE; line = form->line[line].below) {
         ur__begin_line(p, 6);
         say_ref(p, this_of(p, line));
         ur__say(p, " =");
@@ -155,7 +155,7 @@ static void describe_product(ur__page *p, const ur__launch *l)
         else
             say_packed(p, l, first);
         ur__end_line(p);
-        first += plan->line[line].rows;
+        first += form->line[line].rows;
     }
 }
 
@@ -202,7 +202,7 @@ enum { MOST_INPUTS = 3 };
 static uint32_t inputs_of(const ur__page *p, const ur__instruction *in)
 {
     const fused *f = fused_of(in->kernel);
-    uint32_t inputs = f ? f->count : (uint32_t)ur__line_kind(p->plan, in->line)->op->inputs;
+    uint32_t inputs = f ? f->count : (uint32_t)ur__line_kind(p->form, in->line)->op->inputs;
     return inputs < MOST_INPUTS ? inputs : MOST_INPUTS;
 }
 
@@ -216,7 +216,7 @@ static void print_input(void *user, uint32_t k, int binds, bool first, ur__text 
 static void print_instruction(const ur__page *p, const ur__instruction *in, const formula *value, formula *result)
 {
     const fused *f = fused_of(in->kernel);
-    const ur_op *op = ur__line_kind(p->plan, in->line)->op;
+    const ur_op *op = ur__line_kind(p->form, in->line)->op;
     const formula *inputs[] = {&value[in->a], &value[in->b], &value[in->c]};
     formula made = {.text = "", .binds = UR_BINDS_CALL}; /* the result may be in the place of an input */
     ur__text out = {.text = made.text, .bytes = sizeof made.text};
@@ -226,7 +226,7 @@ static void print_instruction(const ur__page *p, const ur__instruction *in, cons
             made.binds = inputs[0]->binds;
         ur__print_pattern(&(ur__pattern){.text = f ? f->pattern : op->print,
                                          .binds = made.binds,
-                                         .attr = &p->shown->attr[in->attr],
+                                         .attr = &p->form->attr[in->attr],
                                          .operand = print_input,
                                          .user = inputs},
                           &out);
@@ -242,7 +242,7 @@ static void print_instruction(const ur__page *p, const ur__instruction *in, cons
 /* How often the value that instruction i makes is read, and is it the last one of its place? */
 static uint32_t count_reads(const ur__page *p, const ur__launch *l, uint32_t i, bool *last)
 {
-    const ur__instruction *in = &p->shown->instruction[l->first];
+    const ur__instruction *in = &p->form->instruction[l->first];
     uint32_t reads = 0;
     *last = true;
     for (uint32_t k = i + 1; k < l->count && *last; k++) {
@@ -260,10 +260,10 @@ static void print_operands(ur__page *p, const ur__launch *l, formula *value)
         ur__text out = {.text = value[k].text, .bytes = TEXT};
         value[k].text[0] = 0;
         value[k].binds = UR_BINDS_CALL;
-        const ur__argument *a = &p->shown->argument[l->operand + k];
+        const ur__argument *a = &p->form->argument[l->operand + k];
         if (!a->mask)
             ur__label_ref(&p->labels, *operand_of(p, l, k), p->at, &out);
-        if (a->spread != UR__FULL || p->plan->line[a->ref.line].rows == l->rows)
+        if (a->spread != UR__FULL || p->form->line[a->ref.line].rows == l->rows)
             continue;
         ur__print(&out, " from row %u on", (unsigned)a->skip);
         value[k].binds = UR_BINDS_SUM;
@@ -291,7 +291,7 @@ static void describe_formulas(ur__page *p, const ur__launch *l, formula *value)
     enum { LONG = 160 };
     print_operands(p, l, value);
     for (uint32_t i = 0; i < l->count; i++) {
-        const ur__instruction *in = &p->shown->instruction[l->first + i];
+        const ur__instruction *in = &p->form->instruction[l->first + i];
         if (in->kernel == UR__EXP_OF_SIZE) /* a part of those that come after it */
             continue;
         bool last;
@@ -326,11 +326,11 @@ static bool describe_pointwise(ur__page *p, const ur__launch *l)
         return true;
     }
     ur__end_line(p);
-    formula *value = (formula *)ur__take(p->plan->tape, bytes);
+    formula *value = (formula *)ur__take(p->form->tape, bytes);
     if (!value)
         return false;
     describe_formulas(p, l, value);
-    ur__give(p->plan->tape, value, bytes);
+    ur__give(p->form->tape, value, bytes);
     return true;
 }
 
@@ -339,7 +339,7 @@ static bool describe_pointwise(ur__page *p, const ur__launch *l)
 /* Why an operation is a launch of its own. */
 static const char *reason_of(const ur__page *p, const ur__launch *l)
 {
-    const ur_op *op = ur__line_kind(p->plan, l->line)->op;
+    const ur_op *op = ur__line_kind(p->form, l->line)->op;
     for (uint32_t k = 1; k < l->operands; k++)
         if (operand_of(p, l, k)->count > 1)
             return "it reads several steps";
@@ -355,7 +355,7 @@ static const char *reason_of(const ur__page *p, const ur__launch *l)
 
 static void say_call(ur__page *p, const ur__launch *l)
 {
-    ur__say(p, "%s(", ur__line_kind(p->plan, l->line)->op->name);
+    ur__say(p, "%s(", ur__line_kind(p->form, l->line)->op->name);
     for (uint32_t k = 1; k < l->operands; k++) {
         ur__say(p, k > 1 ? ", " : "");
         say_ref(p, *operand_of(p, l, k));
@@ -404,12 +404,12 @@ static void say_factors(ur__page *p, const ur__launch *l, const ur__argument *a,
 /* [rows,m] of the longest stretch: dW, dU += h[t-1] (delta, delta)'; db, dc += sums of the rows of delta, delta. */
 static void describe_contraction(ur__page *p, const ur__launch *l)
 {
-    const ur_plan *plan = p->shown;
-    const ur__argument *out = &plan->argument[l->operand];
+    const ur__form *form = p->form;
+    const ur__argument *out = &form->argument[l->operand];
     uint32_t longest = l->first, steps = 0;
     for (uint32_t k = l->first; k < l->first + l->count; k++) {
-        steps += plan->stretch[k].n;
-        longest = plan->stretch[k].n > plan->stretch[longest].n ? k : longest;
+        steps += form->stretch[k].n;
+        longest = form->stretch[k].n > form->stretch[longest].n ? k : longest;
     }
     ur__begin_line(p, 4);
     if (!l->count) {
@@ -424,11 +424,11 @@ static void describe_contraction(ur__page *p, const ur__launch *l)
     if (l->piece)
         ur__say(p, ", after every %u", (unsigned)l->piece);
     ur__say(p, ": ");
-    const ur__argument *x = &plan->argument[plan->stretch[longest].operand], *b = x + (l->rows > 0);
-    const ur__line *line = &plan->program.line[b->ref.line];
-    p->at = (ur__moment){.length = plan->stretch[longest].n};
+    const ur__argument *x = &form->argument[form->stretch[longest].operand], *b = x + (l->rows > 0);
+    const ur__line *line = &form->program.line[b->ref.line];
+    p->at = (ur__moment){.length = form->stretch[longest].n};
     if (line->loop != UR_NONE) {
-        p->at.loop = &plan->program.loop[line->loop];
+        p->at.loop = &form->program.loop[line->loop];
         p->at.begin = line->begin + (uint32_t)b->ref.first;
     }
     if (l->rows) {
@@ -457,7 +457,7 @@ static uint32_t describe_collections(ur__page *p, const ur__launch *l, uint32_t 
         ur__say(p, ", ");
         say_ref(p, *operand_of(p, &l[n], 0));
     }
-    ur__say(p, p->plan->blocks > 1 ? " = the blocks' sums" : " = the block's sum");
+    ur__say(p, p->form->blocks > 1 ? " = the blocks' sums" : " = the block's sum");
     for (uint32_t k = 1; k < l->operands; k++) {
         ur__say(p, " + ");
         say_ref(p, *operand_of(p, l, k));
@@ -491,7 +491,7 @@ bool ur__describe_span(ur__page *p, ur__span span)
 {
     bool good = true;
     for (uint32_t k = 0; k < span.count && k < MOST_LAUNCHES && good; k++) {
-        const ur__launch *l = &p->shown->launch[span.first + k];
+        const ur__launch *l = &p->form->launch[span.first + k];
         if (l->kind == UR__COLLECT)
             k += describe_collections(p, l, span.count - k) - 1;
         else
@@ -510,7 +510,7 @@ void ur__outline_span(ur__page *p, ur__span span)
 {
     ur__say(p, ":");
     for (uint32_t k = 0; k < span.count; k++) {
-        const ur__launch *l = &p->shown->launch[span.first + k];
+        const ur__launch *l = &p->form->launch[span.first + k];
         if (k >= MOST_OUTLINED) {
             ur__say(p, ", and %u more", (unsigned)(span.count - k));
             break;
@@ -518,7 +518,7 @@ void ur__outline_span(ur__page *p, ur__span span)
         ur__say(p, "%s%s ", k ? ", " : " ",
                 l->kind == UR__PRODUCT     ? "product"
                 : l->kind == UR__POINTWISE ? "elementwise"
-                                           : ur__line_kind(p->plan, l->line)->op->name);
+                                           : ur__line_kind(p->form, l->line)->op->name);
         if (l->kind == UR__PRODUCT)
             ur__say(p, "[%u,%zu]", (unsigned)l->rows, inner_size(p, l));
         else

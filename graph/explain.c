@@ -10,7 +10,7 @@ enum { MOST_LOOPS = 12 };
 
 static ur__span span_of(const ur__page *p, ur__time time, uint32_t phase)
 {
-    return p->shown->span[time * p->plan->program.phases + phase];
+    return p->form->span[time * p->form->program.phases + phase];
 }
 
 static bool has_launches(const ur__page *p, ur__time time, const ur__loop *loop)
@@ -35,7 +35,7 @@ static void say_phase(ur__page *p, const ur__phase *phase)
 /* The longest phase of a loop, of those that have launches. */
 static uint32_t main_phase(const ur__page *p, ur__time time, const ur__loop *loop)
 {
-    const ur__phase *phase = p->plan->program.phase;
+    const ur__phase *phase = p->form->program.phase;
     uint32_t best = UR_NONE;
     for (uint32_t f = loop->phase; f < loop->phase + loop->phases; f++)
         if (span_of(p, time, f).count &&
@@ -46,7 +46,7 @@ static uint32_t main_phase(const ur__page *p, ur__time time, const ur__loop *loo
 
 static bool explain_loop(ur__page *p, ur__time time, const ur__loop *loop)
 {
-    const ur__program *program = &p->plan->program;
+    const ur__program *program = &p->form->program;
     bool good = true, straight = ur__step_at(loop, 0) == 0;
     uint32_t full = main_phase(p, time, loop);
     if (!straight)
@@ -74,7 +74,7 @@ static bool explain_loop(ur__page *p, ur__time time, const ur__loop *loop)
 
 static bool explain_time(ur__page *p, ur__time time, const char *title)
 {
-    const ur__program *program = &p->plan->program;
+    const ur__program *program = &p->form->program;
     size_t shown = 0, left = 0;
     bool good = true;
     for (size_t l = 0; l < program->loops && good; l++) {
@@ -95,10 +95,10 @@ static bool explain_time(ur__page *p, ur__time time, const char *title)
 
 static bool explain_finish(ur__page *p)
 {
-    if (!p->shown->finish.count)
+    if (!p->form->finish.count)
         return true;
     fprintf(p->out, "at the end of a block\n");
-    return ur__describe_span(p, p->shown->finish);
+    return ur__describe_span(p, p->form->finish);
 }
 
 /* ---- blocks and bytes */
@@ -106,24 +106,25 @@ static bool explain_finish(ur__page *p)
 static void explain_blocks(const ur__page *p)
 {
     const ur_plan *plan = p->plan;
-    if (!plan->batch)
+    const ur__form *form = &plan->form;
+    if (!form->batch)
         fprintf(p->out, "no batch\n");
-    else if (plan->blocks == 1)
-        fprintf(p->out, "batch %lld in one block%s\n", (long long)plan->batch,
-                plan->one_block ? ", its columns depend on each other" : "");
+    else if (form->blocks == 1)
+        fprintf(p->out, "batch %lld in one block%s\n", (long long)form->batch,
+                form->one_block ? ", its columns depend on each other" : "");
     else
-        fprintf(p->out, "batch %lld in %zu blocks of %zu columns, %zu at a time\n", (long long)plan->batch,
-                plan->blocks, plan->width,
-                plan->workers * plan->abreast < plan->blocks ? plan->workers * plan->abreast : plan->blocks);
+        fprintf(p->out, "batch %lld in %zu blocks of %zu columns, %zu at a time\n", (long long)form->batch,
+                form->blocks, form->width,
+                plan->workers * form->abreast < form->blocks ? plan->workers * form->abreast : form->blocks);
     if (plan->alive)
         fprintf(p->out, "where %s, their values are selected: that form is not shown\n",
                 plan->alive->ends ? "columns of a block end in no order" : "columns of a block have ended");
-    if (plan->segments > 1)
+    if (form->segments > 1)
         fprintf(p->out,
                 "%zu steps in %zu segments of %zu, each forward once more before it goes back; %zu checkpoints\n",
-                plan->sweep, plan->segments, plan->length, plan->checkpoints);
-    if (plan->program.why.text[0])
-        fprintf(p->out, "not rolled: %s\n", plan->program.why.text);
+                form->sweep, form->segments, form->length, form->checkpoints);
+    if (form->program.why.text[0])
+        fprintf(p->out, "not rolled: %s\n", form->program.why.text);
 }
 
 static bool is_saved(const ur__line_plan *line)
@@ -132,9 +133,9 @@ static bool is_saved(const ur__line_plan *line)
 }
 
 /* How many values of a line are saved, and the bytes of one. */
-static size_t slots_of(const ur_plan *plan, const ur__line_plan *line)
+static size_t slots_of(const ur__form *form, const ur__line_plan *line)
 {
-    return line->window_bytes ? plan->length + 2 * plan->halo : line->slots;
+    return line->window_bytes ? form->length + 2 * form->halo : line->slots;
 }
 
 static size_t slot_bytes_of(const ur__line_plan *line)
@@ -143,12 +144,12 @@ static size_t slot_bytes_of(const ur__line_plan *line)
 }
 
 /* Bytes of block memory that hold a value for each of several steps. */
-static size_t saved_bytes(const ur_plan *plan)
+static size_t saved_bytes(const ur__form *form)
 {
     size_t bytes = 0;
-    for (size_t l = 0; l < plan->program.lines; l++)
-        if (is_saved(&plan->line[l]))
-            bytes += slots_of(plan, &plan->line[l]) * slot_bytes_of(&plan->line[l]);
+    for (size_t l = 0; l < form->program.lines; l++)
+        if (is_saved(&form->line[l]))
+            bytes += slots_of(form, &form->line[l]) * slot_bytes_of(&form->line[l]);
     return bytes;
 }
 
@@ -161,16 +162,16 @@ static bool same_slots(const ur__line_plan *a, const ur__line_plan *b)
 /* What a block keeps of each step: `62 x 9024 bytes [20]: kappa, phi, ...`, those of one size together. */
 static void explain_saved(ur__page *p)
 {
-    const ur__line_plan *line = p->shown->line;
-    for (uint32_t l = 0; l < p->shown->program.lines; l++) {
+    const ur__line_plan *line = p->form->line;
+    for (uint32_t l = 0; l < p->form->program.lines; l++) {
         uint32_t first = 0;
         while (first < l && !(is_saved(&line[first]) && same_slots(&line[first], &line[l])))
             first++;
         if (first < l || !is_saved(&line[l]))
             continue;
         ur__begin_line(p, 4);
-        ur__say(p, "%zu x %zu bytes [%zu]:", slots_of(p->shown, &line[l]), slot_bytes_of(&line[l]), line[l].rows);
-        for (uint32_t k = l; k < p->shown->program.lines; k++) {
+        ur__say(p, "%zu x %zu bytes [%zu]:", slots_of(p->form, &line[l]), slot_bytes_of(&line[l]), line[l].rows);
+        for (uint32_t k = l; k < p->form->program.lines; k++) {
             if (!is_saved(&line[k]) || !same_slots(&line[k], &line[l]))
                 continue;
             ur__say(p, k > l ? ", " : " ");
@@ -183,21 +184,22 @@ static void explain_saved(ur__page *p)
 static void explain_bytes(ur__page *p)
 {
     const ur_plan *plan = p->plan;
-    size_t saved = plan->workers * saved_bytes(p->shown), block = plan->workers * plan->bytes[UR__AREA_BLOCK];
-    size_t sums = plan->bytes[UR__AREA_SUMS];
-    size_t rest = plan->allocation_bytes - plan->bytes[UR__AREA_MEMORY] - sums - plan->bytes[UR__AREA_PACKED] - block;
+    const ur__form *form = &plan->form;
+    size_t saved = plan->workers * saved_bytes(p->form), block = plan->workers * form->bytes[UR__AREA_BLOCK];
+    size_t sums = form->bytes[UR__AREA_SUMS];
+    size_t rest = plan->allocation_bytes - form->bytes[UR__AREA_MEMORY] - sums - form->bytes[UR__AREA_PACKED] - block;
     const struct {
         const char *what;
         size_t bytes;
         bool saved;
-    } parts[] = {{"roots", plan->root_bytes, false},
-                 {"other values of the whole batch", plan->bytes[UR__AREA_MEMORY] - plan->root_bytes, false},
+    } parts[] = {{"roots", form->root_bytes, false},
+                 {"other values of the whole batch", form->bytes[UR__AREA_MEMORY] - form->root_bytes, false},
                  {"sums over the columns of each block", sums, false},
-                 {"packed weights", plan->bytes[UR__AREA_PACKED], false},
+                 {"packed weights", form->bytes[UR__AREA_PACKED], false},
                  {"saved values of a block", saved, true},
                  {"other values of a block", block - saved, false},
                  {"scratch", rest, false}};
-    fprintf(p->out, "%zu bytes; the tape has %zu\n", ur_plan_bytes(plan), ur_tape_bytes(plan->tape));
+    fprintf(p->out, "%zu bytes; the tape has %zu\n", ur_plan_bytes(plan), ur_tape_bytes(form->tape));
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
         if (parts[i].bytes) {
             fprintf(p->out, "  %-38s %10zu\n", parts[i].what, parts[i].bytes);
@@ -209,7 +211,7 @@ static void explain_bytes(ur__page *p)
 static bool explain_reference(const ur_plan *plan, FILE *out)
 {
     fprintf(out, "reference execution: %zu nodes one by one in f64\n%zu bytes; the tape has %zu\n", plan->nodes,
-            ur_plan_bytes(plan), ur_tape_bytes(plan->tape));
+            ur_plan_bytes(plan), ur_tape_bytes(plan->form.tape));
     return !ferror(out);
 }
 
@@ -219,8 +221,8 @@ bool ur_plan_explain(const ur_plan *plan, FILE *out)
         return false;
     if (plan->reference)
         return explain_reference(plan, out);
-    ur__page p = {.plan = plan, .shown = plan->alive ? plan->alive : plan, .out = out, .at = {.length = 1}};
-    if (!ur__labels_new(p.shown, &p.labels))
+    ur__page p = {.plan = plan, .form = plan->alive ? plan->alive : &plan->form, .out = out, .at = {.length = 1}};
+    if (!ur__labels_new(p.form, &p.labels))
         return false;
     explain_blocks(&p);
     explain_bytes(&p);

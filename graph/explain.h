@@ -6,10 +6,10 @@
 
 /* Names, found as they are asked for. */
 typedef struct ur__labels {
-    const ur_plan *plan; /* whose aliases count */
-    uint32_t *origin;    /* by line: a node that a value of it is the adjoint of, UR_NONE: none */
-    uint32_t *number;    /* by line: lines of one text are told apart by numbers, 0: not asked for yet */
-    uint32_t *known;     /* the lines that were asked for */
+    const ur__form *form; /* whose aliases count */
+    uint32_t *origin;     /* by line: a node that a value of it is the adjoint of, UR_NONE: none */
+    uint32_t *number;     /* by line: lines of one text are told apart by numbers, 0: not asked for yet */
+    uint32_t *known;      /* the lines that were asked for */
     size_t count, bytes;
 } ur__labels;
 
@@ -19,7 +19,7 @@ typedef struct ur__moment {
     uint32_t begin, length;
 } ur__moment;
 
-bool ur__labels_new(const ur_plan *plan, ur__labels *labels);
+bool ur__labels_new(const ur__form *form, ur__labels *labels);
 void ur__labels_free(ur__labels *labels);
 /* A line's name: that on the tape, `dWh` for the adjoint of Wh, `phi.net` and `delta.phi` for what stands under a
  * function in the scope phi, and for its adjoint, `tanh(c)`; or else its scope and operation. */
@@ -31,7 +31,8 @@ int64_t ur__step_at(const ur__loop *loop, uint32_t iteration);
 
 /* A text whose lines are broken at spaces. */
 typedef struct ur__page {
-    const ur_plan *plan, *shown; /* shown: whose launches are read */
+    const ur_plan *plan;
+    const ur__form *form; /* whose launches are read */
     ur__labels labels;
     ur__moment at;
     FILE *out;

@@ -12,47 +12,47 @@
 /* Is it an elementwise statement whose operands fill the result in a simple way? */
 static bool is_map(const ur__maker *m, const ur__statement *s)
 {
-    const ur_op *op = ur__line_kind(m->plan, s->line)->op;
+    const ur_op *op = ur__line_kind(m->form, s->line)->op;
     bool adds = op == &ur_op_sum_of || op->kernel == UR__ALIAS || op->kernel == UR__BROADCAST;
     uint8_t spread;
     if (!adds && (op->kernel <= UR__SPECIFICATION || op->kernel >= UR__MAPS))
         return false;
     for (uint32_t k = 0; k < s->refs; k++) {
         ur__ref r = ur__input_of(m, s, k);
-        if (m->plan->line[r.line].deferred || !ur__spread_of(m->plan, r, s->line, &spread))
+        if (m->form->line[r.line].deferred || !ur__spread_of(m->form, r, s->line, &spread))
             return false;
     }
-    return m->plan->line[s->line].class != UR__REDUCED;
+    return m->form->line[s->line].class != UR__REDUCED;
 }
 
 /* Is it a sum or a mean that gives one element, or one for each column, of what a program computes or reads from memory?
  * Constants are nowhere. */
 static bool sums_values(const ur__maker *m, const ur__statement *s)
 {
-    const int kernel = ur__line_kind(m->plan, s->line)->op->kernel;
-    if ((kernel != UR__REDUCE && kernel != UR__MEAN) || m->plan->line[s->line].rows != 1)
+    const int kernel = ur__line_kind(m->form, s->line)->op->kernel;
+    if ((kernel != UR__REDUCE && kernel != UR__MEAN) || m->form->line[s->line].rows != 1)
         return false;
     ur__ref r = ur__input_of(m, s, 0);
-    return r.count == 1 && m->plan->line[r.line].class == UR__BATCH &&
-           ur__line_kind(m->plan, r.line)->op != &ur_op_const;
+    return r.count == 1 && m->form->line[r.line].class == UR__BATCH &&
+           ur__line_kind(m->form, r.line)->op != &ur_op_const;
 }
 
 /* Of all rows? */
 static bool is_row_sum(const ur__maker *m, const ur__statement *s)
 {
-    return m->plan->line[s->line].class == UR__BATCH && sums_values(m, s);
+    return m->form->line[s->line].class == UR__BATCH && sums_values(m, s);
 }
 
 /* Of all elements? The sum of one row waits for a contraction. */
 static bool is_total(const ur__maker *m, const ur__statement *s)
 {
-    const ur__line_plan *line = &m->plan->line[s->line];
+    const ur__line_plan *line = &m->form->line[s->line];
     return line->class == UR__REDUCED && !line->contracted && sums_values(m, s);
 }
 
 static ur__sort sort_of(ur__maker *m, const ur__statement *s)
 {
-    const ur__line_plan *line = &m->plan->line[s->line];
+    const ur__line_plan *line = &m->form->line[s->line];
     ur__ref bias;
     if (line->alias || line->inlined)
         return UR__NOTHING;
@@ -75,8 +75,8 @@ static bool is_elementwise(uint8_t sort)
 /* The value that an elementwise statement walks over: its result, or what it sums up. */
 static const ur__line_plan *walked_by(const ur__maker *m, uint32_t at)
 {
-    const ur__statement *s = &m->plan->program.statement[at];
-    return &m->plan->line[ur__sums_up(m, s) ? ur__input_of(m, s, 0).line : s->line];
+    const ur__statement *s = &m->form->program.statement[at];
+    return &m->form->line[ur__sums_up(m, s) ? ur__input_of(m, s, 0).line : s->line];
 }
 
 /* May two statements of one level be in one elementwise program? */
@@ -99,13 +99,13 @@ static bool has_terms(const ur__maker *m, uint32_t at)
 {
     uint8_t sort = m->sort[at];
     return sort == UR__MIXED || sort == UR__SUM_PRODUCT ||
-           (sort == UR__MAP && ur__adds(m->plan, m->plan->program.statement[at].line));
+           (sort == UR__MAP && ur__adds(m->form, m->form->program.statement[at].line));
 }
 
 /* Calls for what statement `at` reads, also through the products and sums that are inlined in it; factors come first. */
 static void each_operand(ur__maker *m, uint32_t at, void (*visit)(const ur__maker *m, uint32_t at, ur__ref r, role as))
 {
-    const ur__statement *s = &m->plan->program.statement[at];
+    const ur__statement *s = &m->form->program.statement[at];
     ur__ref bias;
     if (!has_terms(m, at)) {
         for (uint32_t k = 0; k < s->refs; k++)
@@ -186,20 +186,20 @@ static void sink(ur__maker *m, uint32_t at)
 /* The reader at `at` reads r: from memory, unless both are in one elementwise program. */
 static void mark_read(const ur__maker *m, uint32_t at, ur__ref r, role as)
 {
-    ur__line_plan *line = &m->plan->line[r.line];
-    if (as == TERM && ur__line_kind(m->plan, r.line)->op == &ur_op_const)
+    ur__line_plan *line = &m->form->line[r.line];
+    if (as == TERM && ur__line_kind(m->form, r.line)->op == &ur_op_const)
         return; /* an operand of one element */
     bool here = ur__is_here(m, r);
     uint32_t from = m->statement[r.line];
     bool together =
         as == TERM && here && m->sort[from] == UR__MAP && m->level[from] == m->level[at] && go_together(m, from, at);
     line->stored |= !together;
-    line->carried |= !here || m->plan->line[m->plan->program.statement[at].line].contracted; /* read at a block's end */
+    line->carried |= !here || m->form->line[m->form->program.statement[at].line].contracted; /* read at a block's end */
 }
 
 static void mark_reads(ur__maker *m, uint32_t at)
 {
-    ur__line_plan *line = &m->plan->line[m->plan->program.statement[at].line];
+    ur__line_plan *line = &m->form->line[m->form->program.statement[at].line];
     line->stored |= line->root || m->sort[at] != UR__MAP;
     line->carried |= line->root;
     each_operand(m, at, mark_read);
@@ -209,38 +209,38 @@ static void mark_reads(ur__maker *m, uint32_t at)
 
 ur__launch *ur__begin_launch(ur__maker *m, ur__launch l)
 {
-    ur_plan *plan = m->plan;
-    if (!ur__room(plan->tape, &plan->launch, &plan->launch_room, plan->launches, sizeof *plan->launch))
+    ur__form *form = m->form;
+    if (!ur__room(form->tape, &form->launch, &form->launch_room, form->launches, sizeof *form->launch))
         return NULL;
     m->launch++;
-    l.batch |= plan->line[l.line].class == UR__BATCH;
+    l.batch |= form->line[l.line].class == UR__BATCH;
     if (!l.rows && l.kind != UR__PRODUCT) /* whose rows are those of the lines in it */
-        l.rows = (uint32_t)plan->line[l.line].rows;
-    l.operand = (uint32_t)plan->arguments;
+        l.rows = (uint32_t)form->line[l.line].rows;
+    l.operand = (uint32_t)form->arguments;
     l.bias = UR_NONE;
-    plan->launch[plan->launches] = l;
-    return &plan->launch[plan->launches++];
+    form->launch[form->launches] = l;
+    return &form->launch[form->launches++];
 }
 
 /* An operand for each input, even for equal ones, with the shape of line `as`. */
-static bool add_shaped(ur_plan *plan, ur__launch *l, ur__ref r, uint32_t as)
+static bool add_shaped(ur__form *form, ur__launch *l, ur__ref r, uint32_t as)
 {
-    if (!ur__room(plan->tape, &plan->argument, &plan->argument_room, plan->arguments, sizeof *plan->argument))
+    if (!ur__room(form->tape, &form->argument, &form->argument_room, form->arguments, sizeof *form->argument))
         return false;
-    plan->argument[plan->arguments++] = (ur__argument){.ref = r, .as = as};
+    form->argument[form->arguments++] = (ur__argument){.ref = r, .as = as};
     l->operands++;
     return true;
 }
 
-bool ur__add_operand(ur_plan *plan, ur__launch *l, ur__ref r)
+bool ur__add_operand(ur__form *form, ur__launch *l, ur__ref r)
 {
-    return add_shaped(plan, l, r, r.line);
+    return add_shaped(form, l, r, r.line);
 }
 
 static bool add_inputs(ur__maker *m, ur__launch *l, const ur__statement *s)
 {
     for (uint32_t k = 0; k < s->refs; k++)
-        if (!add_shaped(m->plan, l, ur__input_of(m, s, k), m->plan->program.ref[s->ref + k].line))
+        if (!add_shaped(m->form, l, ur__input_of(m, s, k), m->form->program.ref[s->ref + k].line))
             return false;
     return true;
 }
@@ -248,14 +248,14 @@ static bool add_inputs(ur__maker *m, ur__launch *l, const ur__statement *s)
 /* A sum over the batch is there when its blocks' parts are added up; the sum of a deferred one adds its other terms. */
 static bool collect(ur__maker *m, const ur__statement *s)
 {
-    ur_plan *plan = m->plan;
+    ur__form *form = m->form;
     ur__launch *l = ur__begin_launch(m, (ur__launch){.kind = UR__COLLECT, .line = s->line, .outputs = 1});
-    bool good = l && ur__add_operand(plan, l, ur__this(m, s->line));
-    bool sum = plan->line[s->line].class == UR__ONCE;
+    bool good = l && ur__add_operand(form, l, ur__this(m, s->line));
+    bool sum = form->line[s->line].class == UR__ONCE;
     for (uint32_t k = 0; k < s->refs && good && sum; k++) {
         ur__ref r = ur__input_of(m, s, k);
-        if (!plan->line[r.line].deferred)
-            good = ur__add_operand(plan, l, r);
+        if (!form->line[r.line].deferred)
+            good = ur__add_operand(form, l, r);
     }
     return good;
 }
@@ -263,19 +263,19 @@ static bool collect(ur__maker *m, const ur__statement *s)
 static bool launch_alone(ur__maker *m, const ur__statement *s)
 {
     for (uint32_t k = 0; k < s->refs; k++)
-        if (m->plan->line[ur__input_of(m, s, k).line].deferred)
+        if (m->form->line[ur__input_of(m, s, k).line].deferred)
             return collect(m, s);
     ur__launch *l = ur__begin_launch(m, (ur__launch){.kind = UR__STATEMENT, .line = s->line, .outputs = 1});
-    return l && ur__add_operand(m->plan, l, ur__this(m, s->line)) && add_inputs(m, l, s);
+    return l && ur__add_operand(m->form, l, ur__this(m, s->line)) && add_inputs(m, l, s);
 }
 
 /* Sums over the batch that are not deferred to a contraction are added up as they come. */
 static bool launch_reduction(ur__maker *m, const ur__statement *s)
 {
-    if (m->plan->line[s->line].contracted)
+    if (m->form->line[s->line].contracted)
         return true;
     ur__launch *l = ur__begin_launch(m, (ur__launch){.kind = UR__ADD_UP, .batch = true, .line = s->line, .outputs = 1});
-    return l && ur__add_operand(m->plan, l, ur__part_of(m, s->line)) && add_inputs(m, l, s);
+    return l && ur__add_operand(m->form, l, ur__part_of(m, s->line)) && add_inputs(m, l, s);
 }
 
 /* ---- the launches of a phase */
@@ -283,12 +283,12 @@ static bool launch_reduction(ur__maker *m, const ur__statement *s)
 static bool launch_heavy(ur__maker *m, size_t n)
 {
     bool good = true;
-    uint8_t *taken = (uint8_t *)ur__take(m->plan->tape, n);
+    uint8_t *taken = (uint8_t *)ur__take(m->form->tape, n);
     if (!taken)
         return false;
     memset(taken, 0, n);
     for (size_t i = 0; i < n && good; i++) {
-        const ur__statement *s = &m->plan->program.statement[m->list[i]];
+        const ur__statement *s = &m->form->program.statement[m->list[i]];
         uint8_t sort = m->sort[m->list[i]];
         if (sort == UR__ALONE)
             good = launch_alone(m, s);
@@ -297,14 +297,14 @@ static bool launch_heavy(ur__maker *m, size_t n)
         else if (!taken[i])
             good = ur__launch_product(m, i, n, taken);
     }
-    ur__give(m->plan->tape, taken, n);
+    ur__give(m->form->tape, taken, n);
     return good;
 }
 
 /* The elementwise statements of a level, those with as many rows together. */
 static bool launch_maps(ur__maker *m, size_t n)
 {
-    ur_plan *plan = m->plan;
+    ur__form *form = m->form;
     while (n > 0) {
         const uint32_t first = m->list[0];
         const ur__line_plan *walked = walked_by(m, first);
@@ -316,7 +316,7 @@ static bool launch_maps(ur__maker *m, size_t n)
                 m->list[left++] = m->list[i];
         ur__launch *l = ur__begin_launch(m, (ur__launch){.kind = UR__POINTWISE,
                                                          .batch = walked->class == UR__BATCH,
-                                                         .line = plan->program.statement[first].line,
+                                                         .line = form->program.statement[first].line,
                                                          .rows = (uint32_t)walked->rows});
         if (!l || !ur__pointwise(m, l, taken, m->same))
             return false;
@@ -351,7 +351,7 @@ static void sort_levels(ur__maker *m, bool heavy, uint32_t levels, uint32_t *sor
 
 static uint32_t enter_phase(ur__maker *m, const ur__phase *phase)
 {
-    const ur__program *p = &m->plan->program;
+    const ur__program *p = &m->form->program;
     uint32_t levels = 0;
     m->phase = phase;
     for (uint32_t k = 0; k < phase->statements; k++)
@@ -379,8 +379,8 @@ static bool launch_phase(ur__maker *m, const ur__phase *phase)
 /* Goes to statement i: what is here is asked at its time. */
 static void enter_statement(ur__maker *m, uint32_t i)
 {
-    const ur_plan *plan = m->plan;
-    m->time = plan->line[plan->program.statement[i].line].time;
+    const ur__form *form = m->form;
+    m->time = form->line[form->program.statement[i].line].time;
 }
 
 /* Sorts and levels of a phase's statements, and at what times it has launches. */
@@ -388,7 +388,7 @@ static void sort_statements(ur__maker *m, uint32_t begin, uint32_t end, uint8_t 
 {
     for (uint32_t i = begin; i < end; i++) {
         enter_statement(m, i);
-        m->sort[i] = (uint8_t)sort_of(m, &m->plan->program.statement[i]);
+        m->sort[i] = (uint8_t)sort_of(m, &m->form->program.statement[i]);
         m->when[i] = m->sort[i] == UR__NOTHING ? UR__TIMES : m->time;
         if (m->sort[i] == UR__NOTHING)
             continue;
@@ -431,7 +431,7 @@ static void mark_statements(ur__maker *m, uint32_t begin, uint32_t end)
 /* What must be known of a line before its launch is made; who reads it, when the sorts of all are known. */
 static void look_ahead(ur__maker *m)
 {
-    const ur__program *p = &m->plan->program;
+    const ur__program *p = &m->form->program;
     for (size_t f = 0; f < p->phases; f++) {
         const uint32_t begin = p->phase[f].statement, end = begin + p->phase[f].statements;
         enter_phase(m, &p->phase[f]);
@@ -448,22 +448,22 @@ static void look_ahead(ur__maker *m)
 
 static bool launch_time(ur__maker *m, uint8_t time)
 {
-    ur_plan *plan = m->plan;
-    const ur__program *p = &plan->program;
+    ur__form *form = m->form;
+    const ur__program *p = &form->program;
     bool good = true;
     m->time = time;
     for (size_t f = 0; f < p->phases && good; f++) {
-        ur__span *span = &plan->span[time * p->phases + f];
-        span->first = (uint32_t)plan->launches;
+        ur__span *span = &form->span[time * p->phases + f];
+        span->first = (uint32_t)form->launches;
         m->phase = &p->phase[f];
         for (uint32_t k = 0; k < m->phase->statements && good && time == UR__AFTER; k++) {
             const ur__statement *s = &p->statement[m->phase->statement + k];
-            if (plan->line[s->line].class == UR__REDUCED && !plan->line[s->line].deferred && !plan->line[s->line].alias)
+            if (form->line[s->line].class == UR__REDUCED && !form->line[s->line].deferred && !form->line[s->line].alias)
                 good = collect(m, s);
         }
         if (m->times[f] >> time & 1)
             good = good && launch_phase(m, &p->phase[f]);
-        span->count = (uint32_t)plan->launches - span->first;
+        span->count = (uint32_t)form->launches - span->first;
     }
     return good;
 }
@@ -493,7 +493,7 @@ static bool take_tables(ur__maker *m, size_t statements, size_t lines, size_t ph
     for (size_t i = 0; i < n; i++)
         total += tables[i].count;
     m->tables_bytes = total * sizeof(uint32_t) + 3 * statements + phases;
-    m->tables = ur__take(m->plan->tape, m->tables_bytes);
+    m->tables = ur__take(m->form->tape, m->tables_bytes);
     if (!m->tables)
         return false;
     memset(m->tables, 0, m->tables_bytes);
@@ -510,15 +510,15 @@ static bool take_tables(ur__maker *m, size_t statements, size_t lines, size_t ph
     return true;
 }
 
-bool ur__group(ur_plan *plan)
+bool ur__group(ur__form *form)
 {
-    ur_tape *tape = plan->tape;
-    const ur__program *p = &plan->program;
-    ur__maker m = {.plan = plan};
+    ur_tape *tape = form->tape;
+    const ur__program *p = &form->program;
+    ur__maker m = {.form = form};
     bool good = take_tables(&m, p->statements, p->lines, p->phases) &&
-                ur__room(tape, &plan->attr, &plan->attr_room, plan->attrs, sizeof *plan->attr);
+                ur__room(tape, &form->attr, &form->attr_room, form->attrs, sizeof *form->attr);
     if (good) {
-        plan->attr[plan->attrs++] = 0; /* read where an operation has no constants */
+        form->attr[form->attrs++] = 0; /* read where an operation has no constants */
         look_ahead(&m);
     }
     for (uint8_t time = 0; time < UR__TIMES && good; time++)

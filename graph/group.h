@@ -25,7 +25,7 @@ typedef struct ur__product {
 
 /* Marks and tables of the grouping: by statement for the whole program, by line for what is at hand. */
 typedef struct ur__maker {
-    ur_plan *plan;
+    ur__form *form;
     const ur__phase *phase;
     uint8_t time;
     uint8_t *sort, *absorbed;       /* by statement */
@@ -53,35 +53,35 @@ typedef struct ur__maker {
 /* Operand k of a statement, its aliases resolved. */
 static inline ur__ref ur__input_of(const ur__maker *m, const ur__statement *s, uint32_t k)
 {
-    return ur__resolve(m->plan, m->plan->program.ref[s->ref + k]);
+    return ur__resolve(m->form, m->form->program.ref[s->ref + k]);
 }
 
 /* The value of a line that this iteration computes. */
 static inline ur__ref ur__this(const ur__maker *m, uint32_t line)
 {
-    return ur__value_in(&m->plan->program, m->phase, line);
+    return ur__value_in(&m->form->program, m->phase, line);
 }
 
 /* Is it computed in the same iteration, at the same time? */
 static inline bool ur__is_here(const ur__maker *m, ur__ref r)
 {
-    const ur__program *p = &m->plan->program;
+    const ur__program *p = &m->form->program;
     uint32_t at = m->statement[r.line] - m->phase->statement;
     return at < m->phase->statements && p->statement[m->phase->statement + at].line == r.line &&
-           ur__is_value_in(p, m->phase, &r) && m->plan->line[r.line].time == m->time;
+           ur__is_value_in(p, m->phase, &r) && m->form->line[r.line].time == m->time;
 }
 
 /* Does it sum up rows, in an elementwise program? */
 static inline bool ur__sums_up(const ur__maker *m, const ur__statement *s)
 {
-    uint8_t sort = m->sort[s - m->plan->program.statement];
+    uint8_t sort = m->sort[s - m->form->program.statement];
     return sort == UR__ROW_SUM || sort == UR__TOTAL;
 }
 
 /* Where a block adds up what a sum over the batch is made from: with that of the one sum that reads it, if it is so. */
 static inline ur__ref ur__part_of(const ur__maker *m, uint32_t line)
 {
-    const ur__line_plan *l = &m->plan->line[line];
+    const ur__line_plan *l = &m->form->line[line];
     return l->deferred ? (ur__ref){.line = l->reader, .count = 1} : ur__this(m, line);
 }
 
@@ -102,7 +102,7 @@ bool ur__list_terms(ur__maker *m, const ur__statement *s, ur__ref *bias);
 /* A new launch without operands; NULL without memory. The next one may move it. */
 ur__launch *ur__begin_launch(ur__maker *m, ur__launch l);
 /* One more operand, even if the launch has an equal one. */
-bool ur__add_operand(ur_plan *plan, ur__launch *l, ur__ref r);
+bool ur__add_operand(ur__form *form, ur__launch *l, ur__ref r);
 /* Stacks the products among the n statements of the list over one set of X, beginning with number i. */
 bool ur__launch_product(ur__maker *m, size_t i, size_t n, uint8_t *taken);
 /* All that waits for the end of a block. */

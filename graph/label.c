@@ -5,40 +5,40 @@
 
 /* ---- what is the adjoint of what */
 
-static bool is_better(const ur_plan *plan, uint32_t node, uint32_t known)
+static bool is_better(const ur__form *form, uint32_t node, uint32_t known)
 {
-    return known == UR_NONE || ur__name_of(plan->tape, ur__unmasked(plan->tape, node)) ||
-           !ur__name_of(plan->tape, ur__unmasked(plan->tape, known));
+    return known == UR_NONE || ur__name_of(form->tape, ur__unmasked(form->tape, node)) ||
+           !ur__name_of(form->tape, ur__unmasked(form->tape, known));
 }
 
 /* The line that computes a node; UR_NONE: none does. */
-static uint32_t line_of(const ur_plan *plan, uint32_t node)
+static uint32_t line_of(const ur__form *form, uint32_t node)
 {
-    if (node >= plan->program.nodes || plan->program.place[node].line == UR_NONE)
+    if (node >= form->program.nodes || form->program.place[node].line == UR_NONE)
         return UR_NONE;
-    ur__position place = plan->program.place[node];
-    ur__ref ref = ur__resolve(plan, (ur__ref){.line = place.line, .first = (int32_t)place.value, .count = 1});
-    return plan->program.line[ref.line].loop == UR_NONE ? UR_NONE : ref.line;
+    ur__position place = form->program.place[node];
+    ur__ref ref = ur__resolve(form, (ur__ref){.line = place.line, .first = (int32_t)place.value, .count = 1});
+    return form->program.line[ref.line].loop == UR_NONE ? UR_NONE : ref.line;
 }
 
 /* The last node of those that have a name, or else of all. */
 static void find_origins(const ur__labels *labels)
 {
-    const ur_plan *plan = labels->plan;
-    const ur_tape *tape = plan->tape;
+    const ur__form *form = labels->form;
+    const ur_tape *tape = form->tape;
     for (size_t i = 0; i < tape->sweeps; i++)
         for (uint32_t v = 0; v <= tape->sweep[i].y; v++) {
-            uint32_t line = line_of(plan, tape->sweep[i].adjoint[v]);
-            if (line != UR_NONE && is_better(plan, v, labels->origin[line]))
+            uint32_t line = line_of(form, tape->sweep[i].adjoint[v]);
+            if (line != UR_NONE && is_better(form, v, labels->origin[line]))
                 labels->origin[line] = v;
         }
 }
 
-bool ur__labels_new(const ur_plan *plan, ur__labels *labels)
+bool ur__labels_new(const ur__form *form, ur__labels *labels)
 {
-    size_t lines = plan->program.lines;
-    *labels = (ur__labels){.plan = plan, .bytes = 3 * lines * sizeof(uint32_t)};
-    labels->origin = (uint32_t *)ur__take(plan->tape, labels->bytes);
+    size_t lines = form->program.lines;
+    *labels = (ur__labels){.form = form, .bytes = 3 * lines * sizeof(uint32_t)};
+    labels->origin = (uint32_t *)ur__take(form->tape, labels->bytes);
     if (!labels->origin)
         return false;
     labels->number = labels->origin + lines;
@@ -51,7 +51,7 @@ bool ur__labels_new(const ur_plan *plan, ur__labels *labels)
 
 void ur__labels_free(ur__labels *labels)
 {
-    ur__give(labels->plan->tape, labels->origin, labels->bytes);
+    ur__give(labels->form->tape, labels->origin, labels->bytes);
 }
 
 /* ---- the text of a node */
@@ -76,7 +76,7 @@ static void print_scope(const ur_tape *tape, uint32_t scope, bool own, ur__text 
 
 static uint32_t origin_of(const ur__labels *labels, uint32_t node)
 {
-    uint32_t line = line_of(labels->plan, node);
+    uint32_t line = line_of(labels->form, node);
     return line == UR_NONE ? UR_NONE : labels->origin[line];
 }
 
@@ -95,7 +95,7 @@ static bool print_function(const ur_tape *tape, uint32_t node, ur__text *out)
 static void print_node(const ur__labels *labels, uint32_t node, int depth, ur__text *out)
 {
     enum { DEEPEST = 3 };
-    const ur_tape *tape = labels->plan->tape;
+    const ur_tape *tape = labels->form->tape;
     node = ur__unmasked(tape, node);
     const char *name = ur__name_of(tape, node);
     uint32_t origin = depth < DEEPEST ? origin_of(labels, node) : UR_NONE;
@@ -126,7 +126,7 @@ static void base_of(const ur__labels *labels, uint32_t line, char text[LABEL])
 {
     ur__text out = {.text = text, .bytes = LABEL};
     text[0] = 0;
-    print_node(labels, labels->plan->program.line[line].node, 0, &out);
+    print_node(labels, labels->form->program.line[line].node, 0, &out);
 }
 
 /* How many lines of this text were asked for before? */
@@ -145,7 +145,7 @@ void ur__label(ur__labels *labels, uint32_t line, ur__text *out)
 {
     char text[LABEL];
     base_of(labels, line, text);
-    if (ur__line_kind(labels->plan, line)->op == &ur_op_const) {
+    if (ur__line_kind(labels->form, line)->op == &ur_op_const) {
         ur__print(out, "%s", text);
         return;
     }
@@ -172,32 +172,32 @@ int64_t ur__step_at(const ur__loop *loop, uint32_t iteration)
     return loop->direction ? ur__step_in(loop, iteration) : (int64_t)iteration + 1;
 }
 
-static int64_t step_of(const ur_plan *plan, uint32_t line, int64_t value)
+static int64_t step_of(const ur__form *form, uint32_t line, int64_t value)
 {
-    const ur__program *p = &plan->program;
+    const ur__program *p = &form->program;
     const ur__line *l = &p->line[line];
-    const ur_op *op = ur__line_kind(plan, line)->op;
+    const ur_op *op = ur__line_kind(form, line)->op;
     if (op == &ur_op_param || op == &ur_op_const)
         return 0;
     if (l->loop == UR_NONE)
-        return ur__step(plan->tape, p->leaf[l->first + (size_t)value]);
+        return ur__step(form->tape, p->leaf[l->first + (size_t)value]);
     const ur__loop *loop = &p->loop[l->loop];
-    return is_straight(loop) ? ur__step(plan->tape, l->node) : ur__step_at(loop, l->begin + (uint32_t)value);
+    return is_straight(loop) ? ur__step(form->tape, l->node) : ur__step_at(loop, l->begin + (uint32_t)value);
 }
 
 void ur__label_ref(ur__labels *labels, ur__ref ref, ur__moment at, ur__text *out)
 {
-    const ur_plan *plan = labels->plan;
-    int64_t first = step_of(plan, ref.line, ref.first);
-    if (ur__line_kind(plan, ref.line)->op == &ur_op_input) /* inputs of several names may be one line */
-        print_node(labels, plan->program.leaf[plan->program.line[ref.line].first + (uint32_t)ref.first], 0, out);
+    const ur__form *form = labels->form;
+    int64_t first = step_of(form, ref.line, ref.first);
+    if (ur__line_kind(form, ref.line)->op == &ur_op_input) /* inputs of several names may be one line */
+        print_node(labels, form->program.leaf[form->program.line[ref.line].first + (uint32_t)ref.first], 0, out);
     else
         ur__label(labels, ref.line, out);
     if (first == 0)
         return;
     if (ref.count > 1)
         ur__print(out, "[%lld..%lld]", (long long)first,
-                  (long long)step_of(plan, ref.line, ref.first + (int64_t)ref.stride * (ref.count - 1)));
+                  (long long)step_of(form, ref.line, ref.first + (int64_t)ref.stride * (ref.count - 1)));
     else if (is_straight(at.loop) || (ref.stride == 0 && at.length > 1))
         ur__print(out, "[%lld]", (long long)first);
     else if (first != ur__step_at(at.loop, at.begin))

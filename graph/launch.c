@@ -6,12 +6,12 @@
 
 void ur__bind_product(const ur__worker *w, const ur__launch *l)
 {
-    const ur_plan *plan = w->plan;
-    size_t e = ur__element_bytes(plan);
+    const ur__form *form = w->form;
+    size_t e = ur__element_bytes(form);
     ur__term *term = w->term + ur__walk_of(w, l)->first;
     for (uint32_t k = 0; k < l->count; k++) {
-        const ur__product_term *t = &plan->term[l->first + k];
-        ur__view a = {plan->at[UR__AREA_PACKED] + t->packed * e, 0};
+        const ur__product_term *t = &form->term[l->first + k];
+        ur__view a = {form->at[UR__AREA_PACKED] + t->packed * e, 0};
         if (l->in_place)
             a = ur__view_of(w, &t->a, false);
         term[k] = (ur__term){.a = a.at,
@@ -25,35 +25,35 @@ void ur__bind_product(const ur__worker *w, const ur__launch *l)
 
 static void run_product(const ur__worker *w, const ur__launch *l)
 {
-    const ur_plan *plan = w->plan;
+    const ur__form *form = w->form;
     ur__term *term = w->term + ur__walk_of(w, l)->first;
     ur__view y = ur__argument_view(w, l, 0);
     const char *bias = NULL;
     if (l->bias != UR_NONE)
         bias = ur__argument_view(w, l, l->bias).at;
     else if (l->biased)
-        bias = plan->at[UR__AREA_PACKED] + l->packed_bias * ur__element_bytes(plan);
+        bias = form->at[UR__AREA_PACKED] + l->packed_bias * ur__element_bytes(form);
     for (uint32_t k = 0; k < l->count; k++)
-        term[k].x = ur__argument_view(w, l, plan->term[l->first + k].x).at;
+        term[k].x = ur__argument_view(w, l, form->term[l->first + k].x).at;
     if (l->narrow)
-        plan->kernels->product_narrow(l->rows, w->columns, l->count, term, bias, false, y.at, y.row);
+        form->kernels->product_narrow(l->rows, w->columns, l->count, term, bias, false, y.at, y.row);
     else
-        plan->kernels->product(l->panel, l->rows, w->columns, l->count, term, bias, false, y.at, y.row);
+        form->kernels->product(l->panel, l->rows, w->columns, l->count, term, bias, false, y.at, y.row);
 }
 
 void ur__run_packing(const ur__worker *w, const ur__packing *p)
 {
-    const ur_plan *plan = w->plan;
-    size_t e = ur__element_bytes(plan);
+    const ur__form *form = w->form;
+    size_t e = ur__element_bytes(form);
     ur__view a = ur__view_of(w, &p->a, false);
     if (p->k && p->narrow)
-        plan->kernels->pack_narrow(p->panel, p->first, p->m, p->k, a.at, a.row, p->transposed,
-                                   plan->at[UR__AREA_PACKED] + p->packed * e);
+        form->kernels->pack_narrow(p->panel, p->first, p->m, p->k, a.at, a.row, p->transposed,
+                                   form->at[UR__AREA_PACKED] + p->packed * e);
     else if (p->k)
-        plan->kernels->pack(p->panel, p->first, p->m, p->k, a.at, a.row, p->transposed,
-                            plan->at[UR__AREA_PACKED] + p->packed * e);
+        form->kernels->pack(p->panel, p->first, p->m, p->k, a.at, a.row, p->transposed,
+                            form->at[UR__AREA_PACKED] + p->packed * e);
     else
-        memcpy(plan->at[UR__AREA_PACKED] + (p->packed + p->first) * e, a.at, p->m * e);
+        memcpy(form->at[UR__AREA_PACKED] + (p->packed + p->first) * e, a.at, p->m * e);
 }
 
 /* ---- single operations */
@@ -62,8 +62,8 @@ void ur__run_packing(const ur__worker *w, const ur__packing *p)
  * in an elementwise operation. */
 static bool reads_own(const ur__worker *w, const ur__launch *l, uint32_t line)
 {
-    const ur_op *op = ur__line_kind(w->plan, l->line)->op;
-    const ur__line_plan *p = &w->plan->line[line];
+    const ur_op *op = ur__line_kind(w->form, l->line)->op;
+    const ur__line_plan *p = &w->form->line[line];
     return l->batch && p->wide && (p->class == UR__BATCH || op->kind == UR_MAP || op == &ur_op_sum_of);
 }
 
@@ -72,11 +72,11 @@ static bool reads_own(const ur__worker *w, const ur__launch *l, uint32_t line)
 static const void *dense(const ur__worker *w, const ur__launch *l, ur__ref r, uint32_t as, ur_shape *shape,
                          char **scratch)
 {
-    const ur_plan *plan = w->plan;
-    const bool own = reads_own(w, l, r.line), cut = own || (l->batch && plan->line[as].class == UR__BATCH);
-    size_t e = ur__element_bytes(plan), columns, rows = ur__rows_in(w, r.line, own, &columns);
+    const ur__form *form = w->form;
+    const bool own = reads_own(w, l, r.line), cut = own || (l->batch && form->line[as].class == UR__BATCH);
+    size_t e = ur__element_bytes(form), columns, rows = ur__rows_in(w, r.line, own, &columns);
     ur__view v = ur__view_of(w, &r, own);
-    *shape = ur__line_shape(plan, as);
+    *shape = ur__line_shape(form, as);
     if (cut)
         shape->size[shape->rank - 1] = (int64_t)w->columns;
     if (rows * columns != ur_shape_count(*shape)) { /* a number that stands for a value of zeros */
@@ -96,13 +96,13 @@ static const void *dense(const ur__worker *w, const ur__launch *l, ur__ref r, ui
 /* out = op(operands 1 ...), a dense array. */
 static void run_operation(const ur__worker *w, const ur__launch *l, void *out, ur_shape out_shape, char *scratch)
 {
-    const ur_plan *plan = w->plan;
-    const ur__kind *kind = ur__line_kind(plan, l->line);
+    const ur__form *form = w->form;
+    const ur__kind *kind = ur__line_kind(form, l->line);
     uint32_t inputs = 0;
-    ur_shape *shapes = (ur_shape *)(void *)(w->at + plan->most_operands);
+    ur_shape *shapes = (ur_shape *)(void *)(w->at + form->most_operands);
     const void **in = (const void **)(void *)w->at;
     for (uint32_t k = 1; k < l->operands; k++) {
-        const ur__argument *a = &plan->argument[l->operand + k];
+        const ur__argument *a = &form->argument[l->operand + k];
         ur__ref r = a->ref;
         for (uint32_t q = 0; q < (a->ref.count > 1 ? a->ref.count : 1); q++, inputs++) {
             if (a->ref.count > 1)
@@ -111,10 +111,10 @@ static void run_operation(const ur__worker *w, const ur__launch *l, void *out, u
         }
     }
     shapes[inputs] = out_shape;
-    ur__run_dense(&(ur__dense){.kernels = plan->kernels,
-                               .dtype = plan->tape->dtype,
+    ur__run_dense(&(ur__dense){.kernels = form->kernels,
+                               .dtype = form->tape->dtype,
                                .op = kind->op,
-                               .attr = ur__attr(plan->tape, kind),
+                               .attr = ur__attr(form->tape, kind),
                                .inputs = inputs,
                                .shape = shapes,
                                .in = in,
@@ -124,13 +124,13 @@ static void run_operation(const ur__worker *w, const ur__launch *l, void *out, u
 
 bool ur__adds_in_place(const ur__worker *w, const ur__launch *l)
 {
-    const ur_plan *plan = w->plan;
-    if (ur__line_kind(plan, l->line)->op != &ur_op_sum_of)
+    const ur__form *form = w->form;
+    if (ur__line_kind(form, l->line)->op != &ur_op_sum_of)
         return false;
     size_t own, other, rows = ur__rows_in(w, l->line, l->batch, &own);
     for (uint32_t k = 0; k < l->operands; k++) {
-        uint32_t line = plan->argument[l->operand + k].ref.line;
-        const ur__line_plan *p = &plan->line[line];
+        uint32_t line = form->argument[l->operand + k].ref.line;
+        const ur__line_plan *p = &form->line[line];
         size_t row = p->class == UR__BATCH && p->home == UR__IN_BLOCK ? w->all : p->row;
         size_t each = ur__rows_in(w, line, reads_own(w, l, line), &other);
         if (each != rows || other != own || (rows > 1 && row != own))
@@ -142,28 +142,28 @@ bool ur__adds_in_place(const ur__worker *w, const ur__launch *l)
 /* y = the sum of the operands, n elements each. The steps of a loop follow each other at one distance. */
 static void run_sum(const ur__worker *w, const ur__launch *l, char *y, size_t n)
 {
-    const ur_plan *plan = w->plan;
-    const size_t e = ur__element_bytes(plan);
+    const ur__form *form = w->form;
+    const size_t e = ur__element_bytes(form);
     bool begun = false;
     for (uint32_t k = 1; k < l->operands; k++) {
-        const ur__ref *r = &plan->argument[l->operand + k].ref;
-        const ur__line_plan *line = &plan->line[r->line];
+        const ur__ref *r = &form->argument[l->operand + k].ref;
+        const ur__line_plan *line = &form->line[r->line];
         const bool many = r->count > 1, leaf = line->home == UR__IN_LEAF;
         ur__ref one = {.line = r->line, .first = r->first + (many ? 0 : r->stride * (int32_t)w->i)};
         uint32_t count = many ? r->count : 1, together = leaf ? 1 : count;
         ptrdiff_t step = line->slots > 1 ? r->stride * line->slot_bytes / (ptrdiff_t)e : 0;
         for (uint32_t q = 0; q < count; q += together, one.first += r->stride, begun = true)
-            plan->kernels->sum_rows(together, n, y, ur__view_of(w, &one, l->batch).at, step, begun);
+            form->kernels->sum_rows(together, n, y, ur__view_of(w, &one, l->batch).at, step, begun);
     }
 }
 
 static void run_statement(const ur__worker *w, const ur__launch *l)
 {
-    const ur_plan *plan = w->plan;
-    const ur__ref *result = &plan->argument[l->operand].ref;
-    size_t e = ur__element_bytes(plan), columns, rows = ur__rows_in(w, l->line, l->batch, &columns);
+    const ur__form *form = w->form;
+    const ur__ref *result = &form->argument[l->operand].ref;
+    size_t e = ur__element_bytes(form), columns, rows = ur__rows_in(w, l->line, l->batch, &columns);
     ur__view y = ur__view_of(w, result, l->batch);
-    ur_shape shape = ur__line_shape(plan, l->line);
+    ur_shape shape = ur__line_shape(form, l->line);
     if (l->batch)
         shape.size[shape.rank - 1] = (int64_t)columns;
     if (ur__adds_in_place(w, l)) {
@@ -182,20 +182,20 @@ static void run_statement(const ur__worker *w, const ur__launch *l)
 /* ---- sums over the batch */
 
 /* The part of a block in a sum over the batch. */
-static char *part_at(const ur_plan *plan, size_t block, uint32_t line, int32_t value)
+static char *part_at(const ur__form *form, size_t block, uint32_t line, int32_t value)
 {
-    return plan->at[UR__AREA_SUMS] + block * plan->parts_bytes + plan->line[line].part +
-           (size_t)value * ur__part_bytes(plan, line);
+    return form->at[UR__AREA_SUMS] + block * form->parts_bytes + form->line[line].part +
+           (size_t)value * ur__part_bytes(form, line);
 }
 
 /* The mean of the columns at hand becomes their share of the mean of all. */
 static void take_share(const ur__worker *w, size_t count)
 {
-    const double share = (double)w->columns / (double)w->plan->batch;
+    const double share = (double)w->columns / (double)w->form->batch;
     for (size_t i = 0, n; i < count; i += n) {
-        char *at = w->scratch + i * ur__element_bytes(w->plan);
+        char *at = w->scratch + i * ur__element_bytes(w->form);
         n = count - i < UR__TILE ? count - i : UR__TILE;
-        w->plan->kernels->map[UR__SCALE](n, at, at, NULL, NULL, &share);
+        w->form->kernels->map[UR__SCALE](n, at, at, NULL, NULL, &share);
     }
 }
 
@@ -205,23 +205,23 @@ static ur__worker only(const ur__worker *w, size_t k)
     ur__worker one = *w;
     one.block += k;
     one.blocks = 1;
-    one.first = ur__block_begin(w->plan, one.block);
+    one.first = ur__block_begin(w->form, one.block);
     one.skip = one.first - w->first;
-    one.columns = ur__block_begin(w->plan, one.block + 1) - one.first;
+    one.columns = ur__block_begin(w->form, one.block + 1) - one.first;
     one.columns = one.columns < w->columns - one.skip ? one.columns : w->columns - one.skip;
     return one;
 }
 
 static void add_up(const ur__worker *w, const ur__launch *l)
 {
-    const ur_plan *plan = w->plan;
-    const ur__ref *part = &plan->argument[l->operand].ref;
-    size_t count = plan->line[part->line].rows;
-    char *scratch = w->scratch + ur__round_up(count * ur__element_bytes(plan), UR__CACHE_LINE);
-    run_operation(w, l, w->scratch, ur__line_shape(plan, l->line), scratch);
-    if (ur__line_kind(plan, l->line)->op->kernel == UR__MEAN)
+    const ur__form *form = w->form;
+    const ur__ref *part = &form->argument[l->operand].ref;
+    size_t count = form->line[part->line].rows;
+    char *scratch = w->scratch + ur__round_up(count * ur__element_bytes(form), UR__CACHE_LINE);
+    run_operation(w, l, w->scratch, ur__line_shape(form, l->line), scratch);
+    if (ur__line_kind(form, l->line)->op->kernel == UR__MEAN)
         take_share(w, count);
-    plan->kernels->add_to(count, part_at(plan, w->block, part->line, part->first + part->stride * (int32_t)w->i),
+    form->kernels->add_to(count, part_at(form, w->block, part->line, part->first + part->stride * (int32_t)w->i),
                           w->scratch);
 }
 
@@ -235,27 +235,27 @@ static void run_add_up(const ur__worker *w, const ur__launch *l)
 
 static void run_collect(const ur__worker *w, const ur__launch *l)
 {
-    const ur_plan *plan = w->plan;
-    const ur__ref *own = &plan->argument[l->operand].ref;
-    size_t count = plan->line[own->line].rows, e = ur__element_bytes(plan);
+    const ur__form *form = w->form;
+    const ur__ref *own = &form->argument[l->operand].ref;
+    size_t count = form->line[own->line].rows, e = ur__element_bytes(form);
     ur__view y = ur__view_of(w, own, false);
-    bool begun = plan->line[own->line].part != UR__NOWHERE;
-    for (size_t b = 0; b < plan->blocks && begun; b++) {
-        const char *part = part_at(plan, b, own->line, own->first + own->stride * (int32_t)w->i);
+    bool begun = form->line[own->line].part != UR__NOWHERE;
+    for (size_t b = 0; b < form->blocks && begun; b++) {
+        const char *part = part_at(form, b, own->line, own->first + own->stride * (int32_t)w->i);
         if (b == 0)
             memset(y.at, 0, count * e);
         if (count == 1)
-            plan->kernels->sum_to(2 * plan->kernels->lanes, y.at, part);
+            form->kernels->sum_to(2 * form->kernels->lanes, y.at, part);
         else
-            plan->kernels->add_to(count, y.at, part);
+            form->kernels->add_to(count, y.at, part);
     }
     for (uint32_t k = 1; k < l->operands; k++) {
-        ur__ref r = plan->argument[l->operand + k].ref;
+        ur__ref r = form->argument[l->operand + k].ref;
         for (uint32_t q = 0; q < (r.count > 1 ? r.count : 1); q++) {
             ur__ref one = {.line = r.line, .first = r.first + r.stride * (int32_t)(r.count > 1 ? q : w->i)};
             const char *x = ur__view_of(w, &one, false).at;
             if (begun)
-                plan->kernels->add_to(count, y.at, x);
+                form->kernels->add_to(count, y.at, x);
             else
                 memcpy(y.at, x, count * e);
             begun = true;
@@ -268,16 +268,16 @@ static ptrdiff_t step_of(const ur__worker *w, const ur__ref *r)
 {
     ur__worker next = *w;
     next.i = w->i + 1;
-    if (w->plan->line[r->line].slots <= 1 && w->plan->line[r->line].home != UR__IN_LEAF)
+    if (w->form->line[r->line].slots <= 1 && w->form->line[r->line].home != UR__IN_LEAF)
         return 0;
-    return (ur__view_of(&next, r, true).at - ur__view_of(w, r, true).at) / (ptrdiff_t)ur__element_bytes(w->plan);
+    return (ur__view_of(&next, r, true).at - ur__view_of(w, r, true).at) / (ptrdiff_t)ur__element_bytes(w->form);
 }
 
 /* The columns that count in each step of a stretch: none past the end. */
 static void count_columns(const ur__worker *w, const ur__contraction_stretch *stretch, uint32_t begin, uint32_t end,
                           uint32_t *columns)
 {
-    const ur__program *p = &w->plan->program;
+    const ur__program *p = &w->form->program;
     const ur__loop *loop = &p->loop[stretch->loop];
     for (uint32_t i = begin; i < end; i++)
         columns[i - begin] = (uint32_t)ur__active_columns(w, loop, stretch->begin + i);
@@ -296,9 +296,9 @@ static bool stretch_at_hand(const ur__worker *w, const ur__contraction_stretch *
     return *begin < *end;
 }
 
-ur__contraction_room ur__room_for_contraction(const ur_plan *plan, const ur__launch *l)
+ur__contraction_room ur__room_for_contraction(const ur__form *form, const ur__launch *l)
 {
-    const size_t factors = (size_t)l->matrices * l->count, e = ur__element_bytes(plan);
+    const size_t factors = (size_t)l->matrices * l->count, e = ur__element_bytes(form);
     ur__contraction_room r = {.product = ur__round_up((size_t)l->rows * l->m * e, UR__CACHE_LINE),
                               .sum = l->sums ? ur__round_up(l->m * e, UR__CACHE_LINE) : 0};
     r.out = l->matrices * (r.product + r.sum);
@@ -307,17 +307,17 @@ ur__contraction_room ur__room_for_contraction(const ur_plan *plan, const ur__lau
     r.b_stride = r.b_step + factors * sizeof(ptrdiff_t);
     r.stretch = r.b_stride + factors * sizeof(size_t);
     r.columns = r.stretch + l->count * sizeof(ur__stretch);
-    r.own = r.columns + (plan->ends ? plan->program.line[plan->mask].values * sizeof(uint32_t) : 0);
+    r.own = r.columns + (form->ends ? form->program.line[form->mask].values * sizeof(uint32_t) : 0);
     r.own = ur__round_up(r.own, UR__CACHE_LINE);
     return r;
 }
 
-size_t ur__contraction_bytes(const ur_plan *plan, const ur__launch *l)
+size_t ur__contraction_bytes(const ur__form *form, const ur__launch *l)
 {
     void *sums = NULL; /* its address says only that they are wanted */
     ur__contraction c = {
-        .rows = l->rows, .m = l->m, .n = plan->width, .matrices = l->matrices, .sums = l->sums ? &sums : NULL};
-    return ur__round_up(plan->kernels->contraction_room(&c), UR__CACHE_LINE);
+        .rows = l->rows, .m = l->m, .n = form->width, .matrices = l->matrices, .sums = l->sums ? &sums : NULL};
+    return ur__round_up(form->kernels->contraction_room(&c), UR__CACHE_LINE);
 }
 
 /* What the stretches to come take. */
@@ -332,8 +332,8 @@ typedef struct factors {
 static bool make_stretch(const ur__worker *w, const ur__launch *l, const ur__contraction_stretch *stretch, factors *f,
                          ur__stretch *s)
 {
-    const ur_plan *plan = w->plan;
-    const ur__argument *x = &plan->argument[stretch->operand];
+    const ur__form *form = w->form;
+    const ur__argument *x = &form->argument[stretch->operand];
     ur__worker at = *w; /* at the first of them */
     uint32_t end;
     if (!stretch_at_hand(w, stretch, &at.i, &end))
@@ -363,8 +363,8 @@ static bool make_stretch(const ur__worker *w, const ur__launch *l, const ur__con
 /* `own`: the room of one that goes on piece by piece. */
 static void contract(const ur__worker *w, const ur__launch *l, char *own)
 {
-    const ur_plan *plan = w->plan;
-    const ur__contraction_room room = ur__room_for_contraction(plan, l);
+    const ur__form *form = w->form;
+    const ur__contraction_room room = ur__room_for_contraction(form, l);
     char *scratch = w->scratch;
     factors f = {.b = (const void **)(void *)(scratch + room.b),
                  .b_step = (ptrdiff_t *)(void *)(scratch + room.b_step),
@@ -382,19 +382,19 @@ static void contract(const ur__worker *w, const ur__launch *l, char *own)
                          .out = out,
                          .sums = l->sums ? out + products : NULL,
                          .begun = w->from > 0,
-                         .goes_on = l->piece && w->to < plan->program.loop[ur__contracted_loop(plan, l)].iterations};
+                         .goes_on = l->piece && w->to < form->program.loop[ur__contracted_loop(form, l)].iterations};
     for (uint32_t k = 0; k < products; k++)
         out[k] = scratch + k * room.product;
     for (uint32_t k = products; k < l->outputs; k++)
         out[k] = scratch + l->matrices * room.product + (k - products) * room.sum;
     for (uint32_t q = 0; q < l->count; q++)
-        c.stretches += make_stretch(w, l, &plan->stretch[l->first + q], &f, &stretch[c.stretches]);
+        c.stretches += make_stretch(w, l, &form->stretch[l->first + q], &f, &stretch[c.stretches]);
     if (!c.stretches && !l->piece)
         return;
-    plan->kernels->contract(&c, l->piece ? own : scratch + room.own);
+    form->kernels->contract(&c, l->piece ? own : scratch + room.own);
     for (uint32_t k = 0; k < l->outputs && !c.goes_on; k++) {
-        const ur__ref *r = &plan->argument[l->operand + k].ref;
-        plan->kernels->add_to((size_t)(k < products ? l->rows : 1) * l->m, part_at(plan, w->block, r->line, 0), out[k]);
+        const ur__ref *r = &form->argument[l->operand + k].ref;
+        form->kernels->add_to((size_t)(k < products ? l->rows : 1) * l->m, part_at(form, w->block, r->line, 0), out[k]);
     }
 }
 
@@ -402,7 +402,7 @@ static void run_contraction(const ur__worker *w, const ur__launch *l)
 {
     for (size_t k = 0; k < w->blocks; k++) {
         const ur__worker one = only(w, k);
-        contract(&one, l, w->rooms + l->room + (l->piece ? k * ur__contraction_bytes(w->plan, l) : 0));
+        contract(&one, l, w->rooms + l->room + (l->piece ? k * ur__contraction_bytes(w->form, l) : 0));
     }
 }
 

@@ -23,16 +23,16 @@ typedef struct moment {
     int64_t t, pace;
 } moment;
 
-static moment moment_of_phase(const ur_plan *plan, const ur__phase *phase)
+static moment moment_of_phase(const ur__form *form, const ur__phase *phase)
 {
-    const ur__loop *loop = &plan->program.loop[phase->loop];
+    const ur__loop *loop = &form->program.loop[phase->loop];
     return (moment){loop->direction != 0, ur__step_in(loop, phase->begin), loop->direction};
 }
 
 /* The step of what a phase reads. */
-static moment moment_of(const ur_plan *plan, const ur__ref *r)
+static moment moment_of(const ur__form *form, const ur__ref *r)
 {
-    const ur__program *p = &plan->program;
+    const ur__program *p = &form->program;
     const ur__line *line = &p->line[r->line];
     if (line->loop == UR_NONE || p->loop[line->loop].direction == 0)
         return (moment){0};
@@ -42,9 +42,9 @@ static moment moment_of(const ur_plan *plan, const ur__ref *r)
 }
 
 /* How many steps later than its reader a value is; false if that is not constant. */
-static bool later_by(const ur_plan *plan, const ur__phase *phase, const ur__ref *r, int64_t *by)
+static bool later_by(const ur__form *form, const ur__phase *phase, const ur__ref *r, int64_t *by)
 {
-    moment own = moment_of_phase(plan, phase), other = moment_of(plan, r);
+    moment own = moment_of_phase(form, phase), other = moment_of(form, r);
     *by = other.t - own.t;
     return own.known && other.known && (own.pace == other.pace || phase->end - phase->begin == 1);
 }
@@ -52,38 +52,38 @@ static bool later_by(const ur_plan *plan, const ur__phase *phase, const ur__ref 
 /* ---- the mask */
 
 /* Is the mask of statement s the one that others have, at the step of their own? */
-static bool agree_on_mask(ur_plan *plan, const ur__phase *phase, const ur__statement *s)
+static bool agree_on_mask(ur__form *form, const ur__phase *phase, const ur__statement *s)
 {
-    moment own = moment_of_phase(plan, phase);
-    ur__ref mask = ur__resolve(plan, plan->program.ref[s->ref]);
+    moment own = moment_of_phase(form, phase);
+    ur__ref mask = ur__resolve(form, form->program.ref[s->ref]);
     int64_t origin = mask.first - own.t;
     bool paced = mask.stride == own.pace || phase->end - phase->begin == 1;
-    if (!own.known || !paced || (plan->mask != UR_NONE && (plan->mask != mask.line || plan->mask_origin != origin)))
+    if (!own.known || !paced || (form->mask != UR_NONE && (form->mask != mask.line || form->mask_origin != origin)))
         return false;
-    plan->mask = mask.line;
-    plan->mask_origin = origin;
+    form->mask = mask.line;
+    form->mask_origin = origin;
     return true;
 }
 
 /* Finds the one line of masks, and which of its values belongs to step 0. */
-static bool find_mask(ur_plan *plan)
+static bool find_mask(ur__form *form)
 {
-    const ur__program *p = &plan->program;
-    plan->mask = UR_NONE;
+    const ur__program *p = &form->program;
+    form->mask = UR_NONE;
     for (size_t f = 0; f < p->phases; f++)
         for (uint32_t i = 0; i < p->phase[f].statements; i++) {
             const ur__statement *s = &p->statement[p->phase[f].statement + i];
-            if (ur__is_masked(plan, s) && !agree_on_mask(plan, &p->phase[f], s))
+            if (ur__is_masked(form, s) && !agree_on_mask(form, &p->phase[f], s))
                 return false;
         }
-    return plan->mask != UR_NONE;
+    return form->mask != UR_NONE;
 }
 
 /* ---- what is 0 past the end */
 
 /* A statement in a phase of a form; `masked` is the form that has masks, which says what values are past the end. */
 typedef struct reader {
-    const ur_plan *plan, *masked;
+    const ur__form *form, *masked;
     const ur__phase *phase;
     const ur__statement *s;
 } reader;
@@ -91,17 +91,17 @@ typedef struct reader {
 /* Operand k, its aliases resolved. */
 static ur__ref operand(const reader *a, uint32_t k)
 {
-    return ur__resolve(a->plan, a->plan->program.ref[a->s->ref + k]);
+    return ur__resolve(a->form, a->form->program.ref[a->s->ref + k]);
 }
 
 static bool reads_zero(const reader *a, uint32_t k)
 {
     ur__ref r = operand(a, k);
-    const ur__kind *kind = ur__line_kind(a->plan, r.line);
+    const ur__kind *kind = ur__line_kind(a->form, r.line);
     int64_t by;
     if (kind->op == &ur_op_const)
-        return ur__attr(a->plan->tape, kind)[0] == 0;
-    return r.count <= 1 && a->plan->line[r.line].zero && later_by(a->plan, a->phase, &r, &by) && by >= 0;
+        return ur__attr(a->form->tape, kind)[0] == 0;
+    return r.count <= 1 && a->form->line[r.line].zero && later_by(a->form, a->phase, &r, &by) && by >= 0;
 }
 
 /* Are all operands from `first` on 0? */
@@ -114,11 +114,11 @@ static bool all_zero(const reader *a, uint32_t first)
 }
 
 /* Is the operation 0 where all its operands are? An elementwise one tells by itself. */
-static bool keeps_zero(const ur_plan *plan, const ur__kind *kind)
+static bool keeps_zero(const ur__form *form, const ur__kind *kind)
 {
     const double zeros[UR__MAP_INPUTS] = {0};
     if (kind->op->kind == UR_MAP)
-        return kind->op->map(zeros, ur__attr(plan->tape, kind)) == 0;
+        return kind->op->map(zeros, ur__attr(form->tape, kind)) == 0;
     switch (kind->op->kernel) {
     case UR__SUM_OF:
     case UR__ALIAS:
@@ -138,8 +138,8 @@ static bool keeps_zero(const ur_plan *plan, const ur__kind *kind)
 
 static bool is_zero(const reader *a)
 {
-    const ur__kind *kind = ur__line_kind(a->plan, a->s->line);
-    if (ur__is_masked(a->plan, a->s))
+    const ur__kind *kind = ur__line_kind(a->form, a->s->line);
+    if (ur__is_masked(a->form, a->s))
         return reads_zero(a, 2);
     switch (kind->op->kernel) {
     case UR__MUL:
@@ -152,7 +152,7 @@ static bool is_zero(const reader *a)
     case UR__SELECT:
         return all_zero(a, 1);
     default:
-        return all_zero(a, 0) && keeps_zero(a->plan, kind);
+        return all_zero(a, 0) && keeps_zero(a->form, kind);
     }
 }
 
@@ -173,20 +173,20 @@ static uint32_t copied(const reader *a)
 }
 
 /* Calls for every statement, from the last one on; true if some call was. */
-static bool each(ur_plan *plan, const ur_plan *masked, bool (*visit)(ur_plan *plan, const reader *a))
+static bool each(ur__form *form, const ur__form *masked, bool (*visit)(ur__form *form, const reader *a))
 {
-    const ur__program *p = &plan->program;
+    const ur__program *p = &form->program;
     bool any = false;
     for (const ur__phase *f = p->phase + p->phases; f-- > p->phase;)
         for (uint32_t i = f->statements; i-- > 0;)
-            any |= visit(plan, &(reader){plan, masked, f, &p->statement[f->statement + i]});
+            any |= visit(form, &(reader){form, masked, f, &p->statement[f->statement + i]});
     return any;
 }
 
 /* Every value is 0 until one of its statements says otherwise. */
-static bool take_back_zero(ur_plan *plan, const reader *a)
+static bool take_back_zero(ur__form *form, const reader *a)
 {
-    ur__line_plan *line = &plan->line[a->s->line];
+    ur__line_plan *line = &form->line[a->s->line];
     if (!line->zero || is_zero(a))
         return false;
     line->zero = false;
@@ -217,28 +217,28 @@ static bool need(ur__line_plan *line, uint32_t needed)
 static reader shown_by(const reader *a)
 {
     reader shown = *a;
-    shown.s = ur__statement_of(&a->plan->program, a->phase, a->plan->line[a->s->line].shows);
+    shown.s = ur__statement_of(&a->form->program, a->phase, a->form->line[a->s->line].shows);
     return shown;
 }
 
 /* Does value k of line m lie where value k of line l does, in the same iteration? */
-static bool lies_at(const ur_plan *plan, uint32_t m, uint32_t l)
+static bool lies_at(const ur__form *form, uint32_t m, uint32_t l)
 {
-    const ur__line *shown = &plan->program.line[m], *own = &plan->program.line[l];
-    const ur__ref at = ur__resolve(plan, (ur__ref){.line = m, .stride = 1, .count = 1});
+    const ur__line *shown = &form->program.line[m], *own = &form->program.line[l];
+    const ur__ref at = ur__resolve(form, (ur__ref){.line = m, .stride = 1, .count = 1});
     return at.line == l && at.stride == 1 && shown->loop == own->loop &&
            (int64_t)shown->begin == (int64_t)own->begin + at.first;
 }
 
 /* Line l is read past the end where the form with masks reads line m: can it show that one's value? What is 0 there may
  * show several lines. */
-static bool show(ur_plan *plan, const ur_plan *masked, uint32_t l, uint32_t m)
+static bool show(ur__form *form, const ur__form *masked, uint32_t l, uint32_t m)
 {
-    ur__line_plan *line = &plan->line[l];
+    ur__line_plan *line = &form->line[l];
     const bool zero = masked->line[m].zero;
-    if (ur__is_zero(plan, l) && l != m)
+    if (ur__is_zero(form, l) && l != m)
         return zero;
-    if (l != m && !line->needed && !line->inlined && lies_at(plan, m, l)) {
+    if (l != m && !line->needed && !line->inlined && lies_at(form, m, l)) {
         line->shows = m;
         line->zero = zero;
     }
@@ -249,41 +249,41 @@ static bool show(ur_plan *plan, const ur_plan *masked, uint32_t l, uint32_t m)
 static uint32_t needed_by(const reader *a, const ur__ref *r, uint32_t past)
 {
     int64_t by;
-    return later_by(a->plan, a->phase, r, &by) ? reach(past, by) : UR_NONE;
+    return later_by(a->form, a->phase, r, &by) ? reach(past, by) : UR_NONE;
 }
 
 /* Operand k of statement a is read, which is itself wanted in the columns of so many steps before. */
-static bool need_operand(ur_plan *plan, const reader *a, uint32_t k, uint32_t past)
+static bool need_operand(ur__form *form, const reader *a, uint32_t k, uint32_t past)
 {
     const ur__ref r = operand(a, k), shown = ur__resolve(a->masked, a->masked->program.ref[a->s->ref + k]);
-    ur__line_plan *line = &plan->line[r.line];
+    ur__line_plan *line = &form->line[r.line];
     uint32_t needed = needed_by(a, &shown, past);
-    if (shown.line != r.line && moment_of(plan, &r).known && needed < needed_by(a, &r, past))
+    if (shown.line != r.line && moment_of(form, &r).known && needed < needed_by(a, &r, past))
         needed = needed_by(a, &r, past);
-    if (plan->line[a->s->line].class == UR__ONCE && line->class == UR__BATCH) /* reads every column */
+    if (form->line[a->s->line].class == UR__ONCE && line->class == UR__BATCH) /* reads every column */
         needed = UR_NONE;
-    plan->ends = plan->ends && (!needed || show(plan, a->masked, r.line, shown.line));
+    form->ends = form->ends && (!needed || show(form, a->masked, r.line, shown.line));
     return need(line, needed);
 }
 
 /* What is computed in a step that lasts is wanted in its columns; a copy, or a product that its reader computes, where it
  * is needed itself. */
-static bool need_operands(ur_plan *plan, const reader *a)
+static bool need_operands(ur__form *form, const reader *a)
 {
-    const ur__line_plan *line = &plan->line[a->s->line];
+    const ur__line_plan *line = &form->line[a->s->line];
     const bool sum = line->class == UR__REDUCED;
     bool changed = false;
     if (line->alias)
         return false; /* what it stands for is read under its own name */
     for (uint32_t k = 0; k < a->s->refs; k++)
-        changed |= need_operand(plan, a, k, sum ? (line->zero ? 0 : UR_NONE) : line->inlined ? line->needed : 0);
+        changed |= need_operand(form, a, k, sum ? (line->zero ? 0 : UR_NONE) : line->inlined ? line->needed : 0);
     const reader shown = shown_by(a);
     if (sum || line->inlined || line->zero || !shown.s)
         return changed;
     const uint32_t one = copied(&shown);
     for (uint32_t k = 0; k < shown.s->refs; k++)
         if (one == UR_NONE || one == k)
-            changed |= need_operand(plan, &shown, k, line->needed);
+            changed |= need_operand(form, &shown, k, line->needed);
     return changed;
 }
 
@@ -293,24 +293,24 @@ static bool need_operands(ur_plan *plan, const reader *a)
  * for all columns. */
 static bool can_copy(const reader *a, uint32_t k)
 {
-    const ur_plan *plan = a->plan;
+    const ur__form *form = a->form;
     const ur__ref r = operand(a, k);
-    const ur__line_plan *from = &plan->line[r.line];
-    const bool leaf = plan->program.line[r.line].loop == UR_NONE;
+    const ur__line_plan *from = &form->line[r.line];
+    const bool leaf = form->program.line[r.line].loop == UR_NONE;
     uint8_t spread;
-    if (ur__line_kind(plan, r.line)->op == &ur_op_const)
+    if (ur__line_kind(form, r.line)->op == &ur_op_const)
         return true;
     if (from->class == UR__BATCH)
-        return from->rows == plan->line[a->s->line].rows && (from->stored || leaf);
+        return from->rows == form->line[a->s->line].rows && (from->stored || leaf);
     return from->class == UR__ONCE && (leaf || (from->stored && from->time == UR__BEFORE)) &&
-           ur__spread_of(plan, r, a->s->line, &spread) &&
-           (spread == UR__COLUMN || spread == UR__ELEMENT || from->rows == plan->line[a->s->line].rows);
+           ur__spread_of(form, r, a->s->line, &spread) &&
+           (spread == UR__COLUMN || spread == UR__ELEMENT || from->rows == form->line[a->s->line].rows);
 }
 
 /* Can the value of a statement be made there without computing, and is it 0 or a copy? */
-static bool add_remainder(ur_plan *plan, const reader *a)
+static bool add_remainder(ur__form *form, const reader *a)
 {
-    const ur__line_plan *line = &plan->line[a->s->line];
+    const ur__line_plan *line = &form->line[a->s->line];
     if (line->alias || line->inlined || line->time != UR__WITHIN)
         return true;
     if (line->class == UR__REDUCED)
@@ -324,38 +324,38 @@ static bool add_remainder(ur_plan *plan, const reader *a)
         if (line->class != UR__BATCH || k == UR_NONE || !can_copy(&shown, k))
             return false;
         r.from = operand(&shown, k);
-        if (ur__is_zero(plan, r.from.line))
+        if (ur__is_zero(form, r.from.line))
             r.from.line = UR_NONE;
     }
-    if (!ur__room(plan->tape, &plan->remainder, &plan->remainder_room, plan->remainders, sizeof r))
+    if (!ur__room(form->tape, &form->remainder, &form->remainder_room, form->remainders, sizeof r))
         return false;
-    plan->remainder[plan->remainders++] = r;
+    form->remainder[form->remainders++] = r;
     return true;
 }
 
-static bool list_remainders(ur_plan *plan, const ur_plan *masked)
+static bool list_remainders(ur__form *form, const ur__form *masked)
 {
-    const ur__program *p = &plan->program;
+    const ur__program *p = &form->program;
     for (size_t k = 0; k < p->phases; k++) {
         const ur__phase *f = &p->phase[k];
-        plan->rest[k].first = (uint32_t)plan->remainders;
+        form->rest[k].first = (uint32_t)form->remainders;
         for (uint32_t i = 0; i < f->statements && p->loop[f->loop].direction != 0; i++)
-            if (!add_remainder(plan, &(reader){plan, masked, f, &p->statement[f->statement + i]}))
+            if (!add_remainder(form, &(reader){form, masked, f, &p->statement[f->statement + i]}))
                 return false;
-        plan->rest[k].count = (uint32_t)plan->remainders - plan->rest[k].first;
+        form->rest[k].count = (uint32_t)form->remainders - form->rest[k].first;
     }
     return true;
 }
 
 /* The mask's values must cover the steps of every loop. */
-static bool covers(const ur_plan *plan)
+static bool covers(const ur__form *form)
 {
-    const ur__program *p = &plan->program;
+    const ur__program *p = &form->program;
     for (size_t l = 0; l < p->loops; l++) {
         const ur__loop *loop = &p->loop[l];
-        int64_t first = loop->step + plan->mask_origin,
+        int64_t first = loop->step + form->mask_origin,
                 last = first + (int64_t)loop->direction * (loop->iterations - 1);
-        int64_t values = p->line[plan->mask].values;
+        int64_t values = p->line[form->mask].values;
         if (loop->direction != 0 && (first < 0 || last < 0 || first >= values || last >= values))
             return false;
     }
@@ -363,37 +363,37 @@ static bool covers(const ur_plan *plan)
 }
 
 /* Which values are 0 past the end, the form with masks finds out for both. */
-static void find_zero(ur_plan *plan, const ur_plan *masked)
+static void find_zero(ur__form *form, const ur__form *masked)
 {
-    const ur__program *p = &plan->program;
+    const ur__program *p = &form->program;
     for (uint32_t l = 0; l < p->lines; l++) {
-        ur__line_plan *line = &plan->line[l];
+        ur__line_plan *line = &form->line[l];
         const bool rolled = p->line[l].loop != UR_NONE && p->loop[p->line[l].loop].direction != 0;
-        line->zero = plan == masked ? rolled && line->class != UR__ONCE : masked->line[l].zero;
+        line->zero = form == masked ? rolled && line->class != UR__ONCE : masked->line[l].zero;
         line->needed = line->root ? UR_NONE : 0;
         line->shows = l;
     }
-    while (plan == masked && each(plan, masked, take_back_zero))
+    while (form == masked && each(form, masked, take_back_zero))
         ;
 }
 
-bool ur__lengths(ur_plan *plan, const ur_plan *masked)
+bool ur__lengths(ur__form *form, const ur__form *masked)
 {
-    if (plan == masked) {
-        plan->ends = !plan->odd_phases && find_mask(plan) && covers(plan);
+    if (form == masked) {
+        form->ends = !form->odd_phases && find_mask(form) && covers(form);
     } else {
-        plan->ends = masked->ends;
-        plan->mask = masked->mask;
-        plan->mask_origin = masked->mask_origin;
+        form->ends = masked->ends;
+        form->mask = masked->mask;
+        form->mask_origin = masked->mask_origin;
     }
-    if (!plan->ends)
+    if (!form->ends)
         return true;
-    plan->rest = (ur__span *)ur__take(plan->tape, plan->program.phases * sizeof *plan->rest);
-    if (!plan->rest)
+    form->rest = (ur__span *)ur__take(form->tape, form->program.phases * sizeof *form->rest);
+    if (!form->rest)
         return false;
-    find_zero(plan, masked);
-    while (each(plan, masked, need_operands))
+    find_zero(form, masked);
+    while (each(form, masked, need_operands))
         ;
-    plan->ends = plan->ends && list_remainders(plan, masked);
-    return !plan->tape->error.text[0];
+    form->ends = form->ends && list_remainders(form, masked);
+    return !form->tape->error.text[0];
 }

@@ -5,63 +5,65 @@
 
 void ur__place_states(ur_plan *plan)
 {
+    ur__form *form = &plan->form;
     for (size_t i = 0; i < plan->states; i++) {
-        size_t count = ur_shape_count(ur__shape(plan->tape, plan->state[i].leaf));
-        plan->state[i].offset = plan->bytes[UR__AREA_MEMORY];
-        plan->bytes[UR__AREA_MEMORY] += ur__round_up(count * ur__element_bytes(plan), UR__CACHE_LINE);
+        size_t count = ur_shape_count(ur__shape(form->tape, plan->state[i].leaf));
+        plan->state[i].offset = form->bytes[UR__AREA_MEMORY];
+        form->bytes[UR__AREA_MEMORY] += ur__round_up(count * ur__element_bytes(form), UR__CACHE_LINE);
     }
 }
 
-static size_t packed_bytes(const ur_plan *plan)
+static size_t packed_bytes(const ur__form *form)
 {
-    return ur__round_up(plan->packed_elements * ur__element_bytes(plan), UR__CACHE_LINE);
+    return ur__round_up(form->packed_elements * ur__element_bytes(form), UR__CACHE_LINE);
 }
 
 /* What the workers share, and each one's own, begin on pairs of cache lines, for they are fetched so. */
 enum { PAIR = 2 * UR__CACHE_LINE };
 
-static size_t sum(const ur_plan *plan, ur__area first, ur__area end)
+static size_t sum(const ur__form *form, ur__area first, ur__area end)
 {
     size_t bytes = 0;
     for (ur__area a = first; a < end; a++)
-        bytes += plan->bytes[a];
+        bytes += form->bytes[a];
     return ur__round_up(bytes, PAIR);
 }
 
 void ur__add_bytes(ur_plan *plan)
 {
-    plan->bytes[UR__AREA_SUMS] = plan->blocks * plan->parts_bytes;
-    plan->bytes[UR__AREA_PACKED] = packed_bytes(plan) + (plan->alive ? packed_bytes(plan->alive) : 0);
-    plan->shared_bytes = sum(plan, UR__AREA_MEMORY, UR__FIRST_OWN_AREA);
-    plan->worker_bytes = sum(plan, UR__FIRST_OWN_AREA, UR__AREAS);
-    const size_t all = ur__times(plan->workers, plan->worker_bytes);
+    ur__form *form = &plan->form;
+    form->bytes[UR__AREA_SUMS] = form->blocks * form->parts_bytes;
+    form->bytes[UR__AREA_PACKED] = packed_bytes(form) + (plan->alive ? packed_bytes(plan->alive) : 0);
+    form->worker_bytes = sum(form, UR__FIRST_OWN_AREA, UR__AREAS);
+    plan->shared_bytes = sum(form, UR__AREA_MEMORY, UR__FIRST_OWN_AREA);
+    const size_t all = ur__times(plan->workers, form->worker_bytes);
     plan->allocation_bytes = all > SIZE_MAX / 4 ? SIZE_MAX : plan->shared_bytes + all + PAIR;
 }
 
-static void place(ur_plan *plan, char *at, ur__area first, ur__area end)
+static void place(ur__form *form, char *at, ur__area first, ur__area end)
 {
     for (ur__area a = first; a < end; a++) {
-        plan->at[a] = at;
-        at += plan->bytes[a];
+        form->at[a] = at;
+        at += form->bytes[a];
     }
 }
 
 bool ur__take_memory(ur_plan *plan)
 {
-    ur_plan *alive = plan->alive;
-    plan->allocation = (char *)ur__new_pages(&plan->tape->allocator, plan->allocation_bytes);
+    ur__form *form = &plan->form, *alive = plan->alive;
+    plan->allocation = (char *)ur__new_pages(&form->tape->allocator, plan->allocation_bytes);
     if (!plan->allocation)
-        return ur__fail(&plan->tape->error, "no memory for %zu bytes", plan->allocation_bytes);
+        return ur__fail(&form->tape->error, "no memory for %zu bytes", plan->allocation_bytes);
     char *at = plan->allocation + (PAIR - (size_t)((uintptr_t)plan->allocation % PAIR)) % PAIR;
-    place(plan, at, UR__AREA_MEMORY, UR__FIRST_OWN_AREA);
-    place(plan, at + plan->shared_bytes, UR__FIRST_OWN_AREA, UR__AREAS);
-    memset(plan->at[UR__AREA_MEMORY], 0, plan->bytes[UR__AREA_MEMORY]);
-    memset(plan->at[UR__AREA_PACKED], 0, plan->bytes[UR__AREA_PACKED]);
-    if (alive) {
-        memcpy(alive->at, plan->at, sizeof plan->at);
-        alive->at[UR__AREA_PACKED] += packed_bytes(plan);
-        alive->parts_bytes = plan->parts_bytes;
-        alive->worker_bytes = plan->worker_bytes;
+    place(form, at, UR__AREA_MEMORY, UR__FIRST_OWN_AREA);
+    place(form, at + plan->shared_bytes, UR__FIRST_OWN_AREA, UR__AREAS);
+    memset(form->at[UR__AREA_MEMORY], 0, form->bytes[UR__AREA_MEMORY]);
+    memset(form->at[UR__AREA_PACKED], 0, form->bytes[UR__AREA_PACKED]);
+    if (alive) { /* beside it, or in the same places */
+        memcpy(alive->at, form->at, sizeof form->at);
+        alive->at[UR__AREA_PACKED] += packed_bytes(form);
+        alive->parts_bytes = form->parts_bytes;
+        alive->worker_bytes = form->worker_bytes;
     }
     return true;
 }

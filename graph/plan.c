@@ -10,31 +10,31 @@
 
 static void add_export(ur_plan *plan, uint32_t node)
 {
-    plan->export[plan->exports++] = (ur__export){.node = node, .line = UR_NONE};
+    plan->form.export[plan->form.exports++] = (ur__export){.node = node, .line = UR_NONE};
 }
 
 /* Lists the roots, every kept value if none are given, and the states' next values. */
 static bool list_exports(ur_plan *plan, const ur_plan_options *o)
 {
-    ur_tape *tape = plan->tape;
+    ur_tape *tape = plan->form.tape;
     plan->given_roots = o && o->roots;
-    plan->roots = plan->given_roots ? o->roots : tape->keeps;
+    plan->form.roots = plan->given_roots ? o->roots : tape->keeps;
     plan->states = tape->states;
-    if (!plan->roots && !tape->states)
+    if (!plan->form.roots && !tape->states)
         return ur__fail(&tape->error, "ur_plan_new: nothing to compute, mark values with ur_keep");
-    plan->export_room = plan->roots + (plan->given_roots ? tape->keeps : 0) + tape->states;
-    plan->export = (ur__export *)ur__take(tape, plan->export_room * sizeof *plan->export);
+    plan->export_room = plan->form.roots + (plan->given_roots ? tape->keeps : 0) + tape->states;
+    plan->form.export = (ur__export *)ur__take(tape, plan->export_room * sizeof *plan->form.export);
     plan->state = (ur__carry *)ur__take(tape, plan->states * sizeof *plan->state);
-    if (!plan->export || !plan->state)
+    if (!plan->form.export || !plan->state)
         return false;
-    for (size_t i = 0; i < plan->roots; i++) {
+    for (size_t i = 0; i < plan->form.roots; i++) {
         if (plan->given_roots && !ur__valid(tape, o->root[i], "ur_plan_new"))
             return false;
         add_export(plan, plan->given_roots ? o->root[i].index : tape->kept[i]);
     }
     for (size_t i = 0; i < plan->states; i++) {
         uint32_t v = tape->state[i];
-        plan->state[i] = (ur__carry){.leaf = ur__in(tape, v, 0), .value = (uint32_t)plan->exports};
+        plan->state[i] = (ur__carry){.leaf = ur__in(tape, v, 0), .value = (uint32_t)plan->form.exports};
         add_export(plan, ur__in(tape, v, 1));
     }
     return true;
@@ -42,13 +42,13 @@ static bool list_exports(ur_plan *plan, const ur_plan_options *o)
 
 static bool is_computed(const ur_plan *plan, uint32_t node)
 {
-    return plan->reference ? ur__reference_value(plan, node) != NULL : plan->program.place[node].line != UR_NONE;
+    return plan->reference ? ur__reference_value(plan, node) != NULL : plan->form.program.place[node].line != UR_NONE;
 }
 
 /* Kept values can be read where they are computed on the way. */
 static void export_kept(ur_plan *plan)
 {
-    const ur_tape *tape = plan->tape;
+    const ur_tape *tape = plan->form.tape;
     for (size_t i = 0; i < tape->keeps && plan->given_roots; i++)
         if (is_computed(plan, tape->kept[i]))
             add_export(plan, tape->kept[i]);
@@ -58,127 +58,41 @@ static void export_kept(ur_plan *plan)
 
 static bool roll(ur_plan *plan)
 {
-    ur_tape *tape = plan->tape;
-    size_t n = plan->exports, bytes = n * sizeof(uint32_t);
+    ur_tape *tape = plan->form.tape;
+    size_t n = plan->form.exports, bytes = n * sizeof(uint32_t);
     uint32_t *root = (uint32_t *)ur__take(tape, bytes);
     if (!root)
         return false;
     for (size_t i = 0; i < n; i++)
-        root[i] = plan->export[i].node;
-    ur__program *p = &plan->program;
+        root[i] = plan->form.export[i].node;
+    ur__program *p = &plan->form.program;
     bool good = ur__roll(tape, n, root, p) && ur__hoist(tape, p) && ur__fuse(tape, p) && ur__early(tape, p, n, root) &&
                 ur__remake(tape, p, n, root);
     ur__give(tape, root, bytes);
     return good;
 }
 
-static bool take_lines(ur_plan *plan)
-{
-    ur_tape *tape = plan->tape;
-    const ur__program *p = &plan->program;
-    plan->line = (ur__line_plan *)ur__take(tape, p->lines * sizeof *plan->line);
-    plan->span = (ur__span *)ur__take(tape, UR__TIMES * p->phases * sizeof *plan->span);
-    if (!plan->line || !plan->span)
-        return false;
-    for (size_t l = 0; l < p->lines; l++)
-        plan->line[l] = (ur__line_plan){.reader = UR_NONE,
-                                        .above = UR_NONE,
-                                        .below = UR_NONE,
-                                        .over = {.line = UR_NONE},
-                                        .part = UR__NOWHERE,
-                                        .tile = UR__NOWHERE};
-    for (size_t i = 0; i < plan->exports; i++) {
-        plan->line[plan->export[i].line].root = true;
-        plan->line[plan->export[i].line].stored = true;
-    }
-    return true;
-}
-
-/* Refs of its own, for twin.c changes them. */
-static bool take_refs(ur_plan *alive)
-{
-    const ur__program *p = &alive->program;
-    ur__ref *own = (ur__ref *)ur__take(alive->tape, p->refs * sizeof *own);
-    if (own)
-        memcpy(own, p->ref, p->refs * sizeof *own);
-    alive->program.ref = own;
-    return own != NULL;
-}
-
 static void find_exports(ur_plan *plan)
 {
     export_kept(plan);
-    for (size_t i = 0; i < plan->exports; i++) {
-        ur__export *x = &plan->export[i];
-        x->line = plan->program.place[x->node].line;
-        x->value = plan->program.place[x->node].value;
+    for (size_t i = 0; i < plan->form.exports; i++) {
+        ur__export *x = &plan->form.export[i];
+        x->line = plan->form.program.place[x->node].line;
+        x->value = plan->form.program.place[x->node].value;
     }
-}
-
-/* From lines whose columns are known to the launches, and what lies where. */
-static bool compile(ur_plan *plan, const ur_plan *masked)
-{
-    return ur__fold(plan) && ur__group(plan) && ur__lengths(plan, masked) && ur__share(plan) && ur__segments(plan);
-}
-
-/* What the plan for living columns reads of what is computed outside of the blocks, this plan stores. */
-static void store_for_alive(ur_plan *plan)
-{
-    for (uint32_t l = 0; l < plan->program.lines; l++) {
-        ur__line_plan *line = &plan->line[l];
-        if (line->time == UR__WITHIN && line->class != UR__REDUCED && plan->program.line[l].loop != UR_NONE)
-            continue;
-        line->stored |= plan->alive->line[l].stored;
-        line->carried |= plan->alive->line[l].carried;
-    }
-}
-
-/* The same once more without masks, if there are any: for blocks whose columns are alive in every step, or end in order. */
-static bool compile_alive(ur_plan *plan)
-{
-    bool masked = false;
-    for (size_t l = 0; l < plan->program.lines; l++)
-        masked |= plan->line[l].mask;
-    if (!masked)
-        return true;
-    plan->alive = (ur_plan *)ur__take(plan->tape, sizeof *plan->alive);
-    if (!plan->alive)
-        return false;
-    *plan->alive = (ur_plan){.tape = plan->tape,
-                             .kernels = plan->kernels,
-                             .assumes_alive = true,
-                             .fixed = plan->fixed,
-                             .program = plan->program,
-                             .export = plan->export,
-                             .exports = plan->exports,
-                             .roots = plan->roots,
-                             .batch = plan->batch,
-                             .one_block = plan->one_block,
-                             .odd_phases = plan->odd_phases};
-    if (!take_refs(plan->alive) || !take_lines(plan->alive))
-        return false;
-    for (size_t l = 0; l < plan->program.lines; l++) {
-        plan->alive->line[l].class = plan->line[l].class;
-        plan->alive->line[l].time = plan->line[l].time;
-        plan->alive->line[l].rows = plan->line[l].rows;
-    }
-    if (!compile(plan->alive, plan))
-        return false;
-    store_for_alive(plan);
-    return true;
 }
 
 /* ---- memory */
 
-static void fill_constants(ur_plan *plan)
+static void fill_constants(ur__form *form)
 {
-    for (uint32_t l = 0; l < plan->program.lines; l++) {
-        const ur__kind *kind = ur__line_kind(plan, l);
+    for (uint32_t l = 0; l < form->program.lines; l++) {
+        const ur__kind *kind = ur__line_kind(form, l);
         char element[sizeof(double)];
-        if (kind->op != &ur_op_const || plan->line[l].home != UR__IN_PLAN)
+        if (kind->op != &ur_op_const || form->line[l].home != UR__IN_PLAN)
             continue;
-        plan->kernels->from_f64(1, element, ur__attr(plan->tape, kind));
-        plan->kernels->fill(ur_shape_count(ur__line_shape(plan, l)), plan->at[UR__AREA_MEMORY] + plan->line[l].offset,
+        form->kernels->from_f64(1, element, ur__attr(form->tape, kind));
+        form->kernels->fill(ur_shape_count(ur__line_shape(form, l)), form->at[UR__AREA_MEMORY] + form->line[l].offset,
                             element);
     }
 }
@@ -187,17 +101,18 @@ static void fill_constants(ur_plan *plan)
 
 static bool build_reference(ur_plan *plan, const ur_plan_options *o)
 {
-    size_t e = ur__element_bytes(plan);
+    ur__form *form = &plan->form;
     if (!ur__reference_new(plan))
         return false;
     export_kept(plan);
-    for (size_t i = 0; i < plan->exports; i++) {
-        plan->export[i].offset = plan->bytes[UR__AREA_MEMORY];
-        plan->bytes[UR__AREA_MEMORY] += ur_shape_count(ur__shape(plan->tape, plan->export[i].node)) * e;
-        if (i < plan->roots)
-            plan->root_bytes = plan->bytes[UR__AREA_MEMORY];
+    for (size_t i = 0; i < form->exports; i++) {
+        form->export[i].offset = form->bytes[UR__AREA_MEMORY];
+        form->bytes[UR__AREA_MEMORY] +=
+            ur_shape_count(ur__shape(form->tape, form->export[i].node)) * ur__element_bytes(form);
+        if (i < form->roots)
+            form->root_bytes = form->bytes[UR__AREA_MEMORY];
     }
-    plan->bytes[UR__AREA_MEMORY] = ur__round_up(plan->bytes[UR__AREA_MEMORY], UR__CACHE_LINE);
+    form->bytes[UR__AREA_MEMORY] = ur__round_up(form->bytes[UR__AREA_MEMORY], UR__CACHE_LINE);
     ur__place_states(plan);
     ur__add_bytes(plan);
     return ur__fits(plan, plan->allocation_bytes + ur__reference_bytes(plan), o ? o->memory : 0) &&
@@ -206,6 +121,7 @@ static bool build_reference(ur_plan *plan, const ur_plan_options *o)
 
 static bool build(ur_plan *plan, const ur_plan_options *o)
 {
+    ur__form *form = &plan->form;
     if (!list_exports(plan, o))
         return false;
     if (plan->finite || (o && o->reference))
@@ -213,16 +129,15 @@ static bool build(ur_plan *plan, const ur_plan_options *o)
     if (!roll(plan))
         return false;
     find_exports(plan);
-    if (!take_lines(plan) || !ur__columns(plan) || !compile(plan, plan) || !compile_alive(plan) ||
-        !ur__lay_out_within(plan, o ? o->memory : 0))
+    if (!ur__make_forms(plan) || !ur__lay_out_within(plan, o ? o->memory : 0))
         return false;
-    ur__drop_packings(plan);
+    ur__drop_packings(form);
     if (plan->alive)
         ur__drop_packings(plan->alive);
     if (!ur__take_memory(plan))
         return false;
-    fill_constants(plan);
-    ur__address(plan);
+    fill_constants(form);
+    ur__address(form);
     if (plan->alive)
         ur__address(plan->alive);
     return true;
@@ -239,13 +154,11 @@ ur_plan *ur__plan_with(ur_tape *tape, const ur_plan_options *options, const ur__
     ur_plan *plan = (ur_plan *)ur__take(tape, sizeof *plan);
     if (!plan)
         return NULL;
-    *plan = (ur_plan){.tape = tape,
+    *plan = (ur_plan){.form = {.tape = tape, .kernels = kernels, .fixed = options && options->fixed},
                       .generation = tape->generation,
-                      .kernels = kernels,
                       .nodes = tape->nodes,
                       .finite = options && options->finite,
                       .subnormals = options && options->subnormals,
-                      .fixed = options && options->fixed,
                       .pool = options ? options->pool : NULL,
                       .workers = 1};
     if (build(plan, options)) {
@@ -261,38 +174,15 @@ ur_plan *ur_plan_new(ur_tape *tape, const ur_plan_options *options)
     return ur__plan_with(tape, options, tape ? ur__kernels_of(tape->dtype) : NULL);
 }
 
-static void free_launches(ur_plan *plan)
-{
-    ur_tape *tape = plan->tape;
-    ur__give(tape, plan->line, plan->program.lines * sizeof *plan->line);
-    ur__give(tape, plan->span, UR__TIMES * plan->program.phases * sizeof *plan->span);
-    ur__give(tape, plan->launch, plan->launch_room * sizeof *plan->launch);
-    ur__give(tape, plan->argument, plan->argument_room * sizeof *plan->argument);
-    ur__give(tape, plan->instruction, plan->instruction_room * sizeof *plan->instruction);
-    ur__give(tape, plan->term, plan->term_room * sizeof *plan->term);
-    ur__give(tape, plan->packing, plan->packing_room * sizeof *plan->packing);
-    ur__give(tape, plan->stretch, plan->stretch_room * sizeof *plan->stretch);
-    ur__give(tape, plan->attr, plan->attr_room * sizeof *plan->attr);
-    ur__give(tape, plan->stage, plan->stage ? plan->program.loops : 0);
-    ur__give(tape, plan->remainder, plan->remainder_room * sizeof *plan->remainder);
-    ur__give(tape, plan->rest, plan->program.phases * sizeof *plan->rest);
-}
-
 void ur_plan_free(ur_plan *plan)
 {
     if (!plan)
         return;
-    ur_tape *tape = plan->tape;
+    ur_tape *tape = plan->form.tape;
     ur__reference_free(plan);
-    free_launches(plan);
-    if (plan->alive) {
-        free_launches(plan->alive);
-        ur__give(tape, plan->alive->program.ref, plan->program.refs * sizeof *plan->alive->program.ref);
-    }
-    ur__give(tape, plan->alive, sizeof *plan->alive);
-    ur__give(tape, plan->export, plan->export_room * sizeof *plan->export);
+    ur__free_forms(plan);
+    ur__give(tape, plan->form.export, plan->export_room * sizeof *plan->form.export);
     ur__give(tape, plan->state, plan->states * sizeof *plan->state);
-    ur__program_free(tape, &plan->program);
     ur__give(tape, plan->allocation, plan->allocation_bytes);
     ur__give(tape, plan, sizeof *plan);
 }
@@ -320,25 +210,26 @@ ur_var ur_keep(ur_var value)
 
 bool ur__plan_usable(const ur_plan *plan, const char *what)
 {
-    if (!plan || plan->tape->error.text[0])
+    if (!plan || plan->form.tape->error.text[0])
         return false;
-    return plan->generation == plan->tape->generation ||
-           ur__fail(&plan->tape->error, "%s: a stale plan, from before ur_tape_clear", what);
+    return plan->generation == plan->form.tape->generation ||
+           ur__fail(&plan->form.tape->error, "%s: a stale plan, from before ur_tape_clear", what);
 }
 
 /* All next values are copied before the first leaf is overwritten. */
 static void carry_states(ur_plan *plan)
 {
-    const ur_tape *tape = plan->tape;
+    const ur_tape *tape = plan->form.tape;
     size_t e = ur_dtype_bytes(tape->dtype);
     for (size_t i = 0; i < plan->states; i++) {
         const ur__carry *s = &plan->state[i];
-        memcpy(plan->at[UR__AREA_MEMORY] + s->offset, plan->at[UR__AREA_MEMORY] + plan->export[s->value].offset,
+        memcpy(plan->form.at[UR__AREA_MEMORY] + s->offset,
+               plan->form.at[UR__AREA_MEMORY] + plan->form.export[s->value].offset,
                ur_shape_count(ur__shape(tape, s->leaf)) * e);
     }
     for (size_t i = 0; i < plan->states; i++) {
         const ur__carry *s = &plan->state[i];
-        memcpy(ur__leaf_data(tape, s->leaf), plan->at[UR__AREA_MEMORY] + s->offset,
+        memcpy(ur__leaf_data(tape, s->leaf), plan->form.at[UR__AREA_MEMORY] + s->offset,
                ur_shape_count(ur__shape(tape, s->leaf)) * e);
     }
 }
@@ -360,22 +251,22 @@ bool ur_plan_run(ur_plan *plan)
 
 const void *ur_plan_roots(const ur_plan *plan, size_t *count)
 {
-    const bool stale = !plan || plan->generation != plan->tape->generation;
+    const bool stale = !plan || plan->generation != plan->form.tape->generation;
     if (count)
-        *count = stale ? 0 : plan->root_bytes / ur__element_bytes(plan);
-    return stale ? NULL : plan->at[UR__AREA_MEMORY];
+        *count = stale ? 0 : plan->form.root_bytes / ur__element_bytes(&plan->form);
+    return stale ? NULL : plan->form.at[UR__AREA_MEMORY];
 }
 
 /* What the caller may read of a node, or NULL. The search begins after the value that was read last: values are mostly read
  * in their order. */
 static const ur__export *export_of(ur_plan *plan, uint32_t node)
 {
-    for (size_t k = 1; k <= plan->exports; k++) {
-        size_t i = (plan->read_last + k) % plan->exports;
-        if (plan->export[i].node != node)
+    for (size_t k = 1; k <= plan->form.exports; k++) {
+        size_t i = (plan->read_last + k) % plan->form.exports;
+        if (plan->form.export[i].node != node)
             continue;
         plan->read_last = i;
-        return &plan->export[i];
+        return &plan->form.export[i];
     }
     return NULL;
 }
@@ -391,14 +282,14 @@ static const char *unreadable(const ur_plan *plan, uint32_t node)
 
 static const void *value_for(ur_plan *plan, ur_var value, const char *what)
 {
-    if (!ur__plan_usable(plan, what) || !ur__valid(plan->tape, value, what))
+    if (!ur__plan_usable(plan, what) || !ur__valid(plan->form.tape, value, what))
         return NULL;
-    ur_tape *tape = plan->tape;
+    ur_tape *tape = plan->form.tape;
     if (ur__is_leaf(ur__kind_of(tape, value.index)))
         return ur__leaf_data(tape, value.index);
     const ur__export *x = export_of(plan, value.index);
     if (x && plan->has_run)
-        return plan->at[UR__AREA_MEMORY] + x->offset;
+        return plan->form.at[UR__AREA_MEMORY] + x->offset;
     char operand[UR__OPERAND], place[UR__PLACE];
     ur__fail(&tape->error, "%s: %s%s %s", what, ur__operand(tape, value.index, operand),
              ur__place(tape, *ur__site_of(tape, value.index), place),
@@ -417,13 +308,13 @@ bool ur_read(ur_plan *plan, ur_var value, size_t count, double *out)
     if (!data)
         return false;
     if (!out)
-        return ur__fail(&plan->tape->error, "ur_read: room for the values was expected, there is none");
-    size_t expected = ur_shape_count(ur__shape(plan->tape, value.index));
+        return ur__fail(&plan->form.tape->error, "ur_read: room for the values was expected, there is none");
+    size_t expected = ur_shape_count(ur__shape(plan->form.tape, value.index));
     if (count != expected) {
         char text[UR__OPERAND];
-        return ur__fail(&plan->tape->error, "ur_read: %s has %zu elements, room for %zu was given",
-                        ur__operand(plan->tape, value.index, text), expected, count);
+        return ur__fail(&plan->form.tape->error, "ur_read: %s has %zu elements, room for %zu was given",
+                        ur__operand(plan->form.tape, value.index, text), expected, count);
     }
-    plan->kernels->to_f64(count, out, data);
+    plan->form.kernels->to_f64(count, out, data);
     return true;
 }

@@ -5,14 +5,16 @@
  *     fuse.c      loops over the same steps become one
  *     early.c     values of a later loop that are computed where their operands are
  *     remake.c    values that are computed again in place of being saved
+ *     form.c      the forms of a plan, with masks and without, each by
  *     columns.c   which lines have the batch, and what is done before, within and after its blocks
  *     fold.c      lines that need no computation of their own: other names of values, products inside sums
  *     twin.c      values that are computed twice, or that the caller reads
  *     group.c     statements -> launches, with terms.c, product.c, pointwise.c and contraction.c
- *     lengths.c   what is left of a step when all sequences of a block have ended
+ *     lengths.c   what is left of a step where sequences have ended
  *     share.c     which values may lie where others lay
  *     segment.c   whether the steps may run in segments, so that less is saved at once
- *     layout.c    where the values of a line lie
+ *
+ *     layout.c    where the values of a line lie, by either form
  *     budget.c    how the work is cut for that, within so much memory
  *     memory.c    the areas of a plan's memory
  *     work.c      what a run costs, as an estimate
@@ -243,22 +245,19 @@ typedef enum ur__area {
     UR__FIRST_OWN_AREA = UR__AREA_BLOCK
 } ur__area;
 
-struct ur_plan {
-    /* plan.c: what is asked, and what it is made from */
+/* One way to compute what is asked, complete with where everything lies. A plan has two where there are masks: one that
+ * selects by them, and one that assumes that all columns of a step are alive. Both have the same lines; the refs of a
+ * second form are its own. */
+typedef struct ur__form {
+    /* plan.c: what it is made from */
     ur_tape *tape;
-    uint32_t generation;
     const ur__kernels *kernels;
-    bool finite, has_run, subnormals, fixed, given_roots;
-    struct ur__reference *reference; /* instead of most that follows */
-    struct ur_plan *alive;         /* without masks, for blocks whose columns end in order: another form of this plan */
-    bool assumes_alive, ran_alive; /* ran_alive: of one block, it was the other one that ran */
-    size_t nodes;                  /* of the tape when it was planned */
+    bool assumes_alive; /* it reads no masks */
+    bool fixed;
     ur__program program;
     ur__line_plan *line;
     ur__export *export; /* the roots in their order, the states' next values, other values that the caller may read */
-    size_t roots, exports, export_room, root_bytes, read_last;
-    ur__carry *state;
-    size_t states;
+    size_t roots, exports, root_bytes;
 
     /* columns.c, layout.c: the batch */
     int64_t batch;              /* 0: none */
@@ -299,20 +298,32 @@ struct ur_plan {
     size_t halo;                                      /* steps of the neighbouring segments that a segment reads */
     size_t checkpoints, checkpoint, checkpoint_bytes; /* how many there is room for; where in a block; of one */
 
-    /* run.c: threads */
-    ur_pool *pool;
-    size_t workers; /* that a run wakes, the caller among them */
-
-    /* layout.c, budget.c, memory.c: where the areas of the one allocation lie. Of a worker's own these are those of worker
-     * 0; the next one's lie worker_bytes further. */
+    /* layout.c, budget.c, memory.c: the areas of the plan's allocation. Of a worker's own these are those of worker 0; the
+     * next one's lie worker_bytes further. */
     size_t bytes[UR__AREAS];
     char *at[UR__AREAS];
     size_t parts_bytes; /* of the sums of a block */
-    size_t worker_bytes, shared_bytes, allocation_bytes;
-    char *allocation;
+    size_t worker_bytes;
     size_t most_operands;   /* of a launch */
     size_t addresses_bytes; /* of their addresses and shapes, at the beginning of scratch */
     size_t most_cursors, most_walks, most_calls, most_terms; /* arguments, launches, instructions, terms of a phase */
+} ur__form;
+
+struct ur_plan {
+    ur__form form;                   /* with masks, if there are any; what comes before and after the blocks is its */
+    ur__form *alive;                 /* without, for blocks whose columns end in order; NULL: there are no masks */
+    struct ur__reference *reference; /* instead of both, NULL: it is not asked for */
+    uint32_t generation;
+    size_t nodes; /* of the tape when it was planned */
+    bool finite, subnormals, given_roots, has_run;
+    bool ran_alive; /* of one block, it was the other form that ran */
+    size_t export_room, read_last;
+    ur__carry *state;
+    size_t states;
+    ur_pool *pool;
+    size_t workers; /* that a run wakes, the caller among them */
+    char *allocation;
+    size_t shared_bytes, allocation_bytes;
 };
 
 /* ---- making one: each returns false with the tape's error set */
@@ -320,29 +331,32 @@ struct ur_plan {
 /* As ur_plan_new, for the kernels of any instruction set that the processor has. */
 ur_plan *ur__plan_with(ur_tape *tape, const ur_plan_options *options, const ur__kernels *kernels);
 
-bool ur__columns(ur_plan *plan);
-bool ur__fold(ur_plan *plan);
+/* Both forms of the plan, when it is known which lines the caller reads. */
+bool ur__make_forms(ur_plan *plan);
+void ur__free_forms(ur_plan *plan);
+bool ur__columns(ur__form *form);
+bool ur__fold(ur__form *form);
 /* Lines that are computed twice become aliases. */
-bool ur__twins(ur_plan *plan);
-bool ur__group(ur_plan *plan);
-/* `masked`: the form with masks, `plan` itself or the one whose other form it is. */
-bool ur__lengths(ur_plan *plan, const ur_plan *masked);
-bool ur__share(ur_plan *plan);
-/* Finds out whether the steps may run in segments: plan->sweep is their number then, else 0. */
-bool ur__segments(ur_plan *plan);
+bool ur__twins(ur__form *form);
+bool ur__group(ur__form *form);
+/* `masked`: the form with masks, `form` itself or the other one. */
+bool ur__lengths(ur__form *form, const ur__form *masked);
+bool ur__share(ur__form *form);
+/* Finds out whether the steps may run in segments: form->sweep is their number then, else 0. */
+bool ur__segments(ur__form *form);
 /* Is there a plan of the tape as it is? False, with the tape's error set in the name of the call `what`, if it is stale. */
 bool ur__plan_usable(const ur_plan *plan, const char *what);
 /* The bytes that a checkpoint keeps of a line. */
-static inline size_t ur__restored_bytes(const ur_plan *plan, const ur__line_plan *line)
+static inline size_t ur__restored_bytes(const ur__form *form, const ur__line_plan *line)
 {
-    return line->windowed ? plan->halo * line->window_bytes : (size_t)line->slot_bytes;
+    return line->windowed ? form->halo * line->window_bytes : (size_t)line->slot_bytes;
 }
 /* The step of an iteration, counted from 0 in the order of the sweep forward. */
-int64_t ur__tau(const ur_plan *plan, uint32_t loop, int64_t iteration);
+int64_t ur__tau(const ur__form *form, uint32_t loop, int64_t iteration);
 /* Gives the packed matrices their places, now that the width of a block is known. */
-void ur__place_packed(ur_plan *plan);
+void ur__place_packed(ur__form *form);
 /* Forgets what is packed twice, when the layout is final. */
-void ur__drop_packings(ur_plan *plan);
+void ur__drop_packings(ur__form *form);
 /* Lays everything out for so many blocks, 0: as many as suit the cache. May be called again. */
 bool ur__layout(ur_plan *plan, size_t blocks);
 /* The number of blocks to try after this one, each about an eighth narrower; 0: they have one cache line of columns. */
@@ -358,12 +372,12 @@ void ur__add_bytes(ur_plan *plan);
 bool ur__take_memory(ur_plan *plan);
 /* May the plan take so many bytes? */
 bool ur__fits(const ur_plan *plan, size_t bytes, size_t memory);
-void ur__address(ur_plan *plan);
+void ur__address(ur__form *form);
 void ur__run(ur_plan *plan);
 /* The first of the units of columns that belong to a block; block `blocks` begins after the last one. */
-size_t ur__block_begin(const ur_plan *plan, size_t block);
+size_t ur__block_begin(const ur__form *form, size_t block);
 /* Nanoseconds that the blocks of a run take one thread, roughly, from shapes. */
-double ur__work(const ur_plan *plan);
+double ur__work(const ur__form *form);
 /* Less than so many nanoseconds are not worth a thread. */
 #define UR__WORTH_A_THREAD 20e3
 
@@ -377,10 +391,10 @@ void *ur__reference_value(const ur_plan *plan, uint32_t node);
 
 /* The value itself where it has another name. Once the aliases are known, each stands for a value that is computed: the
  * way is one step long. */
-static inline ur__ref ur__resolve(const ur_plan *plan, ur__ref r)
+static inline ur__ref ur__resolve(const ur__form *form, ur__ref r)
 {
-    while (plan->line[r.line].alias) {
-        const ur__ref *source = &plan->line[r.line].source;
+    while (form->line[r.line].alias) {
+        const ur__ref *source = &form->line[r.line].source;
         r.first = source->first + source->stride * r.first;
         r.stride *= source->stride;
         r.line = source->line;
@@ -391,21 +405,21 @@ static inline ur__ref ur__resolve(const ur_plan *plan, ur__ref r)
 /* ---- what several makers ask (line.c) */
 
 /* Is it select(mask, a, b) with an input of one row as mask? */
-bool ur__is_masked(const ur_plan *plan, const ur__statement *s);
+bool ur__is_masked(const ur__form *form, const ur__statement *s);
 /* Does the line add values of one shape, with the batch? */
-bool ur__adds(const ur_plan *plan, uint32_t line);
+bool ur__adds(const ur__form *form, uint32_t line);
 /* W X with a W that is there before the blocks, the same in all n values of r. */
-bool ur__product_of(const ur_plan *plan, ur__ref r, uint32_t n, ur__ref *a, ur__ref *x);
+bool ur__product_of(const ur__form *form, ur__ref r, uint32_t n, ur__ref *a, ur__ref *x);
 /* How an operand fills the result; false if it does so in no simple way. */
-bool ur__spread_of(const ur_plan *plan, ur__ref r, uint32_t line, uint8_t *spread);
+bool ur__spread_of(const ur__form *form, ur__ref r, uint32_t line, uint8_t *spread);
 /* How many of the n values of r, which are leaves, lie at one distance from each other, and the bytes of it. */
-uint32_t ur__evenly_spaced(const ur_plan *plan, ur__ref r, uint32_t n, ptrdiff_t *bytes);
+uint32_t ur__evenly_spaced(const ur__form *form, ur__ref r, uint32_t n, ptrdiff_t *bytes);
 /* Does launch l write its operand number k? */
-bool ur__writes(const ur_plan *plan, const ur__launch *l, uint32_t k);
+bool ur__writes(const ur__form *form, const ur__launch *l, uint32_t k);
 /* Is the line saved in the block for other iterations or loops, and only for them: has each value a slot of its own? */
-bool ur__is_saved(const ur_plan *plan, uint32_t line);
+bool ur__is_saved(const ur__form *form, uint32_t line);
 /* The bytes of a block's part of a sum over the batch: of one number two vectors, the sum of whose lanes it is. */
-size_t ur__part_bytes(const ur_plan *plan, uint32_t line);
+size_t ur__part_bytes(const ur__form *form, uint32_t line);
 
 /* One operation on dense arrays. */
 typedef struct ur__dense {
@@ -423,40 +437,40 @@ typedef struct ur__dense {
 /* out = op(in...), on dense arrays. */
 void ur__run_dense(const ur__dense *d);
 
-static inline size_t ur__element_bytes(const ur_plan *plan)
+static inline size_t ur__element_bytes(const ur__form *form)
 {
-    return plan->tape->dtype == UR_F32 ? sizeof(float) : sizeof(double);
+    return form->tape->dtype == UR_F32 ? sizeof(float) : sizeof(double);
 }
 /* Elements of a tile of programs: enough vectors that a call is more than its beginning and its end. */
-static inline size_t ur__tile(const ur_plan *plan)
+static inline size_t ur__tile(const ur__form *form)
 {
-    return plan->kernels->lanes > 8 ? UR__TILE : UR__TILE / 2;
+    return form->kernels->lanes > 8 ? UR__TILE : UR__TILE / 2;
 }
 /* What the values of a line are. */
-static inline const ur__kind *ur__line_kind(const ur_plan *plan, uint32_t line)
+static inline const ur__kind *ur__line_kind(const ur__form *form, uint32_t line)
 {
-    return ur__kind_of(plan->tape, plan->program.line[line].node);
+    return ur__kind_of(form->tape, form->program.line[line].node);
 }
 /* Is the line a constant of zeros? */
-static inline bool ur__is_zero(const ur_plan *plan, uint32_t line)
+static inline bool ur__is_zero(const ur__form *form, uint32_t line)
 {
-    const ur__kind *kind = ur__line_kind(plan, line);
-    return kind->op == &ur_op_const && ur__attr(plan->tape, kind)[0] == 0;
+    const ur__kind *kind = ur__line_kind(form, line);
+    return kind->op == &ur_op_const && ur__attr(form->tape, kind)[0] == 0;
 }
-static inline ur_shape ur__line_shape(const ur_plan *plan, uint32_t line)
+static inline ur_shape ur__line_shape(const ur__form *form, uint32_t line)
 {
-    return plan->tape->shape[ur__line_kind(plan, line)->shape];
+    return form->tape->shape[ur__line_kind(form, line)->shape];
 }
 /* The loop whose values a contraction goes over, UR_NONE: there is nothing. */
-static inline uint32_t ur__contracted_loop(const ur_plan *plan, const ur__launch *l)
+static inline uint32_t ur__contracted_loop(const ur__form *form, const ur__launch *l)
 {
-    return l->count ? plan->stretch[l->first].loop : UR_NONE;
+    return l->count ? form->stretch[l->first].loop : UR_NONE;
 }
 /* Have the values of two lines equal sizes? Mostly they are one shape of the tape's. */
-static inline bool ur__same_shape(const ur_plan *plan, uint32_t a, uint32_t b)
+static inline bool ur__same_shape(const ur__form *form, uint32_t a, uint32_t b)
 {
-    return ur__line_kind(plan, a)->shape == ur__line_kind(plan, b)->shape ||
-           ur_shape_equal(ur__line_shape(plan, a), ur__line_shape(plan, b));
+    return ur__line_kind(form, a)->shape == ur__line_kind(form, b)->shape ||
+           ur_shape_equal(ur__line_shape(form, a), ur__line_shape(form, b));
 }
 
 #endif

@@ -7,30 +7,30 @@
 #include "group.h"
 
 /* One instruction before its operands have numbers; `sum`: of all the statement's operands. */
-typedef struct form {
+typedef struct draft {
     bool sum;
     uint32_t kernel, count;
     ur__ref in[3];
     const ur__statement *of; /* whose operands they are, NULL: the statement's */
     uint32_t exp;            /* the buffer that has e^-|in[0]|, 0: none */
-    struct form *next;       /* the form that reads it after this one */
-} form;
+    struct draft *next;      /* the draft that reads it after this one */
+} draft;
 
 /* select(alive, a, b) where every column is alive is a: in the second form of a program such statements vanish. */
 static bool is_transparent(const ur__maker *m, const ur__statement *s)
 {
-    return m->alive && ur__is_masked(m->plan, s);
+    return m->alive && ur__is_masked(m->form, s);
 }
 
 /* Is its result added to the block's sums? */
 static bool adds_up(const ur__maker *m, const ur__statement *s)
 {
-    return m->sort[s - m->plan->program.statement] == UR__TOTAL;
+    return m->sort[s - m->form->program.statement] == UR__TOTAL;
 }
 
 static uint32_t kernel_of(const ur__maker *m, const ur__statement *s)
 {
-    const ur_op *op = ur__line_kind(m->plan, s->line)->op;
+    const ur_op *op = ur__line_kind(m->form, s->line)->op;
     if (adds_up(m, s))
         return UR__ADD_LANES;
     if (op == &ur_op_sum_of || op->kernel == UR__ADD)
@@ -47,13 +47,13 @@ static uint32_t handed_on(const ur__maker *m, const ur__statement *s)
     uint32_t only = UR_NONE;
     if (is_transparent(m, s))
         return 1;
-    if (ur__line_kind(m->plan, s->line)->op != &ur_op_sum_of || m->sort[s - m->plan->program.statement] != UR__MAP)
+    if (ur__line_kind(m->form, s->line)->op != &ur_op_sum_of || m->sort[s - m->form->program.statement] != UR__MAP)
         return UR_NONE;
     for (uint32_t k = 0; k < s->refs; k++) {
         ur__ref r = ur__input_of(m, s, k);
-        if (ur__is_zero(m->plan, r.line))
+        if (ur__is_zero(m->form, r.line))
             continue;
-        if (only != UR_NONE || r.count > 1 || m->plan->line[r.line].inlined)
+        if (only != UR_NONE || r.count > 1 || m->form->line[r.line].inlined)
             return UR_NONE;
         only = k;
     }
@@ -67,15 +67,15 @@ static bool stands_for(const ur__maker *m, const ur__statement *reader, ur__ref 
     uint8_t spread;
     uint32_t skip;
     if (ur__sums_up(m, reader) || ur__takes_rows(m, reader, &skip))
-        return ur__spread_of(m->plan, from, r.line, &spread) && spread == UR__FULL;
-    return ur__spread_of(m->plan, from, reader->line, &spread);
+        return ur__spread_of(m->form, from, r.line, &spread) && spread == UR__FULL;
+    return ur__spread_of(m->form, from, reader->line, &spread);
 }
 
 /* What a statement reads where it asks for r. */
 static ur__ref seen(const ur__maker *m, ur__ref r, const ur__statement *reader)
 {
-    while (m->member[r.line] == m->launch && ur__is_here(m, r) && !m->plan->line[r.line].stored) {
-        const ur__statement *s = &m->plan->program.statement[m->statement[r.line]];
+    while (m->member[r.line] == m->launch && ur__is_here(m, r) && !m->form->line[r.line].stored) {
+        const ur__statement *s = &m->form->program.statement[m->statement[r.line]];
         uint32_t k = handed_on(m, s);
         if (k == UR_NONE)
             break;
@@ -98,7 +98,7 @@ static size_t terms_of(ur__maker *m, const ur__statement *s)
     size_t all = ur__terms_of(m, s), n = 0;
     for (size_t k = 0; k < all; k++) {
         ur__ref r = seen(m, m->term[k], s);
-        if (!ur__is_zero(m->plan, r.line) || (k + 1 == all && n == 0))
+        if (!ur__is_zero(m->form, r.line) || (k + 1 == all && n == 0))
             m->term[n++] = r;
     }
     m->terms = n;
@@ -108,17 +108,17 @@ static size_t terms_of(ur__maker *m, const ur__statement *s)
 /* The statement behind an operand, if it is this kernel's, in this program and read here only. */
 static const ur__statement *inner(const ur__maker *m, uint32_t reader, ur__ref r, uint32_t kernel)
 {
-    const ur__line_plan *line = &m->plan->line[r.line];
+    const ur__line_plan *line = &m->form->line[r.line];
     if (m->member[r.line] != m->launch || !ur__is_here(m, r) || line->stored || line->reader != reader ||
         m->reads[r.line] != 1)
         return NULL;
-    const ur__statement *s = &m->plan->program.statement[m->statement[r.line]];
-    return m->sort[s - m->plan->program.statement] == UR__MAP && kernel_of(m, s) == kernel ? s : NULL;
+    const ur__statement *s = &m->form->program.statement[m->statement[r.line]];
+    return m->sort[s - m->form->program.statement] == UR__MAP && kernel_of(m, s) == kernel ? s : NULL;
 }
 
 static void absorb(ur__maker *m, const ur__statement *s)
 {
-    m->absorbed[s - m->plan->program.statement] = 1;
+    m->absorbed[s - m->form->program.statement] = 1;
 }
 
 static bool same(ur__ref a, ur__ref b)
@@ -127,7 +127,7 @@ static bool same(ur__ref a, ur__ref b)
 }
 
 /* a * (a form of b), where b is read here only; f stays as it is where it is not. */
-static bool match_product(ur__maker *m, const ur__statement *s, ur__ref a, ur__ref b, form *f)
+static bool match_product(ur__maker *m, const ur__statement *s, ur__ref a, ur__ref b, draft *f)
 {
     const ur__statement *product = inner(m, s->line, b, UR__MUL), *rest = inner(m, s->line, b, UR__ONE_MINUS),
                         *difference = inner(m, s->line, b, UR__SUB);
@@ -146,7 +146,7 @@ static bool match_product(ur__maker *m, const ur__statement *s, ur__ref a, ur__r
     }
     if (difference) {
         absorb(m, difference);
-        *f = (form){.kernel = UR__MUL_SUB, .count = 3, .in = {a, input(m, difference, 0), input(m, difference, 1)}};
+        *f = (draft){.kernel = UR__MUL_SUB, .count = 3, .in = {a, input(m, difference, 0), input(m, difference, 1)}};
         return true;
     }
     if (!rest)
@@ -165,10 +165,10 @@ static bool match_product(ur__maker *m, const ur__statement *s, ur__ref a, ur__r
     return true;
 }
 
-static form match(ur__maker *m, const ur__statement *s);
+static draft match(ur__maker *m, const ur__statement *s);
 
 /* a b + (1 - a) c, the two products being read here only, their factors in any order. */
-static bool match_blend(ur__maker *m, const ur__statement *first, const ur__statement *second, form *f)
+static bool match_blend(ur__maker *m, const ur__statement *first, const ur__statement *second, draft *f)
 {
     for (uint32_t i = 0; i < 2; i++)
         for (uint32_t k = 0; k < 2; k++) {
@@ -177,7 +177,7 @@ static bool match_blend(ur__maker *m, const ur__statement *first, const ur__stat
             if (!complement || !same(input(m, complement, 0), a))
                 continue;
             absorb(m, complement);
-            *f = (form){.kernel = UR__BLEND, .count = 3, .in = {a, b, c}};
+            *f = (draft){.kernel = UR__BLEND, .count = 3, .in = {a, b, c}};
             return true;
         }
     return false;
@@ -194,7 +194,7 @@ static bool derives_tanh(const ur__maker *m, const ur__statement *product)
     return false;
 }
 
-static void match_sum(ur__maker *m, const ur__statement *s, form *f)
+static void match_sum(ur__maker *m, const ur__statement *s, draft *f)
 {
     const ur__statement *products[2] = {NULL, NULL};
     size_t n = terms_of(m, s);
@@ -215,21 +215,21 @@ static void match_sum(ur__maker *m, const ur__statement *s, form *f)
 }
 
 /* The sum over the batch of cross-entropies that are read here only, or by the select that hands them on. */
-static void match_bce_net(ur__maker *m, const ur__statement *s, form *f)
+static void match_bce_net(ur__maker *m, const ur__statement *s, draft *f)
 {
     const uint32_t read = ur__input_of(m, s, 0).line;
     const ur__statement *bce = inner(m, read == f->in[0].line ? s->line : read, f->in[0], UR__BCE_NET);
-    if (!bce || ur__line_kind(m->plan, s->line)->op->kernel != UR__REDUCE)
+    if (!bce || ur__line_kind(m->form, s->line)->op->kernel != UR__REDUCE)
         return;
     absorb(m, bce);
-    *f = (form){.kernel = UR__ADD_BCE_NET, .count = 2, .in = {input(m, bce, 0), input(m, bce, 1)}, .of = bce};
+    *f = (draft){.kernel = UR__ADD_BCE_NET, .count = 2, .in = {input(m, bce, 0), input(m, bce, 1)}, .of = bce};
 }
 
-static form match(ur__maker *m, const ur__statement *s)
+static draft match(ur__maker *m, const ur__statement *s)
 {
-    form f = {.kernel = kernel_of(m, s), .count = s->refs};
+    draft f = {.kernel = kernel_of(m, s), .count = s->refs};
     f.count = f.kernel == UR__COPY ? 1 : f.count;
-    if (m->sort[s - m->plan->program.statement] == UR__MIXED || f.kernel == UR__ADD) {
+    if (m->sort[s - m->form->program.statement] == UR__MIXED || f.kernel == UR__ADD) {
         match_sum(m, s, &f);
         return f;
     }
@@ -261,21 +261,21 @@ static uint32_t rest_of(uint32_t kernel)
     }
 }
 
-/* Makes chains of the forms that begin with e^-|a| of the same a, where no other value of a's line comes between: in the
+/* Makes chains of the drafts that begin with e^-|a| of the same a, where no other value of a's line comes between: in the
  * order in which they are written, sums over the batch at last. Such a sum ends its chain, for it may overwrite e^-|a|. */
-static void share_exps(ur__maker *m, size_t n, const uint32_t *statements, form *forms)
+static void share_exps(ur__maker *m, size_t n, const uint32_t *statements, draft *drafts)
 {
     for (size_t i = 0; i < n; i++)
-        if (!m->absorbed[statements[i]] && rest_of(forms[i].kernel))
-            m->begun[forms[i].in[0].line] = UR_NONE;
+        if (!m->absorbed[statements[i]] && rest_of(drafts[i].kernel))
+            m->begun[drafts[i].in[0].line] = UR_NONE;
     for (size_t k = 0; k < 2 * n; k++) {
-        form *f = &forms[k % n];
+        draft *f = &drafts[k % n];
         const bool total = f->kernel == UR__ADD_BCE_NET;
         if (m->absorbed[statements[k % n]] || !rest_of(f->kernel) || total != (k >= n))
             continue;
         uint32_t *last = &m->begun[f->in[0].line];
-        if (*last != UR_NONE && same(forms[*last].in[0], f->in[0]))
-            forms[*last].next = f;
+        if (*last != UR_NONE && same(drafts[*last].in[0], f->in[0]))
+            drafts[*last].next = f;
         *last = total ? UR_NONE : (uint32_t)(k % n);
     }
 }
@@ -283,11 +283,11 @@ static void share_exps(ur__maker *m, size_t n, const uint32_t *statements, form 
 /* The product behind a term of a sum, if it is added as it is made. */
 static const ur__statement *inner_product(const ur__maker *m, const ur__statement *s, ur__ref term)
 {
-    const ur__line_plan *line = &m->plan->line[term.line];
+    const ur__line_plan *line = &m->form->line[term.line];
     if (m->member[term.line] != m->launch || !ur__is_here(m, term) || line->stored || line->reader != s->line)
         return NULL;
     uint32_t at = m->statement[term.line];
-    const ur__statement *product = &m->plan->program.statement[at];
+    const ur__statement *product = &m->form->program.statement[at];
     return m->absorbed[at] && kernel_of(m, product) == UR__MUL ? product : NULL;
 }
 
@@ -309,12 +309,12 @@ static uint32_t operand(writer *w, const ur__statement *s, ur__ref r)
 {
     ur__maker *m = w->m;
     uint8_t spread = UR__FULL;
-    if (m->member[r.line] == m->launch && ur__is_here(m, r) && !m->plan->line[r.line].stored)
+    if (m->member[r.line] == m->launch && ur__is_here(m, r) && !m->form->line[r.line].stored)
         return m->place[r.line];
     uint32_t skip = 0;
-    if (!ur__sums_up(m, s) && !ur__takes_rows(m, s, &skip) && !ur__spread_of(m->plan, r, s->line, &spread))
-        w->good = ur__fail(&m->plan->tape->error, "a plan: %s reads what does not fit into its program",
-                           ur__line_kind(m->plan, s->line)->op->name);
+    if (!ur__sums_up(m, s) && !ur__takes_rows(m, s, &skip) && !ur__spread_of(m->form, r, s->line, &spread))
+        w->good = ur__fail(&m->form->tape->error, "a plan: %s reads what does not fit into its program",
+                           ur__line_kind(m->form, s->line)->op->name);
     return ur__rows_for(m, w->l, r, spread, skip);
 }
 
@@ -322,7 +322,7 @@ static uint32_t operand(writer *w, const ur__statement *s, ur__ref r)
 static void done(writer *w, ur__ref r)
 {
     ur__maker *m = w->m;
-    if (m->member[r.line] != m->launch || !ur__is_here(m, r) || m->plan->line[r.line].stored)
+    if (m->member[r.line] != m->launch || !ur__is_here(m, r) || m->form->line[r.line].stored)
         return;
     if (--m->reads[r.line] == 0 && m->place[r.line] & BUFFER)
         w->free[w->frees++] = m->place[r.line];
@@ -337,12 +337,12 @@ static uint32_t result(writer *w, const ur__statement *s)
 {
     ur__maker *m = w->m;
     const uint32_t line = m->copied[s->line];
-    if (m->plan->line[line].stored) {
+    if (m->form->line[line].stored) {
         const bool total = adds_up(m, s);
         const ur__ref to = total ? ur__part_of(m, line) : ur__this(m, line);
         uint32_t k = ur__operand_for(m, w->l, to, total ? UR__PART : ur__sums_up(m, s) ? UR__ROW : UR__FULL);
         if (w->l->operands > k)
-            m->plan->argument[w->l->operand + k].written = true;
+            m->form->argument[w->l->operand + k].written = true;
         return m->place[s->line] = k;
     }
     return m->place[s->line] = take_buffer(w);
@@ -350,38 +350,38 @@ static uint32_t result(writer *w, const ur__statement *s)
 
 static uint32_t constant(writer *w, double value)
 {
-    ur_plan *plan = w->m->plan;
-    w->good = w->good && ur__room(plan->tape, &plan->attr, &plan->attr_room, plan->attrs, sizeof *plan->attr);
+    ur__form *form = w->m->form;
+    w->good = w->good && ur__room(form->tape, &form->attr, &form->attr_room, form->attrs, sizeof *form->attr);
     if (w->good)
-        plan->attr[plan->attrs++] = value;
-    return (uint32_t)plan->attrs - 1;
+        form->attr[form->attrs++] = value;
+    return (uint32_t)form->attrs - 1;
 }
 
 /* Those of the operation; of sums and means, what a sum is multiplied by. The first ones are of operations without any. */
 static uint32_t constants(writer *w, const ur__statement *s)
 {
-    const ur_plan *plan = w->m->plan;
-    const ur__kind *kind = ur__line_kind(plan, s->line);
-    const uint32_t first = kind->op->attrs > 0 ? (uint32_t)plan->attrs : 0;
+    const ur__form *form = w->m->form;
+    const ur__kind *kind = ur__line_kind(form, s->line);
+    const uint32_t first = kind->op->attrs > 0 ? (uint32_t)form->attrs : 0;
     if (ur__sums_up(w->m, s)) {
-        const uint32_t of = plan->program.ref[s->ref].line;
-        const size_t all = adds_up(w->m, s) ? ur_shape_count(ur__line_shape(plan, of)) : plan->line[of].rows;
+        const uint32_t of = form->program.ref[s->ref].line;
+        const size_t all = adds_up(w->m, s) ? ur_shape_count(ur__line_shape(form, of)) : form->line[of].rows;
         return constant(w, kind->op->kernel == UR__MEAN ? 1 / (double)all : 1);
     }
     for (int i = 0; i < kind->op->attrs; i++)
-        constant(w, ur__attr(plan->tape, kind)[i]);
+        constant(w, ur__attr(form->tape, kind)[i]);
     return first;
 }
 
 static void instruct(writer *w, ur__instruction i)
 {
-    ur_plan *plan = w->m->plan;
-    w->good = w->good && ur__room(plan->tape, &plan->instruction, &plan->instruction_room, plan->instructions,
-                                  sizeof *plan->instruction);
+    ur__form *form = w->m->form;
+    w->good = w->good && ur__room(form->tape, &form->instruction, &form->instruction_room, form->instructions,
+                                  sizeof *form->instruction);
     if (!w->good)
         return;
     i.line = w->line;
-    plan->instruction[plan->instructions++] = i;
+    form->instruction[form->instructions++] = i;
     w->l->count++;
 }
 
@@ -424,9 +424,9 @@ static void write_sum(writer *w, const ur__statement *s)
         instruct(w, (ur__instruction){UR__COPY, y, sum, sum, sum, 0, 0});
 }
 
-/* The buffer with e^-|a| for a form that is in a chain: the first one makes it, the last one gives it free, and its result
+/* The buffer with e^-|a| for a draft that is in a chain: the first one makes it, the last one gives it free, and its result
  * may lie there. */
-static uint32_t exp_for(writer *w, form *f, uint32_t a)
+static uint32_t exp_for(writer *w, draft *f, uint32_t a)
 {
     if (!f->exp) {
         f->exp = take_buffer(w);
@@ -439,8 +439,8 @@ static uint32_t exp_for(writer *w, form *f, uint32_t a)
     return f->exp;
 }
 
-/* Visits what the instructions of a form read. */
-static void for_reads(ur__maker *m, const ur__statement *s, const form *f, void (*visit)(writer *w, ur__ref r),
+/* Visits what the instructions of a draft read. */
+static void for_reads(ur__maker *m, const ur__statement *s, const draft *f, void (*visit)(writer *w, ur__ref r),
                       writer *w)
 {
     for (uint32_t k = 0; k < f->count && !f->sum; k++)
@@ -459,10 +459,10 @@ static void for_reads(ur__maker *m, const ur__statement *s, const form *f, void 
 static bool is_view(const ur__maker *m, const ur__statement *s)
 {
     uint32_t skip;
-    return ur__takes_rows(m, s, &skip) && !m->plan->line[s->line].stored;
+    return ur__takes_rows(m, s, &skip) && !m->form->line[s->line].stored;
 }
 
-static void write(writer *w, const ur__statement *s, form *f)
+static void write(writer *w, const ur__statement *s, draft *f)
 {
     uint32_t kernel = f->kernel;
     w->line = s->line;
@@ -500,10 +500,10 @@ static void uncount_read(writer *w, ur__ref r)
 }
 
 /* Buffers are numbered behind the operands. */
-static void number_buffers(ur_plan *plan, ur__launch *l)
+static void number_buffers(ur__form *form, ur__launch *l)
 {
     for (uint32_t i = 0; i < l->count; i++) {
-        ur__instruction *in = &plan->instruction[l->first + i];
+        ur__instruction *in = &form->instruction[l->first + i];
         uint32_t *number[] = {&in->y, &in->a, &in->b, &in->c};
         for (size_t k = 0; k < 4; k++)
             if (*number[k] & BUFFER)
@@ -512,14 +512,14 @@ static void number_buffers(ur_plan *plan, ur__launch *l)
 }
 
 /* A value that is not read any more needs no instruction; nor do, then, those that it alone reads. */
-static void drop_unread(writer *w, size_t n, const uint32_t *statements, const form *forms)
+static void drop_unread(writer *w, size_t n, const uint32_t *statements, const draft *drafts)
 {
     ur__maker *m = w->m;
     for (size_t i = n; i-- > 0;) {
-        const ur__statement *s = &m->plan->program.statement[statements[i]];
-        if (m->absorbed[statements[i]] || m->plan->line[s->line].stored || m->reads[s->line] > 0)
+        const ur__statement *s = &m->form->program.statement[statements[i]];
+        if (m->absorbed[statements[i]] || m->form->line[s->line].stored || m->reads[s->line] > 0)
             continue;
-        for_reads(m, s, &forms[i], uncount_read, w);
+        for_reads(m, s, &drafts[i], uncount_read, w);
         absorb(m, s);
     }
 }
@@ -527,21 +527,21 @@ static void drop_unread(writer *w, size_t n, const uint32_t *statements, const f
 /* Not those of a select that hands a value on to all who would read it; its readers have been counted. */
 static void count_statement_reads(ur__maker *m, const ur__statement *s)
 {
-    if (is_transparent(m, s) && !m->plan->line[s->line].stored && !m->reads[s->line])
+    if (is_transparent(m, s) && !m->form->line[s->line].stored && !m->reads[s->line])
         return;
-    bool sum = m->sort[s - m->plan->program.statement] == UR__MIXED || kernel_of(m, s) == UR__ADD;
+    bool sum = m->sort[s - m->form->program.statement] == UR__MIXED || kernel_of(m, s) == UR__ADD;
     size_t terms = sum ? terms_of(m, s) : kernel_of(m, s) == UR__COPY ? 1 : s->refs;
     for (uint32_t k = 0; k < terms; k++)
         m->reads[sum ? m->term[k].line : input(m, s, k).line]++;
 }
 
-/* Is form f of statement s a copy of what this program computes for itself? */
-static bool is_copy(const ur__maker *m, const ur__statement *s, const form *f)
+/* Is draft f of statement s a copy of what this program computes for itself? */
+static bool is_copy(const ur__maker *m, const ur__statement *s, const draft *f)
 {
     const ur__ref from = f->in[0];
-    return !f->sum && f->kernel == UR__COPY && m->plan->line[s->line].stored && m->member[from.line] == m->launch &&
-           ur__is_here(m, from) && !m->plan->line[from.line].stored && m->copied[from.line] == from.line &&
-           !is_view(m, &m->plan->program.statement[m->statement[from.line]]);
+    return !f->sum && f->kernel == UR__COPY && m->form->line[s->line].stored && m->member[from.line] == m->launch &&
+           ur__is_here(m, from) && !m->form->line[from.line].stored && m->copied[from.line] == from.line &&
+           !is_view(m, &m->form->program.statement[m->statement[from.line]]);
 }
 
 static void find_line(writer *w, ur__ref r)
@@ -551,20 +551,20 @@ static void find_line(writer *w, ur__ref r)
 
 /* What is copied to a stored value, as c is where all columns are alive, is computed there, unless something in between
  * reads the value of the step before: the new one may overwrite it. */
-static void drop_copies(writer *w, size_t n, const uint32_t *statements, const form *forms)
+static void drop_copies(writer *w, size_t n, const uint32_t *statements, const draft *drafts)
 {
     ur__maker *m = w->m;
-    const ur__statement *all = m->plan->program.statement;
+    const ur__statement *all = m->form->program.statement;
     for (size_t i = 0; i < n; i++) {
         const ur__statement *s = &all[statements[i]];
-        if (m->absorbed[statements[i]] || !is_copy(m, s, &forms[i]))
+        if (m->absorbed[statements[i]] || !is_copy(m, s, &drafts[i]))
             continue;
-        const uint32_t line = forms[i].in[0].line;
+        const uint32_t line = drafts[i].in[0].line;
         w->line = s->line;
         w->found = false;
         for (size_t k = i; k-- > 0 && statements[k] != m->statement[line];)
             if (!m->absorbed[statements[k]])
-                for_reads(m, &all[statements[k]], &forms[k], find_line, w);
+                for_reads(m, &all[statements[k]], &drafts[k], find_line, w);
         if (w->found)
             continue;
         m->copied[line] = s->line;
@@ -573,21 +573,21 @@ static void drop_copies(writer *w, size_t n, const uint32_t *statements, const f
 }
 
 /* The instructions that add to the block's sums, or all others; returns how many. */
-static uint32_t write_all(writer *w, size_t n, const uint32_t *statements, form *forms, bool totals)
+static uint32_t write_all(writer *w, size_t n, const uint32_t *statements, draft *drafts, bool totals)
 {
-    const ur__statement *all = w->m->plan->program.statement;
+    const ur__statement *all = w->m->form->program.statement;
     const uint32_t before = w->l->count;
     for (size_t i = 0; i < n && w->good; i++)
         if (!w->m->absorbed[statements[i]] && adds_up(w->m, &all[statements[i]]) == totals)
-            write(w, &all[statements[i]], &forms[i]);
+            write(w, &all[statements[i]], &drafts[i]);
     return w->l->count - before;
 }
 
-/* One form of the program: instructions plan->instruction[first..], of which the last *totals add to the block's sums. */
-static uint32_t write_form(writer *w, size_t n, const uint32_t *statements, form *forms, uint32_t *totals)
+/* One form of the program: instructions form->instruction[first..], of which the last *totals add to the block's sums. */
+static uint32_t write_form(writer *w, size_t n, const uint32_t *statements, draft *drafts, uint32_t *totals)
 {
     ur__maker *m = w->m;
-    const ur__statement *all = m->plan->program.statement;
+    const ur__statement *all = m->form->program.statement;
     uint32_t before = w->l->count;
     w->frees = 0;
     w->l->buffers = 0;
@@ -598,65 +598,65 @@ static uint32_t write_form(writer *w, size_t n, const uint32_t *statements, form
     }
     for (size_t i = n; i-- > 0;) /* the readers first */
         count_statement_reads(m, &all[statements[i]]);
-    for (size_t i = n; i-- > 0;) /* again: what one absorbs needs no form */
+    for (size_t i = n; i-- > 0;) /* again: what one absorbs needs no draft */
         if (!m->absorbed[statements[i]])
-            forms[i] = match(m, &all[statements[i]]);
+            drafts[i] = match(m, &all[statements[i]]);
     for (size_t i = 0; i < n; i++)
         m->reads[all[statements[i]].line] = 0;
-    for (size_t i = 0; i < n; i++) /* now by the forms: when a buffer is free follows from that */
+    for (size_t i = 0; i < n; i++) /* now by the drafts: when a buffer is free follows from that */
         if (!m->absorbed[statements[i]])
-            for_reads(m, &all[statements[i]], &forms[i], count_read, w);
-    drop_unread(w, n, statements, forms);
-    share_exps(m, n, statements, forms);
-    drop_copies(w, n, statements, forms);
-    write_all(w, n, statements, forms, false);
-    *totals = write_all(w, n, statements, forms, true);
+            for_reads(m, &all[statements[i]], &drafts[i], count_read, w);
+    drop_unread(w, n, statements, drafts);
+    share_exps(m, n, statements, drafts);
+    drop_copies(w, n, statements, drafts);
+    write_all(w, n, statements, drafts, false);
+    *totals = write_all(w, n, statements, drafts, true);
     return w->l->count - before;
 }
 
 /* The masks among the operands, which only the first form reads. */
 static bool mark_masks(ur__maker *m, ur__launch *l, size_t n, const uint32_t *statements)
 {
-    ur_plan *plan = m->plan;
+    ur__form *form = m->form;
     bool masked = false;
     for (size_t i = 0; i < n; i++) {
-        const ur__statement *s = &plan->program.statement[statements[i]];
-        if (!ur__is_masked(m->plan, s))
+        const ur__statement *s = &form->program.statement[statements[i]];
+        if (!ur__is_masked(m->form, s))
             continue;
         ur__ref mask = ur__input_of(m, s, 0);
         uint8_t spread = UR__FULL;
-        ur__spread_of(plan, mask, s->line, &spread);
+        ur__spread_of(form, mask, s->line, &spread);
         uint32_t k = ur__operand_for(m, l, mask, spread);
-        if (plan->tape->error.text[0])
+        if (form->tape->error.text[0])
             return false;
-        plan->argument[l->operand + k].mask = masked = true;
-        plan->line[mask.line].mask = true;
+        form->argument[l->operand + k].mask = masked = true;
+        form->line[mask.line].mask = true;
     }
     return masked;
 }
 
 bool ur__pointwise(ur__maker *m, ur__launch *l, size_t n, const uint32_t *statements)
 {
-    ur_plan *plan = m->plan;
-    form *forms = (form *)ur__take(plan->tape, n * sizeof *forms);
+    ur__form *form = m->form;
+    draft *drafts = (draft *)ur__take(form->tape, n * sizeof *drafts);
     const size_t room = 2 * n * sizeof(uint32_t); /* a buffer for each result, and for each that begins with e^-|a| */
-    uint32_t *free = (uint32_t *)ur__take(plan->tape, room);
-    writer w = {.m = m, .l = l, .free = free, .good = forms && free};
-    l->first = (uint32_t)plan->instructions;
+    uint32_t *free = (uint32_t *)ur__take(form->tape, room);
+    writer w = {.m = m, .l = l, .free = free, .good = drafts && free};
+    l->first = (uint32_t)form->instructions;
     for (size_t i = 0; i < n; i++)
-        m->member[plan->program.statement[statements[i]].line] = m->launch;
+        m->member[form->program.statement[statements[i]].line] = m->launch;
     if (w.good) {
-        m->alive = plan->assumes_alive;
-        uint32_t count = write_form(&w, n, statements, forms, &l->totals), buffers = l->buffers;
-        if (!plan->assumes_alive && mark_masks(m, l, n, statements)) {
+        m->alive = form->assumes_alive;
+        uint32_t count = write_form(&w, n, statements, drafts, &l->totals), buffers = l->buffers;
+        if (!form->assumes_alive && mark_masks(m, l, n, statements)) {
             m->alive = true;
-            l->alive_count = write_form(&w, n, statements, forms, &l->alive_totals);
+            l->alive_count = write_form(&w, n, statements, drafts, &l->alive_totals);
             l->buffers = l->buffers < buffers ? buffers : l->buffers;
         }
-        number_buffers(plan, l);
+        number_buffers(form, l);
         l->count = count;
     }
-    ur__give(plan->tape, forms, n * sizeof *forms);
-    ur__give(plan->tape, free, room);
-    return w.good && !plan->tape->error.text[0];
+    ur__give(form->tape, drafts, n * sizeof *drafts);
+    ur__give(form->tape, free, room);
+    return w.good && !form->tape->error.text[0];
 }

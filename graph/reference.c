@@ -21,8 +21,8 @@ static size_t node_bytes(const ur_tape *tape, uint32_t v)
 
 void *ur__reference_value(const ur_plan *plan, uint32_t node)
 {
-    if (ur__is_leaf(ur__kind_of(plan->tape, node)))
-        return ur__leaf_data(plan->tape, node);
+    if (ur__is_leaf(ur__kind_of(plan->form.tape, node)))
+        return ur__leaf_data(plan->form.tape, node);
     size_t offset = plan->reference->offset[node];
     return offset == UR__NOWHERE ? NULL : plan->reference->memory + offset;
 }
@@ -31,11 +31,11 @@ void *ur__reference_value(const ur_plan *plan, uint32_t node)
 
 static void want(size_t *offset, const ur_plan *plan)
 {
-    const ur_tape *tape = plan->tape;
+    const ur_tape *tape = plan->form.tape;
     for (size_t v = 0; v < plan->nodes; v++)
         offset[v] = UR__NOWHERE;
-    for (size_t i = 0; i < plan->exports; i++)
-        offset[plan->export[i].node] = 0;
+    for (size_t i = 0; i < plan->form.exports; i++)
+        offset[plan->form.export[i].node] = 0;
     for (uint32_t v = (uint32_t)plan->nodes; v-- > 0;)
         for (uint32_t k = 0; offset[v] == 0 && k < ur__kind_of(tape, v)->inputs; k++)
             offset[ur__in(tape, v, k)] = 0;
@@ -43,7 +43,7 @@ static void want(size_t *offset, const ur_plan *plan)
 
 static bool place_nodes(ur__reference *r, const ur_plan *plan)
 {
-    ur_tape *tape = plan->tape;
+    ur_tape *tape = plan->form.tape;
     want(r->offset, plan);
     for (uint32_t v = 0; v < plan->nodes; v++) {
         const ur__kind *kind = ur__kind_of(tape, v);
@@ -64,19 +64,19 @@ static bool place_nodes(ur__reference *r, const ur_plan *plan)
 
 static void fill_constants(const ur__reference *r, const ur_plan *plan)
 {
-    const ur_tape *tape = plan->tape;
+    const ur_tape *tape = plan->form.tape;
     for (uint32_t v = 0; v < plan->nodes; v++) {
         char element[sizeof(double)];
         if (r->offset[v] == UR__NOWHERE || ur__op(tape, v) != &ur_op_const)
             continue;
-        plan->kernels->from_f64(1, element, ur__attr(tape, ur__kind_of(tape, v)));
-        plan->kernels->fill(ur_shape_count(ur__shape(tape, v)), r->memory + r->offset[v], element);
+        plan->form.kernels->from_f64(1, element, ur__attr(tape, ur__kind_of(tape, v)));
+        plan->form.kernels->fill(ur_shape_count(ur__shape(tape, v)), r->memory + r->offset[v], element);
     }
 }
 
 bool ur__reference_new(ur_plan *plan)
 {
-    ur_tape *tape = plan->tape;
+    ur_tape *tape = plan->form.tape;
     ur__reference *r = (ur__reference *)ur__take(tape, sizeof *r);
     if (!r)
         return false;
@@ -97,7 +97,7 @@ bool ur__reference_new(ur_plan *plan)
 
 void ur__reference_free(ur_plan *plan)
 {
-    ur_tape *tape = plan->tape;
+    ur_tape *tape = plan->form.tape;
     ur__reference *r = plan->reference;
     if (!r)
         return;
@@ -118,7 +118,7 @@ size_t ur__reference_bytes(const ur_plan *plan)
 
 static void run_node(const ur_plan *plan, uint32_t v)
 {
-    const ur_tape *tape = plan->tape;
+    const ur_tape *tape = plan->form.tape;
     const ur__reference *r = plan->reference;
     const ur__kind *kind = ur__kind_of(tape, v);
     double *free_scratch = r->scratch;
@@ -129,7 +129,7 @@ static void run_node(const ur_plan *plan, uint32_t v)
         if (tape->dtype == UR_F64)
             continue;
         size_t count = ur_shape_count(r->shapes[k]);
-        plan->kernels->to_f64(count, free_scratch, r->operand[k]);
+        plan->form.kernels->to_f64(count, free_scratch, r->operand[k]);
         r->operand[k] = free_scratch;
         free_scratch += count;
     }
@@ -143,21 +143,21 @@ static void run_node(const ur_plan *plan, uint32_t v)
                  .attr = ur__attr(tape, kind)};
     ur__specification(kind->op, &c);
     if (tape->dtype == UR_F32)
-        plan->kernels->from_f64(ur_shape_count(shape), y, c.out);
+        plan->form.kernels->from_f64(ur_shape_count(shape), y, c.out);
 }
 
 /* "exp[4,2] in lstm/kappa, step 3: the first value that is not finite is inf, at row 1 of sequence 0" */
 static bool check_finite(const ur_plan *plan, uint32_t v)
 {
-    ur_tape *tape = plan->tape;
+    ur_tape *tape = plan->form.tape;
     ur_shape shape = ur__shape(tape, v);
     size_t count = ur_shape_count(shape);
     const char *y = plan->reference->memory + plan->reference->offset[v];
-    size_t bad = plan->kernels->not_finite(count, y);
+    size_t bad = plan->form.kernels->not_finite(count, y);
     if (bad == count)
         return true;
     double value;
-    plan->kernels->to_f64(1, &value, y + bad * ur_dtype_bytes(tape->dtype));
+    plan->form.kernels->to_f64(1, &value, y + bad * ur_dtype_bytes(tape->dtype));
     char operand[UR__OPERAND], place[UR__PLACE];
     size_t columns = shape.rank > 1 ? (size_t)shape.size[shape.rank - 1] : 1;
     return ur__fail(&tape->error, "%s%s: the first value that is not finite is %g, at row %zu of sequence %zu",
@@ -167,7 +167,7 @@ static bool check_finite(const ur_plan *plan, uint32_t v)
 
 bool ur__reference_run(ur_plan *plan)
 {
-    const ur_tape *tape = plan->tape;
+    const ur_tape *tape = plan->form.tape;
     for (uint32_t v = 0; v < plan->nodes; v++) {
         if (plan->reference->offset[v] == UR__NOWHERE || ur__op(tape, v)->kind == UR_LEAF)
             continue;
@@ -175,9 +175,10 @@ bool ur__reference_run(ur_plan *plan)
         if (plan->finite && !check_finite(plan, v))
             return false;
     }
-    for (size_t i = 0; i < plan->exports; i++) {
-        const ur__export *x = &plan->export[i];
-        memcpy(plan->at[UR__AREA_MEMORY] + x->offset, ur__reference_value(plan, x->node), node_bytes(tape, x->node));
+    for (size_t i = 0; i < plan->form.exports; i++) {
+        const ur__export *x = &plan->form.export[i];
+        memcpy(plan->form.at[UR__AREA_MEMORY] + x->offset, ur__reference_value(plan, x->node),
+               node_bytes(tape, x->node));
     }
     return true;
 }

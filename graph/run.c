@@ -7,25 +7,25 @@
 
 /* ---- where operands lie */
 
-static char *leaf_at(const ur_plan *plan, const ur__line *line, int32_t value)
+static char *leaf_at(const ur__form *form, const ur__line *line, int32_t value)
 {
-    return (char *)ur__leaf_data(plan->tape, plan->program.leaf[line->first + (uint32_t)value]);
+    return (char *)ur__leaf_data(form->tape, form->program.leaf[line->first + (uint32_t)value]);
 }
 
 ur__view ur__view_of(const ur__worker *w, const ur__ref *r, bool own)
 {
-    const ur_plan *plan = w->plan;
-    const ur__line_plan *line = &plan->line[r->line];
+    const ur__form *form = w->form;
+    const ur__line_plan *line = &form->line[r->line];
     int32_t value = r->first + r->stride * (int32_t)w->i;
     ptrdiff_t slot = line->slots > 1 ? value * line->slot_bytes : 0;
-    char *at = line->home == UR__IN_LEAF    ? leaf_at(plan, &plan->program.line[r->line], value)
+    char *at = line->home == UR__IN_LEAF    ? leaf_at(form, &form->program.line[r->line], value)
                : line->home == UR__IN_BLOCK ? w->home[UR__IN_BLOCK] + line->offset + slot
-                                            : plan->at[UR__AREA_MEMORY] + line->offset + slot;
+                                            : form->at[UR__AREA_MEMORY] + line->offset + slot;
     at -= w->passed * line->window_bytes;
     if (line->class == UR__BATCH && line->home == UR__IN_BLOCK) /* rows are as long as the block is wide */
-        return (ur__view){at + (line->higher * w->all + w->skip) * ur__element_bytes(plan), w->all};
+        return (ur__view){at + (line->higher * w->all + w->skip) * ur__element_bytes(form), w->all};
     if (own && line->wide && line->home != UR__IN_BLOCK)
-        at += w->first * ur__element_bytes(plan);
+        at += w->first * ur__element_bytes(form);
     return (ur__view){at, line->row};
 }
 
@@ -33,17 +33,17 @@ ur__view ur__view_of(const ur__worker *w, const ur__ref *r, bool own)
  * only. */
 static void point(const ur__worker *w, const ur__argument *a, bool own, ur__cursor *c)
 {
-    const ur_plan *plan = w->plan;
-    const size_t e = ur__element_bytes(plan);
+    const ur__form *form = w->form;
+    const size_t e = ur__element_bytes(form);
     c->at = NULL;
     c->step = a->tiled ? 0 : a->step;
     c->row = a->own_rows || a->tiled ? w->all : a->row;
     if (a->tiled)
-        c->at = w->tiles + plan->line[a->ref.line].tile;
+        c->at = w->tiles + form->line[a->ref.line].tile;
     if (a->tiled || !a->known)
         return;
     c->at = a->home == UR__IN_LEAF ? a->leaf : w->home[a->home] + a->offset;
-    c->at -= w->passed * plan->line[a->ref.line].window_bytes;
+    c->at -= w->passed * form->line[a->ref.line].window_bytes;
     if (a->own_rows)
         c->at += a->higher * w->all * e;
     else if (a->cut && own)
@@ -52,7 +52,7 @@ static void point(const ur__worker *w, const ur__argument *a, bool own, ur__curs
 
 void ur__bind(const ur__worker *w, const ur__launch *l)
 {
-    const ur__argument *a = &w->plan->argument[l->operand];
+    const ur__argument *a = &w->form->argument[l->operand];
     ur__cursor *c = &w->cursor[l->operand - w->bound];
     for (uint32_t k = 0; k < l->operands; k++)
         point(w, &a[k], l->batch && a[k].spread != UR__COLUMN, &c[k]);
@@ -63,8 +63,8 @@ void ur__bind(const ur__worker *w, const ur__launch *l)
 /* The columns that last in the step of iteration i, or in some step that is at most so many before it. */
 static size_t columns_before(const ur__worker *w, const ur__loop *loop, uint32_t i, uint32_t steps)
 {
-    const ur_plan *plan = w->plan;
-    const int64_t value = ur__step_in(loop, i) + plan->mask_origin - steps;
+    const ur__form *form = w->form;
+    const int64_t value = ur__step_in(loop, i) + form->mask_origin - steps;
     return steps == UR_NONE ? w->all : ur__active_of(w)[value < 0 ? 0 : value];
 }
 
@@ -72,39 +72,39 @@ static size_t columns_before(const ur__worker *w, const ur__loop *loop, uint32_t
 static void fill_columns(const ur__worker *w, const ur__view *to, size_t rows, size_t active, size_t end,
                          const ur__ref *from)
 {
-    const ur_plan *plan = w->plan;
-    const size_t e = ur__element_bytes(plan);
+    const ur__form *form = w->form;
+    const size_t e = ur__element_bytes(form);
     double element = 0;
     const char *at = (const char *)&element;
     size_t step = 0;
     if (from->line != UR_NONE) {
-        const ur__kind *kind = ur__line_kind(plan, from->line);
+        const ur__kind *kind = ur__line_kind(form, from->line);
         if (kind->op == &ur_op_const) {
-            plan->kernels->from_f64(1, &element, ur__attr(plan->tape, kind));
+            form->kernels->from_f64(1, &element, ur__attr(form->tape, kind));
         } else {
             at = ur__view_of(w, from, false).at;
-            step = plan->line[from->line].rows > 1 ? e : 0;
+            step = form->line[from->line].rows > 1 ? e : 0;
         }
     }
     for (size_t row = 0; row < rows; row++)
-        plan->kernels->fill(end - active, to->at + (row * to->row + active) * e, at + row * step);
+        form->kernels->fill(end - active, to->at + (row * to->row + active) * e, at + row * step);
 }
 
 /* Behind the end: values of the columns from `active` on, as far as something reads them, are 0, or what they were. */
 static void run_rest(const ur__worker *w, const ur__loop *loop, uint32_t phase, size_t active)
 {
-    const ur_plan *plan = w->plan;
-    const size_t e = ur__element_bytes(plan);
-    const ur__phase *f = &plan->program.phase[phase];
-    for (uint32_t k = 0; k < plan->rest[phase].count; k++) {
-        const ur__remainder *r = &plan->remainder[plan->rest[phase].first + k];
-        const size_t end = columns_before(w, loop, f->begin + w->i, r->needed), rows = plan->line[r->line].rows;
+    const ur__form *form = w->form;
+    const size_t e = ur__element_bytes(form);
+    const ur__phase *f = &form->program.phase[phase];
+    for (uint32_t k = 0; k < form->rest[phase].count; k++) {
+        const ur__remainder *r = &form->remainder[form->rest[phase].first + k];
+        const size_t end = columns_before(w, loop, f->begin + w->i, r->needed), rows = form->line[r->line].rows;
         if (end == active)
             continue;
-        const ur__ref own = ur__value_in(&plan->program, f, r->line);
+        const ur__ref own = ur__value_in(&form->program, f, r->line);
         const ur__view to = ur__view_of(w, &own, true);
-        if (r->from.line == UR_NONE || plan->line[r->from.line].class != UR__BATCH ||
-            ur__line_kind(plan, r->from.line)->op == &ur_op_const) {
+        if (r->from.line == UR_NONE || form->line[r->from.line].class != UR__BATCH ||
+            ur__line_kind(form, r->from.line)->op == &ur_op_const) {
             fill_columns(w, &to, rows, active, end, &r->from);
             continue;
         }
@@ -123,7 +123,7 @@ static bool is_bound(const ur__launch *l)
  * another. */
 static void bind_launches(ur__worker *w, uint32_t first, uint32_t count, bool again)
 {
-    const ur__launch *l = &w->plan->launch[first];
+    const ur__launch *l = &w->form->launch[first];
     uint32_t calls = 0, terms = 0;
     w->bound = l->operand;
     w->launch = first;
@@ -144,7 +144,7 @@ static void bind_launches(ur__worker *w, uint32_t first, uint32_t count, bool ag
 /* Is the phase one program, whose calls go on from iteration to iteration with nothing to decide between? */
 static bool bind_to_run_on(const ur__worker *w, const ur__loop *loop, const ur__span *span)
 {
-    const ur__launch *l = &w->plan->launch[span->first];
+    const ur__launch *l = &w->form->launch[span->first];
     if (span->count != 1 || l->kind != UR__POINTWISE || l->alive_count || (w->ends && loop->direction))
         return false;
     ur__bind_tiles(w, l);
@@ -153,7 +153,7 @@ static bool bind_to_run_on(const ur__worker *w, const ur__loop *loop, const ur__
 
 static void run_one(const ur__worker *w, uint32_t number)
 {
-    const ur__launch *l = &w->plan->launch[number];
+    const ur__launch *l = &w->form->launch[number];
     if (l->kind == UR__ADD_UP && w->advancing)
         return;
     if (l->kind == UR__POINTWISE && (l->alive_count || ur__walk_of(w, l)->bound != w->columns))
@@ -165,7 +165,7 @@ static void run_one(const ur__worker *w, uint32_t number)
 static void run_phase(ur__worker *w, const ur__loop *loop, uint32_t f, const ur__span *span, uint32_t begin,
                       uint32_t end)
 {
-    const ur__phase *phase = &w->plan->program.phase[f];
+    const ur__phase *phase = &w->form->program.phase[f];
     begin = begin < phase->begin ? 0 : begin - phase->begin;
     end = (end < phase->end ? end : phase->end) - phase->begin;
     const bool again = end - begin > 1;
@@ -173,7 +173,7 @@ static void run_phase(ur__worker *w, const ur__loop *loop, uint32_t f, const ur_
         bind_launches(w, span->first, span->count, true);
     w->i = begin;
     if (again && bind_to_run_on(w, loop, span)) {
-        ur__run_tiles(w, &w->plan->launch[span->first], end - begin);
+        ur__run_tiles(w, &w->form->launch[span->first], end - begin);
         w->i = end;
     }
     for (; w->i < end; w->i++) {
@@ -194,10 +194,10 @@ static void run_phase(ur__worker *w, const ur__loop *loop, uint32_t f, const ur_
 static void run_loop(ur__worker *w, ur__time time, uint32_t l, uint32_t begin, uint32_t end)
 {
     static const ur__loop straight = {0};
-    const ur_plan *plan = w->plan;
-    const ur__program *p = &plan->program;
+    const ur__form *form = w->form;
+    const ur__program *p = &form->program;
     for (uint32_t f = p->loop[l].phase; f < p->loop[l].phase + p->loop[l].phases; f++) {
-        const ur__span *span = &plan->span[time * p->phases + f];
+        const ur__span *span = &form->span[time * p->phases + f];
         if (span->count && begin < p->phase[f].end && end > p->phase[f].begin)
             run_phase(w, time == UR__WITHIN ? &p->loop[l] : &straight, f, span, begin, end);
     }
@@ -206,21 +206,21 @@ static void run_loop(ur__worker *w, ur__time time, uint32_t l, uint32_t begin, u
 /* Runs the launches of one time; only those within the blocks know of columns that have ended. */
 static void run_loops(ur__worker *w, ur__time time)
 {
-    for (uint32_t l = 0; l < w->plan->program.loops; l++)
-        run_loop(w, time, l, 0, w->plan->program.loop[l].iterations);
+    for (uint32_t l = 0; l < w->form->program.loops; l++)
+        run_loop(w, time, l, 0, w->form->program.loop[l].iterations);
 }
 
 /* ---- steps in segments */
 
 void ur__iterations_of(const ur__worker *w, uint32_t l, uint32_t *begin, uint32_t *end)
 {
-    const ur_plan *plan = w->plan;
-    const ur__loop *loop = &plan->program.loop[l];
+    const ur__form *form = w->form;
+    const ur__loop *loop = &form->program.loop[l];
     int64_t first = 0, last = loop->iterations;
-    if (plan->segments > 1 && loop->iterations > 1) {
-        int64_t tau = ur__tau(plan, l, 0), low = (int64_t)w->passed, high = low + (int64_t)plan->length;
-        first = plan->stage[l] == UR__FORWARD ? low - tau : tau - high + 1;
-        last = plan->stage[l] == UR__FORWARD ? high - tau : tau - low + 1;
+    if (form->segments > 1 && loop->iterations > 1) {
+        int64_t tau = ur__tau(form, l, 0), low = (int64_t)w->passed, high = low + (int64_t)form->length;
+        first = form->stage[l] == UR__FORWARD ? low - tau : tau - high + 1;
+        last = form->stage[l] == UR__FORWARD ? high - tau : tau - low + 1;
     }
     *begin = (uint32_t)(first < 0 ? 0 : first);
     *end = (uint32_t)(last < 0 ? 0 : last > loop->iterations ? loop->iterations : last);
@@ -228,9 +228,9 @@ void ur__iterations_of(const ur__worker *w, uint32_t l, uint32_t *begin, uint32_
 
 static void run_stage(ur__worker *w, ur__stage stage)
 {
-    for (uint32_t l = 0, begin, end; l < w->plan->program.loops; l++) {
+    for (uint32_t l = 0, begin, end; l < w->form->program.loops; l++) {
         ur__iterations_of(w, l, &begin, &end);
-        if (w->plan->stage[l] == stage && begin < end)
+        if (w->form->stage[l] == stage && begin < end)
             run_loop(w, UR__WITHIN, l, begin, end);
     }
 }
@@ -238,12 +238,12 @@ static void run_stage(ur__worker *w, ur__stage stage)
 /* The contractions over what loops of several iterations made in the segment, or over what straight code made. */
 static void finish(const ur__worker *w, bool rolled)
 {
-    const ur_plan *plan = w->plan;
-    for (uint32_t k = plan->finish.first; k < plan->finish.first + plan->finish.count; k++) {
-        const ur__launch *l = &plan->launch[k];
-        const uint32_t loop = ur__contracted_loop(plan, l);
-        const bool own = loop != UR_NONE && plan->program.loop[loop].iterations > 1;
-        if (!l->piece && (plan->segments == 1 || own == rolled))
+    const ur__form *form = w->form;
+    for (uint32_t k = form->finish.first; k < form->finish.first + form->finish.count; k++) {
+        const ur__launch *l = &form->launch[k];
+        const uint32_t loop = ur__contracted_loop(form, l);
+        const bool own = loop != UR_NONE && form->program.loop[loop].iterations > 1;
+        if (!l->piece && (form->segments == 1 || own == rolled))
             ur__run_launch(w, l);
     }
 }
@@ -257,45 +257,45 @@ static char *window_at(const ur__worker *w, const ur__line_plan *line, size_t sl
 /* The sweep forward goes on with the next segment: the last steps of this one are those before it. */
 static void enter_next(ur__worker *w)
 {
-    const ur_plan *plan = w->plan;
-    for (uint32_t l = 0; l < plan->program.lines; l++) {
-        const ur__line_plan *line = &plan->line[l];
+    const ur__form *form = w->form;
+    for (uint32_t l = 0; l < form->program.lines; l++) {
+        const ur__line_plan *line = &form->line[l];
         if (line->restored && line->windowed)
-            memmove(window_at(w, line, 0), window_at(w, line, plan->length), plan->halo * line->window_bytes);
+            memmove(window_at(w, line, 0), window_at(w, line, form->length), form->halo * line->window_bytes);
     }
-    w->passed += plan->length;
+    w->passed += form->length;
 }
 
 /* The sweep back goes on with the segment before: the first steps of this one are those behind it. */
 static void enter_before(ur__worker *w)
 {
-    const ur_plan *plan = w->plan;
-    for (uint32_t l = 0; l < plan->program.lines; l++) {
-        const ur__line_plan *line = &plan->line[l];
-        if (line->windowed && plan->stage[plan->program.line[l].loop] == UR__BACK)
-            memmove(window_at(w, line, plan->halo + plan->length), window_at(w, line, plan->halo),
-                    plan->halo * line->window_bytes);
+    const ur__form *form = w->form;
+    for (uint32_t l = 0; l < form->program.lines; l++) {
+        const ur__line_plan *line = &form->line[l];
+        if (line->windowed && form->stage[form->program.line[l].loop] == UR__BACK)
+            memmove(window_at(w, line, form->halo + form->length), window_at(w, line, form->halo),
+                    form->halo * line->window_bytes);
     }
-    w->passed -= plan->length;
+    w->passed -= form->length;
 }
 
 /* The segments at whose beginnings the checkpoints are; the checkpoints follow. */
 static size_t *held_by(const ur__worker *w)
 {
-    return (size_t *)(void *)(w->home[UR__IN_BLOCK] + w->plan->checkpoint);
+    return (size_t *)(void *)(w->home[UR__IN_BLOCK] + w->form->checkpoint);
 }
 
 /* Copies what the segment at hand begins with to a checkpoint, or from there. */
 static void copy_checkpoint(const ur__worker *w, size_t number, bool save)
 {
-    const ur_plan *plan = w->plan;
-    char *kept = (char *)(held_by(w) + plan->checkpoints) + number * plan->checkpoint_bytes;
-    for (uint32_t l = 0; l < plan->program.lines; l++) {
-        const ur__line_plan *line = &plan->line[l];
+    const ur__form *form = w->form;
+    char *kept = (char *)(held_by(w) + form->checkpoints) + number * form->checkpoint_bytes;
+    for (uint32_t l = 0; l < form->program.lines; l++) {
+        const ur__line_plan *line = &form->line[l];
         if (!line->restored)
             continue;
         char *own = w->home[UR__IN_BLOCK] + (line->windowed ? line->window : line->offset);
-        size_t bytes = ur__restored_bytes(plan, line);
+        size_t bytes = ur__restored_bytes(form, line);
         memcpy(save ? kept : own, save ? own : kept, bytes);
         kept += bytes;
     }
@@ -326,17 +326,17 @@ static size_t stride_of(size_t n, size_t c)
 /* From the checkpoint nearest before it to the beginning of a segment; returns how many checkpoints are held now. */
 static size_t go_to(ur__worker *w, size_t segment, size_t count)
 {
-    const ur_plan *plan = w->plan;
+    const ur__form *form = w->form;
     size_t *held = held_by(w);
     while (count && held[count - 1] > segment)
         count--;
     size_t at = count ? held[count - 1] : 0;
-    w->passed = at * plan->length;
+    w->passed = at * form->length;
     if (count)
         copy_checkpoint(w, count - 1, false);
     w->advancing = true;
     while (at < segment) {
-        size_t free = plan->checkpoints - count, next = free ? at + stride_of(segment + 1 - at, free) : segment;
+        size_t free = form->checkpoints - count, next = free ? at + stride_of(segment + 1 - at, free) : segment;
         for (; at < next; at++) {
             run_stage(w, UR__FORWARD);
             enter_next(w);
@@ -352,15 +352,15 @@ static size_t go_to(ur__worker *w, size_t segment, size_t count)
 
 static void run_segments(ur__worker *w)
 {
-    const ur_plan *plan = w->plan;
+    const ur__form *form = w->form;
     size_t count = 0;
     run_stage(w, UR__FIRST);
-    for (size_t s = plan->segments; s-- > 0;) {
-        if (s + 1 < plan->segments)
+    for (size_t s = form->segments; s-- > 0;) {
+        if (s + 1 < form->segments)
             enter_before(w);
         count = go_to(w, s, count);
         run_stage(w, UR__FORWARD);
-        if (s + 1 == plan->segments)
+        if (s + 1 == form->segments)
             run_stage(w, UR__BETWEEN);
         run_stage(w, UR__BACK);
         finish(w, true);
@@ -374,18 +374,18 @@ static void run_segments(ur__worker *w)
 /* Copies exports that are computed at this time and lie elsewhere. */
 static void copy_exports(const ur__worker *w, bool within)
 {
-    const ur_plan *plan = w->plan;
-    size_t e = ur__element_bytes(plan);
-    for (size_t i = 0; i < plan->exports; i++) {
-        const ur__export *x = &plan->export[i];
-        bool block = plan->line[x->line].home == UR__IN_BLOCK;
+    const ur__form *form = w->form;
+    size_t e = ur__element_bytes(form);
+    for (size_t i = 0; i < form->exports; i++) {
+        const ur__export *x = &form->export[i];
+        bool block = form->line[x->line].home == UR__IN_BLOCK;
         if (x->direct || block != within)
             continue;
-        bool own = within && plan->line[x->line].class == UR__BATCH;
+        bool own = within && form->line[x->line].class == UR__BATCH;
         size_t columns, rows = ur__rows_in(w, x->line, own, &columns);
         ur__view v = ur__view_of(w, &(ur__ref){.line = x->line, .first = (int32_t)x->value}, own);
-        char *to = plan->at[UR__AREA_MEMORY] + x->offset;
-        size_t row = own ? (size_t)plan->batch : columns;
+        char *to = form->at[UR__AREA_MEMORY] + x->offset;
+        size_t row = own ? (size_t)form->batch : columns;
         ur__copy_rows(rows, columns * e, to + (row == columns ? 0 : w->first * e), row * e, v.at, v.row * e);
     }
 }
@@ -393,8 +393,8 @@ static void copy_exports(const ur__worker *w, bool within)
 /* Flags value v of a mask if it is 1 in so many columns. */
 static bool flag_full(const ur__worker *w, uint32_t line, uint32_t v, const char *mask, size_t columns)
 {
-    bool full = !w->plan->kernels->has_zero(columns, mask);
-    w->full[w->plan->line[line].full + v] = (char)full;
+    bool full = !w->form->kernels->has_zero(columns, mask);
+    w->full[w->form->line[line].full + v] = (char)full;
     return full;
 }
 
@@ -405,33 +405,34 @@ typedef enum ending { ANYHOW, IN_ORDER, TOGETHER } ending;
 /* Where there are masks whole vectors are the faster: the columns between are masked. */
 static void round_active(const ur__worker *w)
 {
-    const ur_plan *plan = w->plan;
+    const ur__form *form = w->form;
     uint32_t *active = ur__active_of(w);
-    for (uint32_t v = 0; v < plan->program.line[plan->mask].values; v++) {
-        size_t whole = ur__round_up(active[v], plan->kernels->lanes);
+    for (uint32_t v = 0; v < form->program.line[form->mask].values; v++) {
+        size_t whole = ur__round_up(active[v], form->kernels->lanes);
         whole = whole < w->all ? whole : w->all;
         if (whole != active[v])
-            w->full[plan->line[plan->mask].full + v] = 0;
+            w->full[form->line[form->mask].full + v] = 0;
         active[v] = (uint32_t)whole;
     }
 }
 
-/* Finds the columns that last in each step: those behind have ended for good. */
-static ending find_active(const ur__worker *w)
+/* Finds the columns that last in each step: those behind have ended for good. `unmasked`: the form without masks may run
+ * where they end in order. */
+static ending find_active(const ur__worker *w, bool unmasked)
 {
-    const ur_plan *plan = w->plan;
+    const ur__form *form = w->form;
     uint32_t *active = ur__active_of(w);
-    const size_t e = ur__element_bytes(plan);
+    const size_t e = ur__element_bytes(form);
     size_t most = 0;
-    bool in_order = plan->alive && plan->alive->ends, together = true;
+    bool in_order = unmasked, together = true;
     ur__cursor c;
-    point(w, &plan->masks, true, &c);
-    for (uint32_t v = plan->program.line[plan->mask].values; v-- > 0;) {
-        ur__ref r = {.line = plan->mask, .first = (int32_t)v};
+    point(w, &form->masks, true, &c);
+    for (uint32_t v = form->program.line[form->mask].values; v-- > 0;) {
+        ur__ref r = {.line = form->mask, .first = (int32_t)v};
         const char *mask = c.at ? c.at + (ptrdiff_t)v * c.step : ur__view_of(w, &r, true).at;
-        most += plan->kernels->length_of(w->all - most, mask + most * e); /* more columns than in the steps behind */
+        most += form->kernels->length_of(w->all - most, mask + most * e); /* more columns than in the steps behind */
         active[v] = (uint32_t)most;
-        const bool full = flag_full(w, plan->mask, v, mask, most);
+        const bool full = flag_full(w, form->mask, v, mask, most);
         in_order = in_order && full;
         together = together && full && most == w->all;
     }
@@ -441,69 +442,69 @@ static ending find_active(const ur__worker *w)
 }
 
 /* Flags the values of the masks that are 1 in all columns that last. */
-static ending write_full(const ur__worker *w)
+static ending write_full(const ur__worker *w, bool unmasked)
 {
-    const ur_plan *plan = w->plan;
-    ending how = plan->ends ? find_active(w) : TOGETHER;
-    for (uint32_t l = 0; l < plan->program.lines && plan->bytes[UR__AREA_FLAGS] > 0; l++)
-        for (uint32_t v = 0; plan->line[l].mask && v < plan->program.line[l].values; v++) {
+    const ur__form *form = w->form;
+    ending how = form->ends ? find_active(w, unmasked) : TOGETHER;
+    for (uint32_t l = 0; l < form->program.lines && form->bytes[UR__AREA_FLAGS] > 0; l++)
+        for (uint32_t v = 0; form->line[l].mask && v < form->program.line[l].values; v++) {
             ur__ref r = {.line = l, .first = (int32_t)v};
-            const bool other = !plan->ends || l != plan->mask;
+            const bool other = !form->ends || l != form->mask;
             if (other && !flag_full(w, l, v, ur__view_of(w, &r, true).at, w->all))
                 how = ANYHOW;
         }
     return how;
 }
 
-static ur__worker worker_of(const ur_plan *plan, size_t number)
+static ur__worker worker_of(const ur__form *form, size_t number)
 {
     char *at[UR__AREAS];
     for (ur__area a = UR__FIRST_OWN_AREA; a < UR__AREAS; a++)
-        at[a] = plan->at[a] + number * plan->worker_bytes;
-    const size_t batch = plan->batch > 0 ? (size_t)plan->batch : 1;
+        at[a] = form->at[a] + number * form->worker_bytes;
+    const size_t batch = form->batch > 0 ? (size_t)form->batch : 1;
     ur__worker w = {
-        .plan = plan, .blocks = plan->blocks, .columns = batch, .all = batch, .to = UINT32_MAX, .ends = plan->ends};
+        .form = form, .blocks = form->blocks, .columns = batch, .all = batch, .to = UINT32_MAX, .ends = form->ends};
     w.home[UR__IN_BLOCK] = at[UR__AREA_BLOCK];
-    w.home[UR__IN_PLAN] = plan->at[UR__AREA_MEMORY];
-    w.home[UR__IN_SUMS] = plan->at[UR__AREA_SUMS];
+    w.home[UR__IN_PLAN] = form->at[UR__AREA_MEMORY];
+    w.home[UR__IN_SUMS] = form->at[UR__AREA_SUMS];
     w.full = at[UR__AREA_FLAGS];
     w.tiles = at[UR__AREA_TILES];
     w.cursor = (ur__cursor *)(void *)at[UR__AREA_CURSORS];
-    w.walk = (ur__walk *)(void *)(w.cursor + plan->most_cursors);
-    w.call = (ur__call *)(void *)(w.walk + plan->most_walks);
-    w.term = (ur__term *)(void *)(w.call + plan->most_calls);
+    w.walk = (ur__walk *)(void *)(w.cursor + form->most_cursors);
+    w.call = (ur__call *)(void *)(w.walk + form->most_walks);
+    w.term = (ur__term *)(void *)(w.call + form->most_calls);
     w.rooms = at[UR__AREA_ROOMS];
     w.at = (char **)(void *)at[UR__AREA_SCRATCH];
-    w.scratch = at[UR__AREA_SCRATCH] + plan->addresses_bytes;
+    w.scratch = at[UR__AREA_SCRATCH] + form->addresses_bytes;
     return w;
 }
 
 /* The worker goes to so many blocks. */
 static void go_to_blocks(ur__worker *w, size_t block, size_t blocks)
 {
-    const ur_plan *plan = w->plan;
+    const ur__form *form = w->form;
     w->block = block;
     w->blocks = blocks;
-    w->home[UR__IN_SUMS] = plan->at[UR__AREA_SUMS] + block * plan->parts_bytes;
-    w->first = ur__block_begin(plan, block);
-    w->all = w->columns = ur__block_begin(plan, block + blocks) - w->first;
+    w->home[UR__IN_SUMS] = form->at[UR__AREA_SUMS] + block * form->parts_bytes;
+    w->first = ur__block_begin(form, block);
+    w->all = w->columns = ur__block_begin(form, block + blocks) - w->first;
     w->passed = 0;
 }
 
 /* A loop, and after each piece of it its contractions: what they read has just been written. */
 static void run_in_pieces(ur__worker *w, uint32_t loop)
 {
-    const ur_plan *plan = w->plan;
-    const ur__launch *first = plan->launch + plan->finish.first, *end = first + plan->finish.count, *l = first;
-    const uint32_t all = plan->program.loop[loop].iterations;
-    while (l < end && !(l->piece && ur__contracted_loop(plan, l) == loop))
+    const ur__form *form = w->form;
+    const ur__launch *first = form->launch + form->finish.first, *end = first + form->finish.count, *l = first;
+    const uint32_t all = form->program.loop[loop].iterations;
+    while (l < end && !(l->piece && ur__contracted_loop(form, l) == loop))
         l++;
     const uint32_t piece = l < end ? l->piece : all;
     for (w->from = 0; w->from < all; w->from = w->to) {
         w->to = all - w->from < piece ? all : w->from + piece;
         run_loop(w, UR__WITHIN, loop, w->from, w->to);
         for (l = first; l < end; l++)
-            if (l->piece && ur__contracted_loop(plan, l) == loop)
+            if (l->piece && ur__contracted_loop(form, l) == loop)
                 ur__run_launch(w, l);
     }
     w->from = 0;
@@ -514,10 +515,10 @@ static void run_within(ur__worker *w)
 {
     if (w->filled != w->all)
         ur__fill_tiles(w);
-    if (w->plan->segments > 1) {
+    if (w->form->segments > 1) {
         run_segments(w);
     } else {
-        for (uint32_t l = 0; l < w->plan->program.loops; l++)
+        for (uint32_t l = 0; l < w->form->program.loops; l++)
             run_in_pieces(w, l);
         finish(w, true);
     }
@@ -528,7 +529,7 @@ static void run_within(ur__worker *w)
 static void run_blocks(ur_plan *plan, ur__worker *w, ur__worker *alive)
 {
     const size_t block = w->block, blocks = w->blocks;
-    const ending how = write_full(w);
+    const ending how = write_full(w, alive && alive->form->ends);
     const bool unmasked = alive && how != ANYHOW;
     if (how != TOGETHER && blocks > 1) { /* each may have another form */
         for (size_t b = block; b < block + blocks; b++) {
@@ -537,8 +538,8 @@ static void run_blocks(ur_plan *plan, ur__worker *w, ur__worker *alive)
         }
         return;
     }
-    memset(w->home[UR__IN_SUMS], 0, blocks * plan->parts_bytes);
-    if (plan->blocks == 1)
+    memset(w->home[UR__IN_SUMS], 0, blocks * plan->form.parts_bytes);
+    if (plan->form.blocks == 1)
         plan->ran_alive = unmasked;
     if (unmasked) {
         go_to_blocks(alive, block, blocks);
@@ -554,10 +555,10 @@ static void run_blocks(ur_plan *plan, ur__worker *w, ur__worker *alive)
 static void run_share(void *arg, int number)
 {
     ur_plan *plan = (ur_plan *)arg;
-    const size_t k = (size_t)number, end = (k + 1) * plan->blocks / plan->workers;
-    ur__worker w = worker_of(plan, k), alive = plan->alive ? worker_of(plan->alive, k) : w;
-    for (size_t b = k * plan->blocks / plan->workers, n; b < end; b += n) {
-        n = plan->abreast < end - b ? plan->abreast : end - b;
+    const size_t k = (size_t)number, end = (k + 1) * plan->form.blocks / plan->workers;
+    ur__worker w = worker_of(&plan->form, k), alive = plan->alive ? worker_of(plan->alive, k) : w;
+    for (size_t b = k * plan->form.blocks / plan->workers, n; b < end; b += n) {
+        n = plan->form.abreast < end - b ? plan->form.abreast : end - b;
         go_to_blocks(&w, b, n);
         run_blocks(plan, &w, plan->alive ? &alive : NULL);
     }
@@ -565,9 +566,9 @@ static void run_share(void *arg, int number)
 
 static void pack(const ur__worker *w, bool has_run)
 {
-    for (size_t i = 0; i < w->plan->packings; i++)
-        if (!has_run || !w->plan->packing[i].fixed)
-            ur__run_packing(w, &w->plan->packing[i]);
+    for (size_t i = 0; i < w->form->packings; i++)
+        if (!has_run || !w->form->packing[i].fixed)
+            ur__run_packing(w, &w->form->packing[i]);
 }
 
 /* Numbers below the smallest normal one are 0 during a run, unless the plan keeps them: gradients that vanish would make
@@ -601,7 +602,7 @@ static void restore_flush(unsigned was)
 void ur__run(ur_plan *plan)
 {
     unsigned was = set_flush(plan);
-    ur__worker w = worker_of(plan, 0);
+    ur__worker w = worker_of(&plan->form, 0);
     run_loops(&w, UR__BEFORE);
     pack(&w, plan->has_run);
     if (plan->alive) {
@@ -609,7 +610,7 @@ void ur__run(ur_plan *plan)
         pack(&alive, plan->has_run);
     }
     ur__pool_work(plan->pool, (int)plan->workers, run_share, plan);
-    if (plan->ran_alive) /* what was computed once within the block is where the plan that ran has it */
+    if (plan->ran_alive) /* what was computed once within the block is where the form that ran has it */
         w = worker_of(plan->alive, 0);
     run_loops(&w, UR__AFTER);
     copy_exports(&w, false);

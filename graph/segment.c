@@ -1,6 +1,6 @@
-/* segment.c - which plans may run their steps in segments, so that less is saved at once.
+/* segment.c - which forms may run their steps in segments, so that less is saved at once.
  *
- * A plan whose loops are a sweep over time and a sweep back can save the values of one segment of steps only. The sweep
+ * One whose loops are a sweep over time and a sweep back can save the values of one segment of steps only. The sweep
  * forward keeps what goes from one segment into the next, a checkpoint; on the way back a segment is swept forward once
  * more from its checkpoint and then back (Griewank 1992). So it may be where no loop of the way forward reads what a
  * later step makes, and none of the loops reads straight code that comes of them. A line that is read in any other way,
@@ -12,10 +12,10 @@
 /* A value may be read so many steps away from its own; further away, its line is saved whole. */
 enum { FARTHEST = 8 };
 
-int64_t ur__tau(const ur_plan *plan, uint32_t loop, int64_t iteration)
+int64_t ur__tau(const ur__form *form, uint32_t loop, int64_t iteration)
 {
-    const ur__loop *l = &plan->program.loop[loop];
-    return (ur__step_in(l, iteration) - plan->first_step) * plan->direction;
+    const ur__loop *l = &form->program.loop[loop];
+    return (ur__step_in(l, iteration) - form->first_step) * form->direction;
 }
 
 /* ---- what is read */
@@ -27,31 +27,31 @@ typedef struct reading {
     bool written, at_end; /* by the loop; when the loops of a segment are through */
 } reading;
 
-typedef bool visitor(ur_plan *plan, const reading *r);
+typedef bool visitor(ur__form *form, const reading *r);
 
 /* Those of a launch within a phase. */
-static bool each_operand(ur_plan *plan, const ur__phase *phase, const ur__launch *l, visitor *visit)
+static bool each_operand(ur__form *form, const ur__phase *phase, const ur__launch *l, visitor *visit)
 {
     for (uint32_t k = 0; k < l->operands; k++) {
         reading r = {.loop = phase->loop,
                      .phase = phase,
-                     .ref = &plan->argument[l->operand + k].ref,
-                     .written = ur__writes(plan, l, k)};
-        if (!visit(plan, &r))
+                     .ref = &form->argument[l->operand + k].ref,
+                     .written = ur__writes(form, l, k)};
+        if (!visit(form, &r))
             return false;
     }
     return true;
 }
 
 /* Those of a contraction, stretch by stretch. */
-static bool each_factor(ur_plan *plan, const ur__launch *l, visitor *visit)
+static bool each_factor(ur__form *form, const ur__launch *l, visitor *visit)
 {
     for (uint32_t q = l->first; q < l->first + l->count; q++) {
-        const ur__contraction_stretch *s = &plan->stretch[q];
+        const ur__contraction_stretch *s = &form->stretch[q];
         const ur__phase phase = {.loop = s->loop, .begin = s->begin, .end = s->begin + s->n};
         for (uint32_t k = 0; k < l->matrices + (l->rows > 0); k++) {
-            reading r = {.loop = s->loop, .phase = &phase, .ref = &plan->argument[s->operand + k].ref, .at_end = true};
-            if (!visit(plan, &r))
+            reading r = {.loop = s->loop, .phase = &phase, .ref = &form->argument[s->operand + k].ref, .at_end = true};
+            if (!visit(form, &r))
                 return false;
         }
     }
@@ -59,17 +59,17 @@ static bool each_factor(ur_plan *plan, const ur__launch *l, visitor *visit)
 }
 
 /* Calls for each operand of every launch within the blocks; false as soon as a call is. */
-static bool each_reading(ur_plan *plan, visitor *visit)
+static bool each_reading(ur__form *form, visitor *visit)
 {
-    const ur__program *p = &plan->program;
+    const ur__program *p = &form->program;
     for (size_t f = 0; f < p->phases; f++) {
-        const ur__span *span = &plan->span[UR__WITHIN * p->phases + f];
+        const ur__span *span = &form->span[UR__WITHIN * p->phases + f];
         for (uint32_t i = span->first; i < span->first + span->count; i++)
-            if (!each_operand(plan, &p->phase[f], &plan->launch[i], visit))
+            if (!each_operand(form, &p->phase[f], &form->launch[i], visit))
                 return false;
     }
-    for (uint32_t i = plan->finish.first; i < plan->finish.first + plan->finish.count; i++)
-        if (!each_factor(plan, &plan->launch[i], visit))
+    for (uint32_t i = form->finish.first; i < form->finish.first + form->finish.count; i++)
+        if (!each_factor(form, &form->launch[i], visit))
             return false;
     return true;
 }
@@ -77,112 +77,112 @@ static bool each_reading(ur_plan *plan, visitor *visit)
 /* ---- the stages of loops */
 
 /* Loops of many iterations go forward, then back. */
-static bool find_sweeps(ur_plan *plan)
+static bool find_sweeps(ur__form *form)
 {
-    const ur__program *p = &plan->program;
+    const ur__program *p = &form->program;
     int64_t last = INT64_MIN;
     bool back = false;
-    plan->direction = 0;
+    form->direction = 0;
     for (uint32_t l = 0; l < p->loops; l++) {
         const ur__loop *loop = &p->loop[l];
-        if (!ur__is_rolled(&plan->program, l))
+        if (!ur__is_rolled(&form->program, l))
             continue;
         int64_t begin = loop->step, end = ur__step_in(loop, loop->iterations - (int64_t)1);
-        if (!plan->direction) {
-            plan->direction = loop->direction;
-            plan->first_step = begin;
+        if (!form->direction) {
+            form->direction = loop->direction;
+            form->first_step = begin;
         }
-        if (loop->direction == 0 || (back && loop->direction == plan->direction))
+        if (loop->direction == 0 || (back && loop->direction == form->direction))
             return false;
-        back = loop->direction != plan->direction;
-        plan->stage[l] = back ? UR__BACK : UR__FORWARD;
+        back = loop->direction != form->direction;
+        form->stage[l] = back ? UR__BACK : UR__FORWARD;
         int64_t low = back ? end : begin, high = back ? begin : end; /* in the order of the sweep forward */
-        plan->first_step = (low - plan->first_step) * plan->direction < 0 ? low : plan->first_step;
-        last = last == INT64_MIN || (high - last) * plan->direction > 0 ? high : last;
+        form->first_step = (low - form->first_step) * form->direction < 0 ? low : form->first_step;
+        last = last == INT64_MIN || (high - last) * form->direction > 0 ? high : last;
     }
-    plan->sweep = back ? (size_t)((last - plan->first_step) * plan->direction + 1) : 0;
+    form->sweep = back ? (size_t)((last - form->first_step) * form->direction + 1) : 0;
     return back;
 }
 
 /* Straight code is done first if it reads nothing of loops, else when the sweep is through that is before it. */
-static bool place_straight(ur_plan *plan, const reading *r)
+static bool place_straight(ur__form *form, const reading *r)
 {
-    uint32_t from = plan->program.line[r->ref->line].loop;
-    if (from == UR_NONE || from == r->loop || ur__is_rolled(&plan->program, r->loop) || r->at_end)
+    uint32_t from = form->program.line[r->ref->line].loop;
+    if (from == UR_NONE || from == r->loop || ur__is_rolled(&form->program, r->loop) || r->at_end)
         return true;
-    uint8_t earliest = plan->stage[from] == UR__FORWARD ? UR__BETWEEN
-                       : plan->stage[from] == UR__BACK  ? UR__LAST
-                                                        : plan->stage[from];
-    plan->stage[r->loop] = plan->stage[r->loop] < earliest ? earliest : plan->stage[r->loop];
+    uint8_t earliest = form->stage[from] == UR__FORWARD ? UR__BETWEEN
+                       : form->stage[from] == UR__BACK  ? UR__LAST
+                                                        : form->stage[from];
+    form->stage[r->loop] = form->stage[r->loop] < earliest ? earliest : form->stage[r->loop];
     return true;
 }
 
 /* Does the loop find what it reads, when the stages run in their order? What waits for the end of each segment comes before
  * the straight code that is done when all is through. */
-static bool is_in_order(ur_plan *plan, const reading *r)
+static bool is_in_order(ur__form *form, const reading *r)
 {
-    const ur__line *line = &plan->program.line[r->ref->line];
+    const ur__line *line = &form->program.line[r->ref->line];
     if (line->loop == UR_NONE || line->loop == r->loop)
         return true;
     if (r->at_end)
-        return plan->stage[line->loop] != UR__LAST || !ur__is_rolled(&plan->program, r->loop);
-    return plan->stage[line->loop] <= plan->stage[r->loop];
+        return form->stage[line->loop] != UR__LAST || !ur__is_rolled(&form->program, r->loop);
+    return form->stage[line->loop] <= form->stage[r->loop];
 }
 
 /* ---- the lines */
 
 /* How many steps later than its reader a value is, in a phase's first or last iteration. */
-static int64_t later_by(const ur_plan *plan, const reading *r, int64_t iteration)
+static int64_t later_by(const ur__form *form, const reading *r, int64_t iteration)
 {
-    const ur__line *line = &plan->program.line[r->ref->line];
+    const ur__line *line = &form->program.line[r->ref->line];
     int64_t value = r->ref->first + r->ref->stride * iteration;
-    return ur__tau(plan, line->loop, line->begin + value) - ur__tau(plan, r->loop, r->phase->begin + iteration);
+    return ur__tau(form, line->loop, line->begin + value) - ur__tau(form, r->loop, r->phase->begin + iteration);
 }
 
 /* Straight code finds the last values between the sweeps, and the first ones when all is through. A last segment may be
  * shorter than what is read: the rest goes into it from the one before. */
-static bool is_near_end(ur_plan *plan, const reading *r)
+static bool is_near_end(ur__form *form, const reading *r)
 {
-    const ur__line *line = &plan->program.line[r->ref->line];
-    int64_t tau = ur__tau(plan, line->loop, line->begin + (int64_t)r->ref->first);
-    int64_t far = plan->stage[r->loop] == UR__BETWEEN ? (int64_t)plan->sweep - 1 - tau : tau;
-    if (r->ref->count > 1 || r->at_end || far > FARTHEST || plan->stage[r->loop] < UR__BETWEEN)
+    const ur__line *line = &form->program.line[r->ref->line];
+    int64_t tau = ur__tau(form, line->loop, line->begin + (int64_t)r->ref->first);
+    int64_t far = form->stage[r->loop] == UR__BETWEEN ? (int64_t)form->sweep - 1 - tau : tau;
+    if (r->ref->count > 1 || r->at_end || far > FARTHEST || form->stage[r->loop] < UR__BETWEEN)
         return false;
-    plan->halo = plan->halo < (size_t)far ? (size_t)far : plan->halo;
-    plan->line[r->ref->line].restored |= far > 0 && plan->stage[line->loop] == UR__FORWARD;
+    form->halo = form->halo < (size_t)far ? (size_t)far : form->halo;
+    form->line[r->ref->line].restored |= far > 0 && form->stage[line->loop] == UR__FORWARD;
     return true;
 }
 
 /* How much later than its reader a value is, in the phase's first and last iteration. */
-static void span_of(const ur_plan *plan, const reading *r, int64_t *low, int64_t *high)
+static void span_of(const ur__form *form, const reading *r, int64_t *low, int64_t *high)
 {
-    int64_t a = later_by(plan, r, 0), b = later_by(plan, r, r->phase->end - r->phase->begin - (int64_t)1);
+    int64_t a = later_by(form, r, 0), b = later_by(form, r, r->phase->end - r->phase->begin - (int64_t)1);
     *low = a < b ? a : b;
     *high = a < b ? b : a;
 }
 
 /* Does a rolled loop read one value of another one, or of its own, in each iteration? */
-static bool is_between_loops(const ur_plan *plan, const reading *r)
+static bool is_between_loops(const ur__form *form, const reading *r)
 {
-    return !r->written && r->ref->count <= 1 && ur__is_rolled(&plan->program, r->loop) &&
-           ur__is_rolled(&plan->program, plan->program.line[r->ref->line].loop);
+    return !r->written && r->ref->count <= 1 && ur__is_rolled(&form->program, r->loop) &&
+           ur__is_rolled(&form->program, form->program.line[r->ref->line].loop);
 }
 
 /* A loop forward may read nothing of later steps, and what loops back make is not there for earlier ones. Lines that are
  * read far away are saved whole; what is read of the step before goes from one segment into the next. */
-static bool look_at(ur_plan *plan, const reading *r)
+static bool look_at(ur__form *form, const reading *r)
 {
-    const ur__line *from = &plan->program.line[r->ref->line];
-    ur__line_plan *line = &plan->line[r->ref->line];
-    if (!ur__is_rolled(&plan->program, from->loop) || r->written)
+    const ur__line *from = &form->program.line[r->ref->line];
+    ur__line_plan *line = &form->line[r->ref->line];
+    if (!ur__is_rolled(&form->program, from->loop) || r->written)
         return true;
-    if (!is_between_loops(plan, r)) {
-        line->windowed = line->windowed && is_near_end(plan, r);
+    if (!is_between_loops(form, r)) {
+        line->windowed = line->windowed && is_near_end(form, r);
         return true;
     }
-    bool back = plan->stage[from->loop] == UR__BACK, reader_back = plan->stage[r->loop] == UR__BACK || r->at_end;
+    bool back = form->stage[from->loop] == UR__BACK, reader_back = form->stage[r->loop] == UR__BACK || r->at_end;
     int64_t low, high;
-    span_of(plan, r, &low, &high);
+    span_of(form, r, &low, &high);
     if (back ? low < 0 : !reader_back && high > 0)
         return false;
     if (back ? high > FARTHEST : high > 0 || low < -FARTHEST) {
@@ -190,107 +190,107 @@ static bool look_at(ur_plan *plan, const reading *r)
         return true;
     }
     int64_t far = back ? high : -low;
-    plan->halo = plan->halo < (size_t)far ? (size_t)far : plan->halo;
+    form->halo = form->halo < (size_t)far ? (size_t)far : form->halo;
     line->restored |= !back && far > 0;
     return true;
 }
 
 /* Is a value that lies under another one read when a loop back may already have written that? By another loop back, of a
  * later step, for they take turns segment by segment; or by straight code that waits for all of them. */
-static bool is_late(const ur_plan *plan, const reading *r)
+static bool is_late(const ur__form *form, const reading *r)
 {
     int64_t low, high;
-    if (is_between_loops(plan, r)) {
-        span_of(plan, r, &low, &high);
+    if (is_between_loops(form, r)) {
+        span_of(form, r, &low, &high);
         return high > 0;
     }
-    return !ur__is_rolled(&plan->program, r->loop) && plan->stage[r->loop] == UR__LAST;
+    return !ur__is_rolled(&form->program, r->loop) && form->stage[r->loop] == UR__LAST;
 }
 
 /* Nothing lies over what is read so late. */
-static bool uncover(ur_plan *plan, const reading *r)
+static bool uncover(ur__form *form, const reading *r)
 {
-    const ur__program *p = &plan->program;
+    const ur__program *p = &form->program;
     const uint32_t line = r->ref->line, loop = p->line[line].loop;
-    if (!ur__is_rolled(p, loop) || plan->stage[loop] != UR__FORWARD || !is_late(plan, r))
+    if (!ur__is_rolled(p, loop) || form->stage[loop] != UR__FORWARD || !is_late(form, r))
         return true;
     for (uint32_t l = 0; l < p->lines; l++)
-        if (plan->line[l].over.line == line && p->line[l].loop != r->loop) {
-            plan->line[l].over.line = UR_NONE;
-            plan->line[line].covered = false;
+        if (form->line[l].over.line == line && p->line[l].loop != r->loop) {
+            form->line[l].over.line = UR_NONE;
+            form->line[line].covered = false;
         }
     return true;
 }
 
 /* What is read after the blocks, when the batch is one block, is saved whole. */
-static void find_windows(ur_plan *plan)
+static void find_windows(ur__form *form)
 {
-    const ur__program *p = &plan->program;
+    const ur__program *p = &form->program;
     for (uint32_t l = 0; l < p->lines; l++) {
-        ur__line_plan *line = &plan->line[l];
-        line->windowed = ur__is_saved(plan, l) && !line->overwritten && ur__is_rolled(&plan->program, p->line[l].loop);
-        line->restored = line->overwritten && plan->stage[p->line[l].loop] == UR__FORWARD;
+        ur__line_plan *line = &form->line[l];
+        line->windowed = ur__is_saved(form, l) && !line->overwritten && ur__is_rolled(&form->program, p->line[l].loop);
+        line->restored = line->overwritten && form->stage[p->line[l].loop] == UR__FORWARD;
     }
     for (uint32_t f = 0; f < p->phases; f++) {
-        const ur__span *after = &plan->span[UR__AFTER * p->phases + f];
+        const ur__span *after = &form->span[UR__AFTER * p->phases + f];
         for (uint32_t i = after->first; i < after->first + after->count; i++)
-            for (uint32_t k = 0; k < plan->launch[i].operands; k++)
-                plan->line[plan->argument[plan->launch[i].operand + k].ref.line].windowed = false;
+            for (uint32_t k = 0; k < form->launch[i].operands; k++)
+                form->line[form->argument[form->launch[i].operand + k].ref.line].windowed = false;
     }
 }
 
 /* Lines that lie over each other are windows together. */
-static void match_windows(ur_plan *plan)
+static void match_windows(ur__form *form)
 {
-    const ur__program *p = &plan->program;
+    const ur__program *p = &form->program;
     for (bool changed = true; changed;) {
         changed = false;
         for (uint32_t l = 0; l < p->lines; l++) {
-            ur__line_plan *line = &plan->line[l];
-            ur__line_plan *under = line->over.line != UR_NONE ? &plan->line[line->over.line] : line;
+            ur__line_plan *line = &form->line[l];
+            ur__line_plan *under = line->over.line != UR_NONE ? &form->line[line->over.line] : line;
             changed |= line->windowed != under->windowed;
             line->windowed = under->windowed = line->windowed && under->windowed;
         }
     }
     for (uint32_t l = 0; l < p->lines; l++)
-        plan->line[l].restored = plan->line[l].restored && (plan->line[l].windowed || plan->line[l].overwritten);
+        form->line[l].restored = form->line[l].restored && (form->line[l].windowed || form->line[l].overwritten);
 }
 
 /* Remainders read the step before too. */
-static void look_at_remainders(ur_plan *plan)
+static void look_at_remainders(ur__form *form)
 {
-    for (size_t k = 0; plan->ends && k < plan->remainders; k++) {
-        const ur__remainder *r = &plan->remainder[k];
+    for (size_t k = 0; form->ends && k < form->remainders; k++) {
+        const ur__remainder *r = &form->remainder[k];
         if (r->from.line == UR_NONE)
             continue;
-        plan->halo = plan->halo ? plan->halo : 1;
-        uint32_t loop = plan->program.line[r->from.line].loop;
-        if (ur__is_rolled(&plan->program, loop) && plan->stage[loop] == UR__FORWARD)
-            plan->line[r->from.line].restored = true;
+        form->halo = form->halo ? form->halo : 1;
+        uint32_t loop = form->program.line[r->from.line].loop;
+        if (ur__is_rolled(&form->program, loop) && form->stage[loop] == UR__FORWARD)
+            form->line[r->from.line].restored = true;
     }
 }
 
-bool ur__segments(ur_plan *plan)
+bool ur__segments(ur__form *form)
 {
-    const ur__program *p = &plan->program;
-    plan->stage = (uint8_t *)ur__take(plan->tape, p->loops);
-    if (!plan->stage)
+    const ur__program *p = &form->program;
+    form->stage = (uint8_t *)ur__take(form->tape, p->loops);
+    if (!form->stage)
         return false;
     for (size_t l = 0; l < p->loops; l++)
-        plan->stage[l] = UR__FIRST;
-    plan->segments = 1;
-    plan->halo = 0;
-    if (!find_sweeps(plan)) {
-        plan->sweep = 0;
+        form->stage[l] = UR__FIRST;
+    form->segments = 1;
+    form->halo = 0;
+    if (!find_sweeps(form)) {
+        form->sweep = 0;
         return true;
     }
-    each_reading(plan, place_straight);
-    find_windows(plan);
-    if (each_reading(plan, is_in_order) && each_reading(plan, look_at))
-        each_reading(plan, uncover);
+    each_reading(form, place_straight);
+    find_windows(form);
+    if (each_reading(form, is_in_order) && each_reading(form, look_at))
+        each_reading(form, uncover);
     else
-        plan->sweep = 0;
-    look_at_remainders(plan);
-    match_windows(plan);
+        form->sweep = 0;
+    look_at_remainders(form);
+    match_windows(form);
     return true;
 }

@@ -8,17 +8,17 @@
 
 bool ur__takes_rows(const ur__maker *m, const ur__statement *s, uint32_t *skip)
 {
-    const ur_plan *plan = m->plan;
-    const ur__line_plan *line = &plan->line[s->line];
-    const ur__kind *kind = ur__line_kind(plan, s->line);
+    const ur__form *form = m->form;
+    const ur__line_plan *line = &form->line[s->line];
+    const ur__kind *kind = ur__line_kind(form, s->line);
     if (kind->op->kernel != UR__SLICE || line->class != UR__BATCH)
         return false;
-    const double *attr = ur__attr(plan->tape, kind); /* axis, first, count */
+    const double *attr = ur__attr(form->tape, kind); /* axis, first, count */
     ur__ref r = ur__input_of(m, s, 0);
-    const ur__line_plan *from = &plan->line[r.line];
+    const ur__line_plan *from = &form->line[r.line];
     *skip = (uint32_t)attr[1] * (uint32_t)(line->rows / (size_t)attr[2]);
     return attr[0] == 0 && r.count == 1 && from->class == UR__BATCH && line->rows < from->rows &&
-           ur__line_kind(plan, r.line)->op->kind != UR_LEAF;
+           ur__line_kind(form, r.line)->op->kind != UR_LEAF;
 }
 
 /* Does the argument stand for the value of r in every iteration of the phase at hand? */
@@ -30,14 +30,14 @@ static bool is_same_value(const ur__maker *m, const ur__ref *a, const ur__ref *r
 
 uint32_t ur__rows_for(ur__maker *m, ur__launch *l, ur__ref r, uint8_t spread, uint32_t skip)
 {
-    ur_plan *plan = m->plan;
-    const ur__argument *known = &plan->argument[l->operand];
+    ur__form *form = m->form;
+    const ur__argument *known = &form->argument[l->operand];
     for (uint32_t k = l->operands; k-- > 0 && m->stamp[r.line] == m->launch;)
         if (known[k].spread == spread && known[k].skip == skip && is_same_value(m, &known[k].ref, &r))
             return k;
-    if (!ur__room(plan->tape, &plan->argument, &plan->argument_room, plan->arguments, sizeof *plan->argument))
+    if (!ur__room(form->tape, &form->argument, &form->argument_room, form->arguments, sizeof *form->argument))
         return 0;
-    plan->argument[plan->arguments++] = (ur__argument){.ref = r, .spread = spread, .skip = skip};
+    form->argument[form->arguments++] = (ur__argument){.ref = r, .spread = spread, .skip = skip};
     m->stamp[r.line] = m->launch;
     return l->operands++;
 }
@@ -51,7 +51,7 @@ uint32_t ur__operand_for(ur__maker *m, ur__launch *l, ur__ref r, uint8_t spread)
 
 static bool add_term(ur__maker *m, ur__ref r)
 {
-    if (!ur__room(m->plan->tape, &m->term, &m->term_room, m->terms, sizeof *m->term))
+    if (!ur__room(m->form->tape, &m->term, &m->term_room, m->terms, sizeof *m->term))
         return false;
     m->term[m->terms++] = r;
     return true;
@@ -61,10 +61,10 @@ static bool add_product(ur__maker *m, ur__ref r)
 {
     ur__product p = {0};
     uint32_t n = m->phase->end - m->phase->begin;
-    if (!ur__room(m->plan->tape, &m->product, &m->product_room, m->products, sizeof *m->product) ||
-        !ur__product_of(m->plan, r, n, &p.a, &p.x))
+    if (!ur__room(m->form->tape, &m->product, &m->product_room, m->products, sizeof *m->product) ||
+        !ur__product_of(m->form, r, n, &p.a, &p.x))
         return false;
-    p.transposed = ur__attr(m->plan->tape, ur__line_kind(m->plan, r.line))[0] != 0;
+    p.transposed = ur__attr(m->form->tape, ur__line_kind(m->form, r.line))[0] != 0;
     m->product[m->products++] = p;
     return true;
 }
@@ -72,12 +72,12 @@ static bool add_product(ur__maker *m, ur__ref r)
 /* Lists the terms of a sum, through the sums and products that are inlined. */
 static void expand(ur__maker *m, const ur__statement *s)
 {
-    const ur__program *p = &m->plan->program;
+    const ur__program *p = &m->form->program;
     for (uint32_t k = 0; k < s->refs; k++) {
         ur__ref r = ur__input_of(m, s, k);
-        if (!m->plan->line[r.line].inlined)
+        if (!m->form->line[r.line].inlined)
             add_term(m, r);
-        else if (ur__adds(m->plan, r.line))
+        else if (ur__adds(m->form, r.line))
             expand(m, &p->statement[m->statement[r.line]]);
         else
             add_product(m, r);
@@ -87,9 +87,9 @@ static void expand(ur__maker *m, const ur__statement *s)
 /* Products with a start state of zeros are nothing. */
 static void drop_zeros(ur__maker *m)
 {
-    const ur_plan *plan = m->plan;
+    const ur__form *form = m->form;
     for (size_t k = m->products; k-- > 0 && m->products > 1;) {
-        if (ur__is_zero(plan, m->product[k].x.line))
+        if (ur__is_zero(form, m->product[k].x.line))
             memmove(m->product + k, m->product + k + 1, (--m->products - k) * sizeof *m->product);
     }
 }
@@ -98,8 +98,8 @@ static void drop_zeros(ur__maker *m)
 static bool is_bias(const ur__maker *m, ur__ref r, uint32_t line)
 {
     uint8_t spread;
-    return ur__spread_of(m->plan, r, line, &spread) && spread == UR__COLUMN && r.stride == 0 &&
-           m->plan->line[r.line].time == UR__BEFORE;
+    return ur__spread_of(m->form, r, line, &spread) && spread == UR__COLUMN && r.stride == 0 &&
+           m->form->line[r.line].time == UR__BEFORE;
 }
 
 /* Takes the bias out of the terms. */
@@ -118,9 +118,9 @@ static bool take_bias(ur__maker *m, uint32_t line, ur__ref *bias)
 bool ur__list_terms(ur__maker *m, const ur__statement *s, ur__ref *bias)
 {
     m->terms = m->products = 0;
-    if (ur__adds(m->plan, s->line))
+    if (ur__adds(m->form, s->line))
         expand(m, s);
-    else if (ur__line_kind(m->plan, s->line)->op->kernel == UR__MATMUL)
+    else if (ur__line_kind(m->form, s->line)->op->kernel == UR__MATMUL)
         add_product(m, ur__this(m, s->line));
     drop_zeros(m);
     return take_bias(m, s->line, bias);
@@ -129,9 +129,9 @@ bool ur__list_terms(ur__maker *m, const ur__statement *s, ur__ref *bias)
 size_t ur__terms_of(ur__maker *m, const ur__statement *s)
 {
     ur__ref bias;
-    uint8_t sort = m->sort[s - m->plan->program.statement];
+    uint8_t sort = m->sort[s - m->form->program.statement];
     m->terms = 0;
-    if (ur__adds(m->plan, s->line)) {
+    if (ur__adds(m->form, s->line)) {
         ur__list_terms(m, s, &bias);
         ur__ref own = ur__this(m, s->line);
         if (sort == UR__MIXED && add_term(m, own)) { /* first, since the sum is put together in its place */

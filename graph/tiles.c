@@ -55,11 +55,11 @@ static uint8_t move_of(const ur__argument *a, const ur__walk *k, bool gathers)
  * cursors say everything. */
 static bool set_hops(const ur__worker *w, const ur__launch *l, ur__cursor *c, const ur__walk *k)
 {
-    const ur_plan *plan = w->plan;
-    const size_t e = ur__element_bytes(plan);
-    bool steady = k->rows == 1 || k->columns <= ur__tile(plan);
+    const ur__form *form = w->form;
+    const size_t e = ur__element_bytes(form);
+    bool steady = k->rows == 1 || k->columns <= ur__tile(form);
     for (uint32_t i = 0; i < l->operands; i++) {
-        const ur__argument *a = &plan->argument[l->operand + i];
+        const ur__argument *a = &form->argument[l->operand + i];
         if (c[i].move == UR__STAYS) {
             c[i].hop = 0;
         } else if (k->rows == 1) {
@@ -76,10 +76,10 @@ static bool set_hops(const ur__worker *w, const ur__launch *l, ur__cursor *c, co
  * are one long row; where they can be made to, several of them are a tile. */
 static void bind_form(const ur__worker *w, const ur__launch *l, bool alive)
 {
-    const ur__argument *a = &w->plan->argument[l->operand];
+    const ur__argument *a = &w->form->argument[l->operand];
     ur__cursor *c = &w->cursor[l->operand - w->bound];
     ur__walk k = *ur__walk_of(w, l);
-    const size_t most = ur__tile(w->plan);
+    const size_t most = ur__tile(w->form);
     k.bound = w->columns;
     k.alive = alive;
     k.rows = l->rows;
@@ -115,38 +115,38 @@ static void bind_form(const ur__worker *w, const ur__launch *l, bool alive)
 /* The constant, or the element that is in memory, n times. */
 static void spread_element(const ur__worker *w, const ur__argument *a, size_t n, char *out)
 {
-    const ur_plan *plan = w->plan;
-    const ur__kind *kind = ur__line_kind(plan, a->ref.line);
+    const ur__form *form = w->form;
+    const ur__kind *kind = ur__line_kind(form, a->ref.line);
     if (kind->op == &ur_op_const) {
         double element;
-        plan->kernels->from_f64(1, &element, ur__attr(plan->tape, kind));
-        plan->kernels->fill(n, out, &element);
+        form->kernels->from_f64(1, &element, ur__attr(form->tape, kind));
+        form->kernels->fill(n, out, &element);
     } else {
-        plan->kernels->fill(n, out, ur__view_of(w, &a->ref, false).at);
+        form->kernels->fill(n, out, ur__view_of(w, &a->ref, false).at);
     }
 }
 
 /* Element i of a column, all along row i. */
 static void spread_column(const ur__worker *w, const ur__ref *r, size_t rows, size_t columns, char *to)
 {
-    const size_t e = ur__element_bytes(w->plan);
+    const size_t e = ur__element_bytes(w->form);
     const char *from = ur__view_of(w, r, false).at;
     for (size_t i = 0; i < rows; i++)
-        w->plan->kernels->fill(columns, to + i * columns * e, from + i * e);
+        w->form->kernels->fill(columns, to + i * columns * e, from + i * e);
 }
 
 void ur__fill_tiles(ur__worker *w)
 {
-    const ur_plan *plan = w->plan;
-    for (uint32_t l = 0; l < plan->program.lines && plan->bytes[UR__AREA_TILES] > 0; l++) {
+    const ur__form *form = w->form;
+    for (uint32_t l = 0; l < form->program.lines && form->bytes[UR__AREA_TILES] > 0; l++) {
         const ur__argument a = {.ref = {.line = l}};
-        char *tile = w->tiles + plan->line[l].tile;
-        if (plan->line[l].tile == UR__NOWHERE)
+        char *tile = w->tiles + form->line[l].tile;
+        if (form->line[l].tile == UR__NOWHERE)
             continue;
-        if (plan->line[l].rows == 1 || ur__line_kind(plan, l)->op == &ur_op_const)
-            spread_element(w, &a, ur__tile(plan), tile);
+        if (form->line[l].rows == 1 || ur__line_kind(form, l)->op == &ur_op_const)
+            spread_element(w, &a, ur__tile(form), tile);
         else
-            spread_column(w, &a.ref, plan->line[l].rows, w->all, tile);
+            spread_column(w, &a.ref, form->line[l].rows, w->all, tile);
     }
     w->filled = w->all;
 }
@@ -166,7 +166,7 @@ typedef struct run {
  * same in every tile is written now. */
 static void begin(const run *r)
 {
-    const size_t e = ur__element_bytes(r->w->plan), most = ur__tile(r->w->plan), bytes = most * e;
+    const size_t e = ur__element_bytes(r->w->form), most = ur__tile(r->w->form), bytes = most * e;
     const size_t columns = r->walk->columns, group = r->walk->group;
     const size_t tile = group * columns < most ? group * columns : most;
     char *own = r->w->scratch, **at = r->w->at;
@@ -187,7 +187,7 @@ static void begin(const run *r)
         if (a->spread == UR__ELEMENT)
             spread_element(r->w, a, tile, at[i]);
         else if (r->cursor[i].move == UR__FILLS)
-            r->w->plan->kernels->fill(tile, at[i], r->view[i].at);
+            r->w->form->kernels->fill(tile, at[i], r->view[i].at);
         else if (r->cursor[i].move == UR__SPREADS)
             ur__copy_rows(group, columns * e, at[i], columns * e, r->view[i].at, 0);
     }
@@ -218,9 +218,9 @@ static void gather(const ur__view *v, ptrdiff_t step, size_t e, size_t columns, 
 /* Points the operands at n elements from column c of a row on. */
 static void aim(const run *r, size_t row, size_t c, size_t n)
 {
-    const ur__kernels *kernels = r->w->plan->kernels;
-    size_t e = ur__element_bytes(r->w->plan), columns = r->walk->columns, rows = n / columns;
-    const size_t most = ur__tile(r->w->plan);
+    const ur__kernels *kernels = r->w->form->kernels;
+    size_t e = ur__element_bytes(r->w->form), columns = r->walk->columns, rows = n / columns;
+    const size_t most = ur__tile(r->w->form);
     char **at = r->w->at;
     for (uint32_t i = 0; i < r->l->operands; i++) {
         const ur__view *v = &r->view[i];
@@ -264,22 +264,22 @@ typedef struct turn {
 /* The sums of every block += its columns of a tile. */
 static void add_lanes(const run *r, size_t n, char *y, const char *a, double factor)
 {
-    const ur_plan *plan = r->w->plan;
-    const size_t row = r->walk->bound, width = row / r->w->blocks, e = ur__element_bytes(plan);
+    const ur__form *form = r->w->form;
+    const size_t row = r->walk->bound, width = row / r->w->blocks, e = ur__element_bytes(form);
     if (r->w->blocks == 1) {
-        plan->kernels->add_lanes(1, n, n, y, a, factor);
+        form->kernels->add_lanes(1, n, n, y, a, factor);
         return;
     }
-    for (size_t b = 0; b < r->w->blocks; b++, y += plan->parts_bytes, a += width * e)
-        plan->kernels->add_lanes(n / row, width, row, y, a, factor);
+    for (size_t b = 0; b < r->w->blocks; b++, y += form->parts_bytes, a += width * e)
+        form->kernels->add_lanes(n / row, width, row, y, a, factor);
 }
 
 /* The block's sums += the cross-entropies of a tile. Blocks of one vector may be computed side by side, so that a tile has
  * fewer of each: there each element has a logarithm of its own, for results are not to depend on that. */
 static void add_bce_net(const run *r, size_t n, char *const at[4])
 {
-    const ur__kernels *kernels = r->w->plan->kernels;
-    if (r->w->plan->width > kernels->lanes) {
+    const ur__kernels *kernels = r->w->form->kernels;
+    if (r->w->form->width > kernels->lanes) {
         kernels->add_bce_net(n, at[0], at[1], at[2], at[3]);
         return;
     }
@@ -291,7 +291,7 @@ static void add_bce_net(const run *r, size_t n, char *const at[4])
  * y, two vectors of the block's sums, += all elements. */
 static void sum_up(const run *r, uint32_t kernel, size_t n, turn t, char *const at[4], const double *factor)
 {
-    const ur__kernels *kernels = r->w->plan->kernels;
+    const ur__kernels *kernels = r->w->form->kernels;
     size_t columns = n < r->walk->columns ? n : r->walk->columns;
     char *y = at[0], *a = at[1];
     if (kernel == UR__ADD_LANES) {
@@ -306,7 +306,7 @@ static void sum_up(const run *r, uint32_t kernel, size_t n, turn t, char *const 
         kernels->sum_rows(n / columns, columns, y, a, (ptrdiff_t)columns, !t.first);
     } else {
         if (t.first)
-            memset(y, 0, ur__element_bytes(r->w->plan));
+            memset(y, 0, ur__element_bytes(r->w->form));
         kernels->sum_to(n, y, a); /* a row is an element: the lanes go along them */
     }
     if (t.last && *factor != 1)
@@ -318,17 +318,17 @@ static const ur__instruction *program_of(const run *r, uint32_t *count)
 {
     const uint32_t totals = r->alive ? r->l->alive_totals : r->l->totals;
     *count = (r->alive ? r->l->alive_count : r->l->count) - (r->w->advancing ? totals : 0);
-    return &r->w->plan->instruction[r->l->first + (r->alive ? r->l->count : 0)];
+    return &r->w->form->instruction[r->l->first + (r->alive ? r->l->count : 0)];
 }
 
 /* All instructions on n elements. */
 static void run_tile(const run *r, turn t, size_t n)
 {
-    const ur_plan *plan = r->w->plan;
+    const ur__form *form = r->w->form;
     uint32_t count;
     const ur__instruction *in = program_of(r, &count), *end = in + count;
-    ur__map_kernel *const *map = plan->kernels->map;
-    const double *attr = plan->attr;
+    ur__map_kernel *const *map = form->kernels->map;
+    const double *attr = form->attr;
     char *const *at = r->w->at;
     for (; in < end; in++)
         if (sums_up(in))
@@ -339,8 +339,8 @@ static void run_tile(const run *r, turn t, size_t n)
 
 static void run_tile_by_tile(run *r)
 {
-    const size_t most = ur__tile(r->w->plan);
-    r->view = (ur__view *)(void *)(r->w->at + r->w->plan->most_operands);
+    const size_t most = ur__tile(r->w->form);
+    r->view = (ur__view *)(void *)(r->w->at + r->w->form->most_operands);
     begin(r);
     for (size_t row = 0; row < r->walk->rows; row += r->walk->group) {
         size_t rows = r->walk->rows - row < r->walk->group ? r->walk->rows - row : r->walk->group;
@@ -359,7 +359,7 @@ static char *address_of(const run *r, uint32_t number, size_t tile)
 {
     const uint32_t operands = r->l->operands;
     if (number >= operands)
-        return r->w->scratch + (number - operands) * ur__tile(r->w->plan) * ur__element_bytes(r->w->plan);
+        return r->w->scratch + (number - operands) * ur__tile(r->w->form) * ur__element_bytes(r->w->form);
     const ur__cursor *c = &r->cursor[number];
     return c->at + (ptrdiff_t)r->w->i * c->step + (ptrdiff_t)tile * c->hop;
 }
@@ -367,11 +367,11 @@ static char *address_of(const run *r, uint32_t number, size_t tile)
 /* Makes a call of an instruction, in the first tile of this iteration, which goes on by itself. */
 static void make_call(const run *r, const ur__instruction *in, ur__call *call)
 {
-    const ur_plan *plan = r->w->plan;
+    const ur__form *form = r->w->form;
     const uint32_t number[] = {in->y, in->a, in->b, in->c};
-    call->map = sums_up(in) ? NULL : plan->kernels->map[in->kernel];
+    call->map = sums_up(in) ? NULL : form->kernels->map[in->kernel];
     call->kernel = in->kernel;
-    call->attr = plan->attr + in->attr;
+    call->attr = form->attr + in->attr;
     for (int k = 0; k < 4; k++) {
         const bool moves = number[k] < r->l->operands;
         const ur__cursor *c = &r->cursor[moves ? number[k] : 0];
@@ -390,7 +390,7 @@ static turn turn_of(const ur__walk *walk, size_t tile)
 /* In a phase of one iteration. */
 static void run_once(const run *r)
 {
-    const ur_plan *plan = r->w->plan;
+    const ur__form *form = r->w->form;
     const ur__walk *walk = r->walk;
     uint32_t count;
     const ur__instruction *in = program_of(r, &count), *end = in + count;
@@ -401,9 +401,9 @@ static void run_once(const run *r)
             char *const at[] = {address_of(r, i->y, tile), address_of(r, i->a, tile), address_of(r, i->b, tile),
                                 address_of(r, i->c, tile)};
             if (sums_up(i))
-                sum_up(r, i->kernel, n, t, at, plan->attr + i->attr);
+                sum_up(r, i->kernel, n, t, at, form->attr + i->attr);
             else
-                plan->kernels->map[i->kernel](n, at[0], at[1], at[2], at[3], plan->attr + i->attr);
+                form->kernels->map[i->kernel](n, at[0], at[1], at[2], at[3], form->attr + i->attr);
         }
     }
 }
@@ -448,14 +448,14 @@ static void run_calls(const run *r, uint32_t iterations)
 static bool is_full(const ur__worker *w, const ur__ref *r)
 {
     int32_t value = r->first + r->stride * (int32_t)w->i;
-    return w->full[w->plan->line[r->line].full + (size_t)value] != 0;
+    return w->full[w->form->line[r->line].full + (size_t)value] != 0;
 }
 
 /* Does the form of a launch that reads no masks run in this iteration? */
 static bool is_alive(const ur__worker *w, const ur__launch *l)
 {
     bool alive = l->alive_count > 0;
-    const ur__argument *a = &w->plan->argument[l->operand];
+    const ur__argument *a = &w->form->argument[l->operand];
     for (uint32_t i = 0; i < l->operands && alive; i++)
         alive = !a[i].mask || is_full(w, &a[i].ref);
     return alive;
@@ -473,7 +473,7 @@ void ur__run_tiles(const ur__worker *w, const ur__launch *l, uint32_t iterations
 {
     run r = {.w = w,
              .l = l,
-             .argument = &w->plan->argument[l->operand],
+             .argument = &w->form->argument[l->operand],
              .cursor = &w->cursor[l->operand - w->bound],
              .walk = ur__walk_of(w, l)};
     r.alive = r.walk->alive;

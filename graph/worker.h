@@ -55,7 +55,7 @@ typedef struct ur__walk {
 } ur__walk;
 
 typedef struct ur__worker {
-    const ur_plan *plan;
+    const ur__form *form;
     size_t block, blocks;  /* the number of the first block at hand and how many there are */
     size_t first, columns; /* their first column and how many they have */
     size_t all;            /* columns, also behind the end of their sequences */
@@ -95,7 +95,7 @@ static inline uint32_t ur__calls_of(const ur__launch *l)
 
 static inline ur__walk *ur__walk_of(const ur__worker *w, const ur__launch *l)
 {
-    return &w->walk[l - w->plan->launch - w->launch];
+    return &w->walk[l - w->form->launch - w->launch];
 }
 
 /* Argument number k of a bound launch. */
@@ -103,23 +103,23 @@ static inline ur__view ur__argument_view(const ur__worker *w, const ur__launch *
 {
     const ur__cursor *c = &w->cursor[l->operand + k - w->bound];
     if (!c->at)
-        return ur__view_of(w, &w->plan->argument[l->operand + k].ref, l->batch);
+        return ur__view_of(w, &w->form->argument[l->operand + k].ref, l->batch);
     return (ur__view){c->at + (ptrdiff_t)w->i * c->step, c->row};
 }
 
 /* By value of the mask: how many columns of the block last. */
 static inline uint32_t *ur__active_of(const ur__worker *w)
 {
-    return (uint32_t *)(void *)(w->full + w->plan->active);
+    return (uint32_t *)(void *)(w->full + w->form->active);
 }
 
 /* The number of columns whose sequences may last in an iteration; the others lie behind them. */
 static inline size_t ur__active_columns(const ur__worker *w, const ur__loop *loop, uint32_t iteration)
 {
-    const ur_plan *plan = w->plan;
+    const ur__form *form = w->form;
     if (!w->ends || loop->direction == 0)
         return w->all;
-    return ur__active_of(w)[ur__step_in(loop, iteration) + plan->mask_origin];
+    return ur__active_of(w)[ur__step_in(loop, iteration) + form->mask_origin];
 }
 
 static inline void ur__copy_rows(size_t rows, size_t bytes, char *to, size_t to_row, const char *from, size_t from_row)
@@ -138,7 +138,7 @@ void ur__iterations_of(const ur__worker *w, uint32_t loop, uint32_t *begin, uint
 /* The number of rows of a value in memory; `columns`: of them, those of the block if it reads its own ones. */
 static inline size_t ur__rows_in(const ur__worker *w, uint32_t line, bool own, size_t *columns)
 {
-    ur_shape shape = ur__line_shape(w->plan, line);
+    ur_shape shape = ur__line_shape(w->form, line);
     size_t last = shape.rank > 1 ? (size_t)shape.size[shape.rank - 1] : 1, rows = ur_shape_count(shape) / last;
     *columns = own ? w->columns : last;
     return rows;
@@ -166,8 +166,8 @@ typedef struct ur__contraction_room {
     size_t out, b, b_step, b_stride, stretch, columns, own;
 } ur__contraction_room;
 
-ur__contraction_room ur__room_for_contraction(const ur_plan *plan, const ur__launch *l);
+ur__contraction_room ur__room_for_contraction(const ur__form *form, const ur__launch *l);
 /* The bytes of the kernel's own. */
-size_t ur__contraction_bytes(const ur_plan *plan, const ur__launch *l);
+size_t ur__contraction_bytes(const ur__form *form, const ur__launch *l);
 
 #endif

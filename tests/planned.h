@@ -113,11 +113,11 @@ static inline void poison(ur_plan *plan)
 {
     if (plan->reference)
         return;
-    memset(plan->at[UR__AREA_MEMORY], 0xff, plan->roots ? plan->root_bytes : 0);
-    memset(plan->at[UR__AREA_SUMS], 0xff, plan->bytes[UR__AREA_SUMS]);
-    memset(plan->at[UR__AREA_BLOCK], 0xff, plan->bytes[UR__AREA_BLOCK]);
-    memset(plan->at[UR__AREA_ROOMS], 0xff, plan->bytes[UR__AREA_ROOMS]);
-    memset(plan->at[UR__AREA_SCRATCH], 0xff, plan->bytes[UR__AREA_SCRATCH]);
+    memset(plan->form.at[UR__AREA_MEMORY], 0xff, plan->form.roots ? plan->form.root_bytes : 0);
+    memset(plan->form.at[UR__AREA_SUMS], 0xff, plan->form.bytes[UR__AREA_SUMS]);
+    memset(plan->form.at[UR__AREA_BLOCK], 0xff, plan->form.bytes[UR__AREA_BLOCK]);
+    memset(plan->form.at[UR__AREA_ROOMS], 0xff, plan->form.bytes[UR__AREA_ROOMS]);
+    memset(plan->form.at[UR__AREA_SCRATCH], 0xff, plan->form.bytes[UR__AREA_SCRATCH]);
 }
 
 static inline double *read_value(ur_plan *plan, ur_var v, double *room)
@@ -132,8 +132,8 @@ static inline void assert_same_values(const char *what, ur_plan *plan, ur_plan *
                                       double tolerance)
 {
     poison(plan);
-    ck_assert_msg(ur_plan_run(plan), "%s: %s", what, ur_tape_error(plan->tape));
-    ck_assert_msg(ur_plan_run(reference), "%s: %s", what, ur_tape_error(plan->tape));
+    ck_assert_msg(ur_plan_run(plan), "%s: %s", what, ur_tape_error(plan->form.tape));
+    ck_assert_msg(ur_plan_run(reference), "%s: %s", what, ur_tape_error(plan->form.tape));
     size_t most = 1;
     for (size_t i = 0; i < all->count; i++)
         most = most < count_of(all->root[i]) ? count_of(all->root[i]) : most;
@@ -147,7 +147,8 @@ static inline void assert_same_values(const char *what, ur_plan *plan, ur_plan *
         if (!(error <= tolerance * fmax(scale, 0.1)) ||
             !isfinite(scale)) /* a message for each root would take its time */
             ck_abort_msg("%s: root %zu of %zu is %g away, the largest element is %g; %zu blocks of %zu, batch %lld",
-                         what, i, all->count, error, scale, plan->blocks, plan->width, (long long)plan->batch);
+                         what, i, all->count, error, scale, plan->form.blocks, plan->form.width,
+                         (long long)plan->form.batch);
     }
     free(found);
 }
@@ -170,7 +171,7 @@ static inline size_t assert_planned(const char *what, ur_tape *tape, const roots
         fill_leaves(tape, seed_of(k), (masks)k);
         assert_same_values(text, plan, reference, all, tolerance);
     }
-    size_t blocks = plan->blocks;
+    size_t blocks = plan->form.blocks;
     ur_plan_free(plan);
     ur_plan_free(reference);
     return blocks;
@@ -199,7 +200,8 @@ static inline void assert_same_bits(const char *what, ur_plan *a, ur_plan *b)
     size_t n, m;
     const void *x = ur_plan_roots(a, &n), *y = ur_plan_roots(b, &m);
     ck_assert_uint_eq(n, m);
-    ck_assert_msg(memcmp(x, y, n * ur_dtype_bytes(a->tape->dtype)) == 0, "%s: other bits with several threads", what);
+    ck_assert_msg(memcmp(x, y, n * ur_dtype_bytes(a->form.tape->dtype)) == 0, "%s: other bits with several threads",
+                  what);
 }
 
 /* The plan within so many bytes, by one thread and by three, with masks of every kind. */
@@ -213,7 +215,7 @@ static inline void assert_within(const char *what, ur_tape *tape, const roots *a
     assert_good(tape, what);
     for (int kind = 0; kind < MASKS; kind++) {
         char text[256];
-        snprintf(text, sizeof text, "%s, masks %d, %zu bytes, %zu segments", what, kind, memory, one->segments);
+        snprintf(text, sizeof text, "%s, masks %d, %zu bytes, %zu segments", what, kind, memory, one->form.segments);
         fill_leaves(tape, seed_of(kind), (masks)kind);
         assert_same_values(text, one, reference, all, tolerance);
         assert_same_values(text, many, reference, all, tolerance);

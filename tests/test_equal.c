@@ -355,12 +355,12 @@ START_TEST(one_value)
     add_roots(&all, 18, u.W);
     assert_planned(weights[_i].name, u.tape, &all, 1 << FULL, 1e-12);
     ur_plan *plan = plan_of(weights[_i].name, u.tape, &all, false);
-    const ur__position *place = plan->program.place;
+    const ur__position *place = plan->form.program.place;
     for (int t = 0; t < 18; t++) {
         ck_assert_uint_eq(place[u.W[t].index].line, place[u.W[0].index].line);
         ck_assert_uint_eq(place[u.W[t].index].value, 0);
     }
-    ck_assert_uint_eq(plan->program.line[place[u.W[0].index].line].values, 1);
+    ck_assert_uint_eq(plan->form.program.line[place[u.W[0].index].line].values, 1);
     ur_plan_free(plan);
     ur_tape_free(u.tape);
 }
@@ -384,7 +384,7 @@ START_TEST(between_loops)
     add_roots(&all, T, key);
     assert_planned("between loops", u.tape, &all, 1 << FULL, 1e-12);
     ur_plan *plan = plan_of("between loops", u.tape, &all, false);
-    ck_assert_uint_eq(plan->program.line[plan->program.place[key[0].index].line].values, 1);
+    ck_assert_uint_eq(plan->form.program.line[plan->form.program.place[key[0].index].line].values, 1);
     ur_plan_free(plan);
     ur_tape_free(u.tape);
 }
@@ -402,8 +402,8 @@ START_TEST(an_empty_loop)
     }
     assert_planned("an empty loop", tape, &all, 1 << FULL, 1e-15);
     ur_plan *plan = plan_of("an empty loop", tape, &all, false);
-    ck_assert_uint_eq(plan->program.loops, 1);
-    ck_assert_uint_eq(plan->program.loop[0].iterations, 1);
+    ck_assert_uint_eq(plan->form.program.loops, 1);
+    ck_assert_uint_eq(plan->form.program.loop[0].iterations, 1);
     ur_plan_free(plan);
     ur_tape_free(tape);
 }

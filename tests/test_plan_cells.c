@@ -25,9 +25,9 @@ typedef struct cuts {
 
 static cuts cuts_of(const ur_plan *plan)
 {
-    cuts c = {.blocks = plan->blocks};
-    for (size_t k = 0; k < plan->launches; k++)
-        c.pieces += plan->launch[k].kind == UR__CONTRACT && plan->launch[k].piece > 0;
+    cuts c = {.blocks = plan->form.blocks};
+    for (size_t k = 0; k < plan->form.launches; k++)
+        c.pieces += plan->form.launch[k].kind == UR__CONTRACT && plan->form.launch[k].piece > 0;
     return c;
 }
 

@@ -264,7 +264,7 @@ START_TEST(runs_allocate_nothing)
     roots all = {0};
     ur_net *net = lstm_on(&h, &all);
     ur_plan *plan = plan_of("lstm", net->tape, &all, false);
-    ck_assert_uint_gt(plan->blocks, 1);
+    ck_assert_uint_gt(plan->form.blocks, 1);
     long long calls = h.calls;
     for (int k = 0; k < MASKS; k++) {
         fill_leaves(net->tape, seed_of(k), (masks)k);

@@ -634,7 +634,7 @@ static int count_kernels(const ur_plan *plan, uint32_t first, uint32_t count, ui
 {
     int n = 0;
     for (uint32_t i = first; i < first + count; i++)
-        n += plan->instruction[i].kernel >= from && plan->instruction[i].kernel <= to;
+        n += plan->form.instruction[i].kernel >= from && plan->form.instruction[i].kernel <= to;
     return n;
 }
 
@@ -646,7 +646,7 @@ START_TEST(one_exp)
     ur_tape *tape = begun_alike(_i, &all);
     ur_plan *plan = plan_of("begun alike", tape, &all, false);
     int programs = 0;
-    for (const ur__launch *l = plan->launch; l < plan->launch + plan->launches; l++) {
+    for (const ur__launch *l = plan->form.launch; l < plan->form.launch + plan->form.launches; l++) {
         if (l->kind != UR__POINTWISE || !l->alive_count)
             continue;
         programs++;
@@ -671,7 +671,7 @@ START_TEST(summed_entropies)
     ur_tape *tape = cross_entropies(_i, &all);
     ur_plan *plan = plan_of("cross-entropies", tape, &all, false);
     int programs = 0;
-    for (const ur__launch *l = plan->launch; l < plan->launch + plan->launches; l++) {
+    for (const ur__launch *l = plan->form.launch; l < plan->form.launch + plan->form.launches; l++) {
         const uint32_t first = l->first + l->count, count = l->alive_count;
         if (l->kind != UR__POINTWISE || !count_kernels(plan, first, count, UR__SIGMOID_FROM, UR__SIGMOID_FROM))
             continue;
@@ -705,13 +705,14 @@ START_TEST(selected_once)
     ck_assert(ur_grad(ur_total(STEPS, loss), 1, &W, &gradient));
     ur_plan *plan = ur_plan_new(t.tape, &(ur_plan_options){.roots = 1, .root = &gradient});
     assert_good(t.tape, "plan");
-    const ur__program *p = &plan->program;
+    const ur__program *p = &plan->form.program;
     int selected = 0, stored = 0;
     for (uint32_t l = 0; l < p->lines; l++) {
-        if (ur__line_kind(plan, l)->op != &ur_op_select || p->line[l].loop != p->line[p->place[h.index].line].loop)
+        if (ur__line_kind(&plan->form, l)->op != &ur_op_select ||
+            p->line[l].loop != p->line[p->place[h.index].line].loop)
             continue;
         selected++;
-        stored += plan->line[l].stored;
+        stored += plan->form.line[l].stored;
     }
     ck_assert_int_eq(selected, 2);
     ck_assert_int_eq(stored, 1);
@@ -736,7 +737,7 @@ START_TEST(in_order)
     roots all = {0};
     ur_tape *tape = cases[_i].record(cases[_i].which, &all);
     ur_plan *plan = plan_of("in order", tape, &all, false);
-    ck_assert_int_eq(plan->ends, cases[_i].ends);
+    ck_assert_int_eq(plan->form.ends, cases[_i].ends);
     ck_assert_int_eq(plan->alive->ends, cases[_i].unmasked);
     ur_plan_free(plan);
     ur_tape_free(tape);
@@ -751,7 +752,7 @@ START_TEST(joined_sums)
     roots all = {0};
     ur_tape *tape = biased(_i, &all);
     ur_plan *plan = plan_of("biased", tape, &all, false);
-    for (const ur__launch *l = plan->launch; l < plan->launch + plan->launches; l++)
+    for (const ur__launch *l = plan->form.launch; l < plan->form.launch + plan->form.launches; l++)
         if (l->kind == UR__CONTRACT && l->m > 1)
             found[l->rows == 0 ? 2 : l->sums ? 0 : 1]++;
     for (int k = 0; k < 3; k++)

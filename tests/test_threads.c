@@ -176,10 +176,10 @@ static void compare_pairs(const kind *k, bool lengths, ur_pool *pool)
     options.pool = pool;
     ur_plan *both = ur__plan_with(m.tape, &options, &wide);
     assert_good(m.tape, "both");
-    ck_assert_uint_eq(pair->blocks, 2);
-    ck_assert_uint_eq(pair->abreast, 2);
-    ck_assert_uint_eq(single->blocks, 2);
-    ck_assert_uint_eq(single->abreast, 1);
+    ck_assert_uint_eq(pair->form.blocks, 2);
+    ck_assert_uint_eq(pair->form.abreast, 2);
+    ck_assert_uint_eq(single->form.blocks, 2);
+    ck_assert_uint_eq(single->form.abreast, 1);
     ck_assert_uint_eq(both->workers, 2);
     ck_assert(ur_plan_run(single));
     const void *expected = ur_plan_roots(single, NULL);
