@@ -111,8 +111,8 @@ static void measure_cursors(ur__form *form)
  * batch that depends on how many columns last. */
 static bool adds_in_place(const ur__form *form, const ur__launch *l)
 {
-    const ur__worker any = {.form = form, .all = (size_t)form->batch};
-    return l->kind == UR__COLLECT || (l->kind == UR__STATEMENT && !l->batch && ur__adds_in_place(&any, l));
+    const size_t all = (size_t)form->batch;
+    return l->kind == UR__COLLECT || (l->kind == UR__STATEMENT && !l->batch && ur__adds_in_place(form, l, all, all));
 }
 
 /* What the launches need beside the lines: addresses and shapes of operands, tiles, dense copies. */

@@ -60,10 +60,10 @@ void ur__run_packing(const ur__worker *w, const ur__packing *p)
 
 /* Does the launch read the columns of its block only? Without the batch a value is as wide by chance, unless it stands
  * in an elementwise operation. */
-static bool reads_own(const ur__worker *w, const ur__launch *l, uint32_t line)
+static bool reads_own(const ur__form *form, const ur__launch *l, uint32_t line)
 {
-    const ur_op *op = ur__line_kind(w->form, l->line)->op;
-    const ur__line_plan *p = &w->form->line[line];
+    const ur_op *op = ur__line_kind(form, l->line)->op;
+    const ur__line_plan *p = &form->line[line];
     return l->batch && p->wide && (p->class == UR__BATCH || op->kind == UR_MAP || op == &ur_op_sum_of);
 }
 
@@ -73,8 +73,8 @@ static const void *dense(const ur__worker *w, const ur__launch *l, ur__ref r, ui
                          char **scratch)
 {
     const ur__form *form = w->form;
-    const bool own = reads_own(w, l, r.line), cut = own || (l->batch && form->line[as].class == UR__BATCH);
-    size_t e = ur__element_bytes(form), columns, rows = ur__rows_in(w, r.line, own, &columns);
+    const bool own = reads_own(form, l, r.line), cut = own || (l->batch && form->line[as].class == UR__BATCH);
+    size_t e = ur__element_bytes(form), columns, rows = ur__rows_in(form, r.line, own ? w->columns : 0, &columns);
     ur__view v = ur__view_of(w, &r, own);
     *shape = ur__line_shape(form, as);
     if (cut)
@@ -122,17 +122,16 @@ static void run_operation(const ur__worker *w, const ur__launch *l, void *out, u
                                .scratch = (double *)(void *)scratch});
 }
 
-bool ur__adds_in_place(const ur__worker *w, const ur__launch *l)
+bool ur__adds_in_place(const ur__form *form, const ur__launch *l, size_t columns, size_t all)
 {
-    const ur__form *form = w->form;
     if (ur__line_kind(form, l->line)->op != &ur_op_sum_of)
         return false;
-    size_t own, other, rows = ur__rows_in(w, l->line, l->batch, &own);
+    size_t own, other, rows = ur__rows_in(form, l->line, l->batch ? columns : 0, &own);
     for (uint32_t k = 0; k < l->operands; k++) {
         uint32_t line = form->argument[l->operand + k].ref.line;
         const ur__line_plan *p = &form->line[line];
-        size_t row = p->class == UR__BATCH && p->home == UR__IN_BLOCK ? w->all : p->row;
-        size_t each = ur__rows_in(w, line, reads_own(w, l, line), &other);
+        size_t row = p->class == UR__BATCH && p->home == UR__IN_BLOCK ? all : p->row;
+        size_t each = ur__rows_in(form, line, reads_own(form, l, line) ? columns : 0, &other);
         if (each != rows || other != own || (rows > 1 && row != own))
             return false;
     }
@@ -161,12 +160,12 @@ static void run_statement(const ur__worker *w, const ur__launch *l)
 {
     const ur__form *form = w->form;
     const ur__ref *result = &form->argument[l->operand].ref;
-    size_t e = ur__element_bytes(form), columns, rows = ur__rows_in(w, l->line, l->batch, &columns);
+    size_t e = ur__element_bytes(form), columns, rows = ur__rows_in(form, l->line, l->batch ? w->columns : 0, &columns);
     ur__view y = ur__view_of(w, result, l->batch);
     ur_shape shape = ur__line_shape(form, l->line);
     if (l->batch)
         shape.size[shape.rank - 1] = (int64_t)columns;
-    if (ur__adds_in_place(w, l)) {
+    if (ur__adds_in_place(form, l, w->columns, w->all)) {
         run_sum(w, l, y.at, rows * columns);
         return;
     }

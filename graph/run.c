@@ -382,7 +382,7 @@ static void copy_exports(const ur__worker *w, bool within)
         if (x->direct || block != within)
             continue;
         bool own = within && form->line[x->line].class == UR__BATCH;
-        size_t columns, rows = ur__rows_in(w, x->line, own, &columns);
+        size_t columns, rows = ur__rows_in(form, x->line, own ? w->columns : 0, &columns);
         ur__view v = ur__view_of(w, &(ur__ref){.line = x->line, .first = (int32_t)x->value}, own);
         char *to = form->at[UR__AREA_MEMORY] + x->offset;
         size_t row = own ? (size_t)form->batch : columns;

@@ -135,12 +135,12 @@ static inline void ur__copy_rows(size_t rows, size_t bytes, char *to, size_t to_
 /* The iterations of a loop that belong to the steps of the segment at hand: all where there are no segments. */
 void ur__iterations_of(const ur__worker *w, uint32_t loop, uint32_t *begin, uint32_t *end);
 
-/* The number of rows of a value in memory; `columns`: of them, those of the block if it reads its own ones. */
-static inline size_t ur__rows_in(const ur__worker *w, uint32_t line, bool own, size_t *columns)
+/* The number of rows of a value in memory; `columns`: of them, those of the block, `own` of them, or all if that is 0. */
+static inline size_t ur__rows_in(const ur__form *form, uint32_t line, size_t own, size_t *columns)
 {
-    ur_shape shape = ur__line_shape(w->form, line);
+    ur_shape shape = ur__line_shape(form, line);
     size_t last = shape.rank > 1 ? (size_t)shape.size[shape.rank - 1] : 1, rows = ur_shape_count(shape) / last;
-    *columns = own ? w->columns : last;
+    *columns = own ? own : last;
     return rows;
 }
 
@@ -153,8 +153,8 @@ void ur__run_tiles(const ur__worker *w, const ur__launch *l, uint32_t iterations
 void ur__fill_tiles(ur__worker *w);
 /* The terms of a product whose operands are bound. */
 void ur__bind_product(const ur__worker *w, const ur__launch *l);
-/* Is it a sum of dense values of its own shape? They are added where they lie. */
-bool ur__adds_in_place(const ur__worker *w, const ur__launch *l);
+/* Is it a sum of dense values of its own shape? They are added where they lie. For so many columns of a block of `all`. */
+bool ur__adds_in_place(const ur__form *form, const ur__launch *l, size_t columns, size_t all);
 /* A launch of any kind. */
 void ur__run_launch(const ur__worker *w, const ur__launch *l);
 void ur__run_packing(const ur__worker *w, const ur__packing *p);
