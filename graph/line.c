@@ -45,7 +45,8 @@ bool ur__spread_of(const ur__form *form, ur__ref r, uint32_t line, uint8_t *spre
     }
     ur_shape in = *shape, out = ur__line_shape(form, line);
     size_t count = ur_shape_count(in);
-    bool wide = ends && (from->class == UR__BATCH || in.rank == out.rank);
+    bool alike = in.rank > 1 && in.size[in.rank - 1] == form->batch && count == ur_shape_count(out); /* but for rows */
+    bool wide = ends && (from->class == UR__BATCH || in.rank == out.rank || alike);
     ur_shape column = out;
     column.size[out.rank > 0 ? out.rank - 1 : 0] = 1;
     if (r.count > 1)

@@ -509,7 +509,7 @@ END_TEST
 /* Seeds whose plans were wrong once. */
 START_TEST(old_ones)
 {
-    static const int seeds[] = {2181, 3670, 4656, 2151, 3881, 4893, 5041};
+    static const int seeds[] = {2181, 3670, 4656, 2151, 3881, 4893, 5041, 159227};
     size_t blocks;
     ck_assert(try_seed(seeds[_i], &blocks));
 }
@@ -517,7 +517,7 @@ END_TEST
 
 int main(void)
 {
-    enum { OLD = 7 };
+    enum { OLD = 8 };
     Suite *suite = suite_create("random plans");
     TCase *cases = tcase_create("random plans");
     const char *one = getenv("UR_TEST_SEED"), *many = getenv("UR_TEST_SEEDS");
