@@ -45,14 +45,14 @@ bool ur__spread_of(const ur__form *form, ur__ref r, uint32_t line, uint8_t *spre
     }
     ur_shape in = *shape, out = ur__line_shape(form, line);
     size_t count = ur_shape_count(in);
-    bool alike = in.rank > 1 && in.size[in.rank - 1] == form->batch && count == ur_shape_count(out); /* but for rows */
-    bool wide = ends && (from->class == UR__BATCH || in.rank == out.rank || alike);
+    bool equal = count == ur_shape_count(out); /* nothing is broadcast */
+    bool wide = ends && (from->class == UR__BATCH || in.rank == out.rank || equal);
     ur_shape column = out;
     column.size[out.rank > 0 ? out.rank - 1 : 0] = 1;
     if (r.count > 1)
         return false;
     bool constant = kind->op == &ur_op_const;
-    bool full = count == ur_shape_count(out) && (to->class != UR__BATCH || wide); /* nothing is broadcast */
+    bool full = equal && (to->class != UR__BATCH || wide);
     if (constant || (count == 1 && !wide && !full))
         *spread = UR__ELEMENT;
     else if (full)
