@@ -117,8 +117,8 @@ static void explain_blocks(const ur__page *p)
                 form->blocks, form->width,
                 plan->workers * form->abreast < form->blocks ? plan->workers * form->abreast : form->blocks);
     if (plan->alive)
-        fprintf(p->out, "where %s, their values are selected: that form is not shown\n",
-                plan->alive->ends ? "columns of a block end in no order" : "columns of a block have ended");
+        fprintf(p->out, "where %s, its values are selected: that form is not shown\n",
+                plan->alive->ends ? "a column of a block ends before one behind it" : "a column of a block has ended");
     if (form->segments > 1)
         fprintf(p->out,
                 "%zu steps in %zu segments of %zu, each forward once more before it goes back; %zu checkpoints\n",
