@@ -433,13 +433,13 @@ static void reset(ur__form *form)
 }
 
 /* The other form: its lines lie where they like in a block, elsewhere where those of the first form do. */
-static bool lay_out_alive(ur__form *alive, ur__form *form)
+static bool lay_out_alive(ur__form *alive, ur__form *masked)
 {
-    set_blocks(alive, form->blocks, form->abreast);
-    alive->active = form->active;
-    for (uint32_t l = 0; l < form->program.lines; l++) {
+    set_blocks(alive, masked->blocks, masked->abreast);
+    alive->active = masked->active;
+    for (uint32_t l = 0; l < masked->program.lines; l++) {
         ur__line_plan *line = &alive->line[l];
-        const ur__line_plan *own = &form->line[l];
+        const ur__line_plan *own = &masked->line[l];
         line->full = own->full;
         if (own->home == UR__HOMELESS || own->home == UR__IN_BLOCK)
             continue;
@@ -449,13 +449,13 @@ static bool lay_out_alive(ur__form *alive, ur__form *form)
         line->slot_bytes = own->slot_bytes;
     }
     ur__place_packed(alive);
-    place_tiles(alive, form);
+    place_tiles(alive, masked);
     if (!place_block(alive))
         return false;
-    place_parts(alive, form);
+    place_parts(alive, masked);
     find_rows(alive);
     const size_t bytes = alive->bytes[UR__AREA_BLOCK];
-    form->bytes[UR__AREA_BLOCK] = form->bytes[UR__AREA_BLOCK] < bytes ? bytes : form->bytes[UR__AREA_BLOCK];
+    masked->bytes[UR__AREA_BLOCK] = masked->bytes[UR__AREA_BLOCK] < bytes ? bytes : masked->bytes[UR__AREA_BLOCK];
     return true;
 }
 

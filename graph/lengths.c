@@ -230,9 +230,9 @@ static bool lies_at(const ur__form *form, uint32_t m, uint32_t l)
            (int64_t)shown->begin == (int64_t)own->begin + at.first;
 }
 
-/* Line l is read past the end where the form with masks reads line m: can it show that one's value? What is 0 there may
- * show several lines. */
-static bool show(ur__form *form, const ur__form *masked, uint32_t l, uint32_t m)
+/* Line l is to show, past the end, the value that line m of the form with masks has there, in the same step: false if it
+ * cannot. The first one says whose value that is, and what is 0 may show any other that is. */
+static bool claim(ur__form *form, const ur__form *masked, uint32_t l, uint32_t m)
 {
     ur__line_plan *line = &form->line[l];
     const bool zero = masked->line[m].zero;
@@ -252,18 +252,56 @@ static uint32_t needed_by(const reader *a, const ur__ref *r, uint32_t past)
     return later_by(a->form, a->phase, r, &by) ? reach(past, by) : UR_NONE;
 }
 
-/* Operand k of statement a is read, which is itself wanted in the columns of so many steps before. */
+static bool at_one_step(const ur__form *form, const ur__ref *a, const ur__ref *b)
+{
+    const moment one = moment_of(form, a), other = moment_of(form, b);
+    return !one.known || !other.known || (one.t == other.t && one.pace == other.pace);
+}
+
+/* Where the form with masks has `shown` the reader finds r: from how many steps before is that wanted? Where it is, in
+ * columns that have ended by then, r has to be equal. */
+static uint32_t need_shown(ur__form *form, const reader *a, const ur__ref *r, const ur__ref *shown, uint32_t past)
+{
+    uint32_t needed = needed_by(a, shown, past);
+    if (moment_of(form, r).known && needed < needed_by(a, r, past))
+        needed = needed_by(a, r, past);
+    if (form->line[a->s->line].class == UR__ONCE && form->line[r->line].class == UR__BATCH) /* reads every column */
+        needed = UR_NONE;
+    form->ends =
+        form->ends && (!needed || (at_one_step(form, r, shown) && claim(form, a->masked, r->line, shown->line)));
+    return needed;
+}
+
+/* Is a ref of the form with masks to a select that this form looks through? */
+static bool is_seen_through(const ur__form *form, const ur__ref *r)
+{
+    return form->line[r->line].alias && ur__line_kind(form, r->line)->op == &ur_op_select;
+}
+
+/* Goes on to what it sees through the select; is that another one? */
+static bool look_through(const reader *a, ur__ref *shown)
+{
+    const ur__form *masked = a->masked;
+    ur__ref next;
+    if (!is_seen_through(a->form, shown) ||
+        !ur__follow(&masked->program, *shown, a->phase->end - a->phase->begin, 1, &next))
+        return false;
+    *shown = ur__resolve(masked, next);
+    return is_seen_through(a->form, shown);
+}
+
+/* Operand k of statement a is read, which is itself wanted in the columns of so many steps before. Without masks the
+ * reader may look through several selects, each of its own step. */
 static bool need_operand(ur__form *form, const reader *a, uint32_t k, uint32_t past)
 {
-    const ur__ref r = operand(a, k), shown = ur__resolve(a->masked, a->masked->program.ref[a->s->ref + k]);
-    ur__line_plan *line = &form->line[r.line];
-    uint32_t needed = needed_by(a, &shown, past);
-    if (shown.line != r.line && moment_of(form, &r).known && needed < needed_by(a, &r, past))
-        needed = needed_by(a, &r, past);
-    if (form->line[a->s->line].class == UR__ONCE && line->class == UR__BATCH) /* reads every column */
-        needed = UR_NONE;
-    form->ends = form->ends && (!needed || show(form, a->masked, r.line, shown.line));
-    return need(line, needed);
+    const ur__ref r = operand(a, k);
+    ur__ref shown = ur__resolve(a->masked, a->masked->program.ref[a->s->ref + k]);
+    uint32_t needed = 0;
+    for (bool more = true; more; more = look_through(a, &shown)) {
+        const uint32_t own = need_shown(form, a, &r, &shown, past);
+        needed = needed < own ? own : needed;
+    }
+    return need(&form->line[r.line], needed);
 }
 
 /* What is computed in a step that lasts is wanted in its columns; a copy, or a product that its reader computes, where it
@@ -307,6 +345,13 @@ static bool can_copy(const reader *a, uint32_t k)
            (spread == UR__COLUMN || spread == UR__ELEMENT || from->rows == form->line[a->s->line].rows);
 }
 
+/* Is it the value of this iteration of a line that is written after that of statement a, as remainders are too? */
+static bool is_made_later(const reader *a, const ur__ref *r)
+{
+    const ur__statement *made = ur__statement_of(&a->form->program, a->phase, r->line);
+    return made && made >= a->s && ur__is_value_in(&a->form->program, a->phase, r);
+}
+
 /* Can the value of a statement be made there without computing, and is it 0 or a copy? */
 static bool add_remainder(ur__form *form, const reader *a)
 {
@@ -324,6 +369,8 @@ static bool add_remainder(ur__form *form, const reader *a)
         if (line->class != UR__BATCH || k == UR_NONE || !can_copy(&shown, k))
             return false;
         r.from = operand(&shown, k);
+        if (is_made_later(a, &r.from))
+            return false;
         if (ur__is_zero(form, r.from.line))
             r.from.line = UR_NONE;
     }
@@ -362,8 +409,8 @@ static bool covers(const ur__form *form)
     return true;
 }
 
-/* Which values are 0 past the end, the form with masks finds out for both. */
-static void find_zero(ur__form *form, const ur__form *masked)
+/* Which values are 0 past the end, the form with masks finds out for both; what is read there is not known yet. */
+static void begin(ur__form *form, const ur__form *masked)
 {
     const ur__program *p = &form->program;
     for (uint32_t l = 0; l < p->lines; l++) {
@@ -391,7 +438,7 @@ bool ur__lengths(ur__form *form, const ur__form *masked)
     form->rest = (ur__span *)ur__take(form->tape, form->program.phases * sizeof *form->rest);
     if (!form->rest)
         return false;
-    find_zero(form, masked);
+    begin(form, masked);
     while (each(form, masked, need_operands))
         ;
     form->ends = form->ends && list_remainders(form, masked);

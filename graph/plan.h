@@ -76,11 +76,11 @@ typedef struct ur__line_plan {
     ur__ref source;
     uint32_t reader; /* the one line that reads it, UR_NONE: none, UR__MANY: several */
     /* group.c, product.c, pointwise.c */
-    bool stored; /* lies in memory, at least for the rest of its iteration; plan.c: roots, for the other plan */
+    bool stored; /* lies in memory, at least for the rest of its iteration; form.c: roots, what the other form reads */
     bool mask;   /* an input of one row that chooses which columns are alive */
     uint32_t above, below; /* the lines that it is stacked with in memory, UR_NONE: none */
     /* lengths.c */
-    bool zero;       /* 0 in the steps past the end of a block's sequences ... */
+    bool zero;       /* a value is 0 in columns that have ended by its step ... */
     uint32_t needed; /* ... and read there: by so many steps before at most, UR_NONE: by anything, 0: by nothing */
     uint32_t shows;  /* without masks: the line whose value there it has, mostly its own */
     /* share.c; segment.c takes back what segments do not allow */

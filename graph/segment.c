@@ -58,6 +58,17 @@ static bool each_factor(ur__form *form, const ur__launch *l, visitor *visit)
     return true;
 }
 
+/* Those of a phase's remainders: what a step past the end copies. */
+static bool each_copied(ur__form *form, const ur__phase *phase, const ur__span *rest, visitor *visit)
+{
+    for (uint32_t k = rest->first; k < rest->first + rest->count; k++) {
+        reading r = {.loop = phase->loop, .phase = phase, .ref = &form->remainder[k].from};
+        if (r.ref->line != UR_NONE && !visit(form, &r))
+            return false;
+    }
+    return true;
+}
+
 /* Calls for each operand of every launch within the blocks; false as soon as a call is. */
 static bool each_reading(ur__form *form, visitor *visit)
 {
@@ -67,6 +78,8 @@ static bool each_reading(ur__form *form, visitor *visit)
         for (uint32_t i = span->first; i < span->first + span->count; i++)
             if (!each_operand(form, &p->phase[f], &form->launch[i], visit))
                 return false;
+        if (form->ends && !each_copied(form, &p->phase[f], &form->rest[f], visit))
+            return false;
     }
     for (uint32_t i = form->finish.first; i < form->finish.first + form->finish.count; i++)
         if (!each_factor(form, &form->launch[i], visit))
@@ -256,20 +269,6 @@ static void match_windows(ur__form *form)
         form->line[l].restored = form->line[l].restored && (form->line[l].windowed || form->line[l].overwritten);
 }
 
-/* Remainders read the step before too. */
-static void look_at_remainders(ur__form *form)
-{
-    for (size_t k = 0; form->ends && k < form->remainders; k++) {
-        const ur__remainder *r = &form->remainder[k];
-        if (r->from.line == UR_NONE)
-            continue;
-        form->halo = form->halo ? form->halo : 1;
-        uint32_t loop = form->program.line[r->from.line].loop;
-        if (ur__is_rolled(&form->program, loop) && form->stage[loop] == UR__FORWARD)
-            form->line[r->from.line].restored = true;
-    }
-}
-
 bool ur__segments(ur__form *form)
 {
     const ur__program *p = &form->program;
@@ -290,7 +289,6 @@ bool ur__segments(ur__form *form)
         each_reading(form, uncover);
     else
         form->sweep = 0;
-    look_at_remainders(form);
     match_windows(form);
     return true;
 }

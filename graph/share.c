@@ -114,6 +114,13 @@ static bool each_reading(reading r, bool (*visit)(const reading *r, void *user),
     return true;
 }
 
+/* What is left of a step past the ends is written before its launches: does one read what was there in all columns? */
+static bool reads_ended(const reading *r)
+{
+    return r->form->ends && r->form->line[r->launch->line].class == UR__ONCE &&
+           r->form->line[r->line].class == UR__BATCH;
+}
+
 /* ---- one slot */
 
 /* Is it the value of the iteration, or of the one before, which is not overwritten yet? */
@@ -124,7 +131,8 @@ static bool is_recent(const reading *r, void *user)
     (void)user;
     if (r->ref->count > 1 || (r->ref->stride != 1 && phase->end - phase->begin > 1) || behind < 0 || behind > 1)
         return false;
-    return behind == 0 || is_through(r->form, r->launch, r->operand, find_writing(r->form, r->phase, r->line));
+    return behind == 0 ||
+           (!reads_ended(r) && is_through(r->form, r->launch, r->operand, find_writing(r->form, r->phase, r->line)));
 }
 
 static void find_overwritten(ur__form *form, const uint32_t *last)
@@ -155,7 +163,7 @@ static bool is_past(const reading *r, void *user)
     if (r->ref->count > 1 || first < 0 || last < 0)
         return false;
     return (first > 0 && last > 0) ||
-           is_through(r->form, r->launch, r->operand, find_writing(r->form, r->phase, own->line));
+           (!reads_ended(r) && is_through(r->form, r->launch, r->operand, find_writing(r->form, r->phase, own->line)));
 }
 
 /* May line l lie where line `under` lay? Then `own` says where. */

@@ -447,6 +447,82 @@ static ur_tape *last_states(int which, roots *all)
     return t.tape;
 }
 
+/* A state goes on two steps later: its gradient goes through the selects of two steps at once. */
+static ur_tape *two_behind(int which, roots *all)
+{
+    enum { M = 2 };
+    recording t = begin(BATCH);
+    ur_var W = ur_param(t.tape, "W", UR_SHAPE(M, M)), x[ROOM], p[STEPS + 2], gradient;
+    ur_var a = ur_input(t.tape, "a0", UR_SHAPE(M, BATCH)), start = a;
+    p[0] = p[1] = ur_input(t.tape, "p0", UR_SHAPE(M, BATCH));
+    ur_inputs(t.tape, "x", UR_SHAPE(M, BATCH), STEPS, x);
+    for (int k = 0; k < STEPS; k++) {
+        ur_step(t.tape, k + 1);
+        a = ur_tanh(ur_add(ur_matmul(W, a), x[k]));
+        p[k + 2] = ur_select(t.alive[k], a, p[k]);
+    }
+    ur_step(t.tape, 0);
+    ur_var sum = ur_sum(ur_sin(p[STEPS + 1 - which]));
+    ck_assert(ur_grad(sum, 1, which ? &W : &start, &gradient));
+    add_root(all, gradient);
+    return t.tape;
+}
+
+/* Where a sequence has ended h is c, which is what it was: c's value is made after that of h. */
+static ur_tape *one_in_another(int which, roots *all)
+{
+    enum { M = 2 };
+    recording t = begin(BATCH);
+    ur_var W = ur_param(t.tape, "W", UR_SHAPE(M, M)), x[ROOM];
+    ur_var c = ur_input(t.tape, "c0", UR_SHAPE(M, BATCH)), h = ur_input(t.tape, "h0", UR_SHAPE(M, BATCH));
+    ur_inputs(t.tape, "x", UR_SHAPE(M, BATCH), STEPS, x);
+    for (int k = 0; k < STEPS; k++) {
+        ur_step(t.tape, k + 1);
+        ur_var a = ur_tanh(ur_add(ur_matmul(W, h), x[k])), u = ur_tanh(ur_add(ur_matmul(W, c), x[k]));
+        c = ur_select(t.alive[k], u, c);
+        h = ur_select(t.alive[k], a, which ? ur_sin(c) : c);
+    }
+    ur_step(t.tape, 0);
+    add_root(all, ur_sin(h));
+    return t.tape;
+}
+
+/* A step sums up what the one before has made for all columns, also those that have ended since. */
+static ur_tape *sum_of_before(int which, roots *all)
+{
+    enum { M = 2 };
+    recording t = begin(BATCH);
+    ur_var v = ur_input(t.tape, "v0", UR_SHAPE(M, BATCH)), x[ROOM], loss[STEPS];
+    ur_inputs(t.tape, "x", UR_SHAPE(M, BATCH), STEPS, x);
+    for (int k = 0; k < STEPS; k++) {
+        ur_step(t.tape, k + 1);
+        ur_var y = ur_mul(ur_tanh(ur_sum_over(v, 1)), ur_select(t.alive[k], x[k], t.zero));
+        v = ur_select(t.alive[k], which ? ur_tanh(ur_mul(v, x[k])) : ur_tanh(x[k]), t.zero);
+        loss[k] = ur_sum(ur_square(y));
+    }
+    ur_step(t.tape, 0);
+    add_root(all, ur_total(STEPS, loss));
+    return t.tape;
+}
+
+/* From the last step to the first: what goes into a step was masked in the next one, and so is its gradient, which is 0
+ * past the end of its own step before that. */
+static ur_tape *masked_next(int which, roots *all)
+{
+    enum { M = 2 };
+    recording t = begin(BATCH);
+    ur_var W = ur_param(t.tape, "W", UR_SHAPE(M, M)), x[ROOM], h[STEPS];
+    ur_var b = ur_input(t.tape, "b", UR_SHAPE(M, BATCH)), z = b, s = t.zero;
+    ur_inputs(t.tape, "x", UR_SHAPE(M, BATCH), STEPS, x);
+    for (int k = STEPS; k-- > 0;) {
+        ur_step(t.tape, k + 1);
+        s = ur_select(t.alive[k], ur_tanh(ur_add(ur_add(ur_matmul(W, x[k]), z), ur_scale(s, 0.5))), t.zero);
+        h[k] = which ? ur_sin(s) : s;
+        z = ur_select(t.alive[k], ur_add(b, x[k]), t.zero);
+    }
+    return end(&t, h, 1, &b, all);
+}
+
 /* A batch of one column beside a parameter [m], whose adjoint is a sum of [m] and [m,1]. */
 static ur_tape *one_column(int which, roots *all)
 {
@@ -609,6 +685,10 @@ static const struct {
              {"two of a kind", two_of_a_kind, 1},
              {"from behind", from_behind, 2},
              {"last states", last_states, 3},
+             {"two behind", two_behind, 2},
+             {"one in another", one_in_another, 2},
+             {"sum of before", sum_of_before, 2},
+             {"masked next", masked_next, 2},
              {"one column", one_column, 2},
              {"totals", totals, TOTALS},
              {"cross-entropies", cross_entropies, ENTROPIES},
