@@ -30,7 +30,7 @@ static ur_var computed(ur_tape *tape, size_t i, const ur_var *v, size_t values)
     const ur_var a = v[s->in[0] % values], b = v[s->in[1] % values], c = v[s->in[2] % values];
     const ur_shape shape = ur__shape(tape, a.index);
     const int64_t m = shape.size[0], B = shape.size[1];
-    char W[16];
+    char W[32];
     snprintf(W, sizeof W, "U%zu", i);
     switch (s->kind) {
     case 0:
