@@ -262,9 +262,8 @@ static bool at_one_step(const ur__form *form, const ur__ref *a, const ur__ref *b
  * columns that have ended by then, r has to be equal. */
 static uint32_t need_shown(ur__form *form, const reader *a, const ur__ref *r, const ur__ref *shown, uint32_t past)
 {
-    uint32_t needed = needed_by(a, shown, past);
-    if (moment_of(form, r).known && needed < needed_by(a, r, past))
-        needed = needed_by(a, r, past);
+    uint32_t needed = needed_by(a, shown, past), own = moment_of(form, r).known ? needed_by(a, r, past) : 0;
+    needed = needed < own ? own : needed;
     if (form->line[a->s->line].class == UR__ONCE && form->line[r->line].class == UR__BATCH) /* reads every column */
         needed = UR_NONE;
     form->ends =
