@@ -448,7 +448,6 @@ static bool lay_out_alive(ur__form *alive, ur__form *masked)
         line->slots = own->slots;
         line->slot_bytes = own->slot_bytes;
     }
-    ur__place_packed(alive);
     place_tiles(alive, masked);
     if (!place_block(alive))
         return false;
@@ -476,7 +475,9 @@ bool ur__layout(ur_plan *plan, size_t blocks)
     choose_blocks(usual);
     form->blocks = usual->blocks;
     set_blocks(form, blocks ? blocks : form->blocks, blocks ? 1 : choose_abreast(form));
-    ur__place_packed(form);
+    ur__place_packed(usual, NULL);
+    if (alive)
+        ur__place_packed(form, alive);
     if (!place_exports(form) || !place_block(form))
         return false;
     place_parts(form, form);

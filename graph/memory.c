@@ -13,11 +13,6 @@ void ur__place_states(ur_plan *plan)
     }
 }
 
-static size_t packed_bytes(const ur__form *form)
-{
-    return ur__round_up(form->packed_elements * ur__element_bytes(form), UR__CACHE_LINE);
-}
-
 /* What the workers share, and each one's own, begin on pairs of cache lines, for they are fetched so. */
 enum { PAIR = 2 * UR__CACHE_LINE };
 
@@ -33,7 +28,7 @@ void ur__add_bytes(ur_plan *plan)
 {
     ur__form *form = &plan->form;
     form->bytes[UR__AREA_SUMS] = form->blocks * form->parts_bytes;
-    form->bytes[UR__AREA_PACKED] = packed_bytes(form) + (plan->alive ? packed_bytes(plan->alive) : 0);
+    form->bytes[UR__AREA_PACKED] = ur__round_up(form->packed_elements * ur__element_bytes(form), UR__CACHE_LINE);
     form->worker_bytes = sum(form, UR__FIRST_OWN_AREA, UR__AREAS);
     plan->shared_bytes = sum(form, UR__AREA_MEMORY, UR__FIRST_OWN_AREA);
     const size_t all = ur__times(plan->workers, form->worker_bytes);
@@ -61,7 +56,6 @@ bool ur__take_memory(ur_plan *plan)
     memset(form->at[UR__AREA_PACKED], 0, form->bytes[UR__AREA_PACKED]);
     if (alive) { /* beside it, or in the same places */
         memcpy(alive->at, form->at, sizeof form->at);
-        alive->at[UR__AREA_PACKED] += packed_bytes(form);
         alive->parts_bytes = form->parts_bytes;
         alive->worker_bytes = form->worker_bytes;
     }

@@ -277,7 +277,7 @@ typedef struct ur__form {
     size_t launch_room, argument_room, instruction_room, term_room, packing_room, stretch_room, attr_room;
     ur__span *span;  /* [UR__TIMES][phases] */
     ur__span finish; /* contractions, at a block's end or while a loop runs */
-    size_t packed_elements;
+    size_t packed_elements; /* of this form and of the one that was placed before it */
 
     /* lengths.c: what is left to do past the ends */
     bool ends;          /* steps past the end of a block's sequences are known to be copies: rest[phase] of them */
@@ -353,8 +353,8 @@ static inline size_t ur__restored_bytes(const ur__form *form, const ur__line_pla
 }
 /* The step of an iteration, counted from 0 in the order of the sweep forward. */
 int64_t ur__tau(const ur__form *form, uint32_t loop, int64_t iteration);
-/* Gives the packed matrices their places, now that the width of a block is known. */
-void ur__place_packed(ur__form *form);
+/* Gives the packed matrices their places: those that form `other` packs, if there is one, have them already. */
+void ur__place_packed(ur__form *form, const ur__form *other);
 /* Forgets what is packed twice, when the layout is final. */
 void ur__drop_packings(ur__form *form);
 /* Lays everything out for so many blocks, 0: as many as suit the cache. May be called again. */

@@ -133,26 +133,31 @@ static bool same_packing(const ur__packing *a, const ur__packing *b)
            a->first == b->first && a->m == b->m && a->k == b->k && a->term == b->term;
 }
 
-/* A launch before this one with the same matrices, stacked alike. */
-static const ur__launch *packed_before(const ur__form *form, const ur__launch *l)
+/* Among the last launches before number `end` of form `in`, one that packs the matrices of launch l, stacked alike. */
+static const ur__launch *find_packed(const ur__form *in, size_t end, const ur__form *form, const ur__launch *l)
 {
     enum { NEWEST = 64 };
-    for (ptrdiff_t i = l - form->launch, oldest = i < NEWEST ? 0 : i - NEWEST + 1; i-- > oldest;) {
-        const ur__launch *known = &form->launch[i];
+    end = end < in->launches ? end : in->launches;
+    for (size_t i = end, oldest = end < NEWEST ? 0 : end - NEWEST; i-- > oldest;) {
+        const ur__launch *known = &in->launch[i];
         bool same = known->kind == UR__PRODUCT && known->packed && known->rows == l->rows &&
                     known->packings == l->packings && known->count == l->count;
         for (uint32_t k = 0; k < l->packings && same; k++)
-            same = same_packing(&form->packing[known->packing + k], &form->packing[l->packing + k]);
+            same = same_packing(&in->packing[known->packing + k], &form->packing[l->packing + k]);
         if (same)
             return known;
     }
     return NULL;
 }
 
-static void place_packed(ur__form *form, ur__launch *l)
+static void place_packed(ur__form *form, ur__launch *l, const ur__form *other)
 {
     size_t at = form->packed_elements, align = UR__CACHE_LINE / ur__element_bytes(form);
-    const ur__launch *known = packed_before(form, l);
+    const size_t number = (size_t)(l - form->launch);
+    const ur__form *in = form;
+    const ur__launch *known = find_packed(form, number, form, l);
+    if (!known && other)
+        known = find_packed(in = other, number + 1, form, l);
     size_t depth = 0;
     for (uint32_t k = 0; k < l->count; k++)
         depth += form->term[l->first + k].k;
@@ -160,7 +165,7 @@ static void place_packed(ur__form *form, ur__launch *l)
     l->panel = l->narrow ? l->rows : (uint32_t)form->kernels->panel(l->rows, depth);
     for (uint32_t k = 0; k < l->count; k++) {
         ur__product_term *t = &form->term[l->first + k];
-        t->packed = known ? form->term[known->first + k].packed : at;
+        t->packed = known ? in->term[known->first + k].packed : at;
         at += known ? 0 : ur__round_up(form->kernels->packed_elements(l->panel, l->rows, t->k), align);
     }
     if (l->biased) {
@@ -178,14 +183,14 @@ static void place_packed(ur__form *form, ur__launch *l)
     form->packed_elements = at;
 }
 
-void ur__place_packed(ur__form *form)
+void ur__place_packed(ur__form *form, const ur__form *other)
 {
-    form->packed_elements = 0;
+    form->packed_elements = other ? other->packed_elements : 0;
     for (size_t i = 0; i < form->launches; i++)
         form->launch[i].packed = false;
     for (size_t i = 0; i < form->launches; i++)
         if (form->launch[i].kind == UR__PRODUCT && !form->launch[i].in_place)
-            place_packed(form, &form->launch[i]);
+            place_packed(form, &form->launch[i], other);
 }
 
 void ur__drop_packings(ur__form *form)
