@@ -11,12 +11,8 @@ static bool take_lines(ur__form *form)
     if (!form->line || !form->span)
         return false;
     for (size_t l = 0; l < p->lines; l++)
-        form->line[l] = (ur__line_plan){.reader = UR_NONE,
-                                        .above = UR_NONE,
-                                        .below = UR_NONE,
-                                        .over = {.line = UR_NONE},
-                                        .part = UR__NOWHERE,
-                                        .tile = UR__NOWHERE};
+        form->line[l] = (ur__line_plan){
+            .reader = UR_NONE, .above = UR_NONE, .below = UR_NONE, .over = {.line = UR_NONE}, .tile = UR__NOWHERE};
     for (size_t i = 0; i < form->exports; i++) {
         form->line[form->export[i].line].root = true;
         form->line[form->export[i].line].stored = true;

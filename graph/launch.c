@@ -183,8 +183,13 @@ static void run_statement(const ur__worker *w, const ur__launch *l)
 /* The part of a block in a sum over the batch. */
 static char *part_at(const ur__form *form, size_t block, uint32_t line, int32_t value)
 {
-    return form->at[UR__AREA_SUMS] + block * form->parts_bytes + form->line[line].part +
-           (size_t)value * ur__part_bytes(form, line);
+    const ur__line_plan *p = &form->line[line];
+    if (p->sum == UR__ADDED)
+        return form->at[UR__AREA_SUMS] + block * form->parts_bytes + p->part +
+               (size_t)value * ur__part_bytes(form, line);
+    if (block > 0)
+        return form->at[UR__AREA_SUMS] + form->blocks * form->parts_bytes + (block - 1) * form->written_bytes + p->part;
+    return form->at[UR__AREA_MEMORY] + p->offset;
 }
 
 /* The mean of the columns at hand becomes their share of the mean of all. */
@@ -238,8 +243,9 @@ static void run_collect(const ur__worker *w, const ur__launch *l)
     const ur__ref *own = &form->argument[l->operand].ref;
     size_t count = form->line[own->line].rows, e = ur__element_bytes(form);
     ur__view y = ur__view_of(w, own, false);
-    bool begun = form->line[own->line].part != UR__NOWHERE;
-    for (size_t b = 0; b < form->blocks && begun; b++) {
+    const uint8_t sum = form->line[own->line].sum;
+    bool begun = sum != UR__UNSUMMED;
+    for (size_t b = sum == UR__WRITTEN ? 1 : 0; b < form->blocks && begun; b++) {
         const char *part = part_at(form, b, own->line, own->first + own->stride * (int32_t)w->i);
         if (b == 0)
             memset(y.at, 0, count * e);
@@ -295,12 +301,29 @@ static bool stretch_at_hand(const ur__worker *w, const ur__contraction_stretch *
     return *begin < *end;
 }
 
+/* Elements of output k: first those of the products, then the sums of rows. */
+static size_t output_elements(const ur__launch *l, uint32_t k)
+{
+    return (l->rows && k < l->matrices ? l->rows : 1) * (size_t)l->m;
+}
+
+/* Is output k written where it belongs? */
+static bool is_written(const ur__form *form, const ur__launch *l, uint32_t k)
+{
+    return form->line[form->argument[l->operand + k].ref.line].sum == UR__WRITTEN;
+}
+
+static size_t output_bytes(const ur__form *form, const ur__launch *l, uint32_t k)
+{
+    return is_written(form, l, k) ? 0 : ur__round_up(output_elements(l, k) * ur__element_bytes(form), UR__CACHE_LINE);
+}
+
 ur__contraction_room ur__room_for_contraction(const ur__form *form, const ur__launch *l)
 {
-    const size_t factors = (size_t)l->matrices * l->count, e = ur__element_bytes(form);
-    ur__contraction_room r = {.product = ur__round_up((size_t)l->rows * l->m * e, UR__CACHE_LINE),
-                              .sum = l->sums ? ur__round_up(l->m * e, UR__CACHE_LINE) : 0};
-    r.out = l->matrices * (r.product + r.sum);
+    const size_t factors = (size_t)l->matrices * l->count;
+    ur__contraction_room r = {0};
+    for (uint32_t k = 0; k < l->outputs; k++)
+        r.out += output_bytes(form, l, k);
     r.b = r.out + l->outputs * sizeof(void *);
     r.b_step = r.b + factors * sizeof(void *);
     r.b_stride = r.b_step + factors * sizeof(ptrdiff_t);
@@ -359,6 +382,29 @@ static bool make_stretch(const ur__worker *w, const ur__launch *l, const ur__con
     return true;
 }
 
+/* Where the outputs go: to the block's parts, or to the scratch. */
+static void place_outputs(const ur__worker *w, const ur__launch *l, void **out)
+{
+    const ur__form *form = w->form;
+    char *free = w->scratch;
+    for (uint32_t k = 0; k < l->outputs; k++) {
+        const uint32_t line = form->argument[l->operand + k].ref.line;
+        out[k] = is_written(form, l, k) ? part_at(form, w->block, line, 0) : free;
+        free += output_bytes(form, l, k);
+    }
+}
+
+/* Adds those that are not there yet to the block's parts. */
+static void add_outputs(const ur__worker *w, const ur__launch *l, void *const *out)
+{
+    const ur__form *form = w->form;
+    for (uint32_t k = 0; k < l->outputs; k++) {
+        const uint32_t line = form->argument[l->operand + k].ref.line;
+        if (!is_written(form, l, k))
+            form->kernels->add_to(output_elements(l, k), part_at(form, w->block, line, 0), out[k]);
+    }
+}
+
 /* `own`: the room of one that goes on piece by piece. */
 static void contract(const ur__worker *w, const ur__launch *l, char *own)
 {
@@ -371,7 +417,6 @@ static void contract(const ur__worker *w, const ur__launch *l, char *own)
                  .columns = (uint32_t *)(void *)(scratch + room.columns)};
     void **out = (void **)(void *)(scratch + room.out);
     ur__stretch *stretch = (ur__stretch *)(void *)(scratch + room.stretch);
-    const uint32_t products = l->rows ? l->matrices : 0;
     ur__contraction c = {.rows = l->rows,
                          .m = l->m,
                          .n = w->columns,
@@ -379,27 +424,20 @@ static void contract(const ur__worker *w, const ur__launch *l, char *own)
                          .stretch = stretch,
                          .turned = l->turned,
                          .out = out,
-                         .sums = l->sums ? out + products : NULL,
+                         .sums = l->sums ? out + (l->rows ? l->matrices : 0) : NULL,
                          .begun = w->from > 0,
                          .goes_on = l->piece && w->to < form->program.loop[ur__contracted_loop(form, l)].iterations};
-    for (uint32_t k = 0; k < products; k++)
-        out[k] = scratch + k * room.product;
-    for (uint32_t k = products; k < l->outputs; k++)
-        out[k] = scratch + l->matrices * room.product + (k - products) * room.sum;
+    place_outputs(w, l, out);
     for (uint32_t q = 0; q < l->count; q++)
         c.stretches += make_stretch(w, l, &form->stretch[l->first + q], &f, &stretch[c.stretches]);
-    if (!c.stretches && !l->piece)
-        return;
     form->kernels->contract(&c, l->piece ? own : scratch + room.own);
-    for (uint32_t k = 0; k < l->outputs && !c.goes_on; k++) {
-        const ur__ref *r = &form->argument[l->operand + k].ref;
-        form->kernels->add_to((size_t)(k < products ? l->rows : 1) * l->m, part_at(form, w->block, r->line, 0), out[k]);
-    }
+    if (!c.goes_on)
+        add_outputs(w, l, out);
 }
 
 static void run_contraction(const ur__worker *w, const ur__launch *l)
 {
-    for (size_t k = 0; k < w->blocks; k++) {
+    for (size_t k = 0; k < w->blocks && l->count > 0; k++) {
         const ur__worker one = only(w, k);
         contract(&one, l, w->rooms + l->room + (l->piece ? k * ur__contraction_bytes(w->form, l) : 0));
     }

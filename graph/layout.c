@@ -305,22 +305,39 @@ static bool is_part(const ur__form *form, const ur__launch *l, uint32_t k)
                                     : (l->kind == UR__ADD_UP || l->kind == UR__CONTRACT) && k < l->outputs;
 }
 
-/* Where the parts of sums over the batch are, of both forms in one place: `first` has it. */
-static void place_parts(ur__form *form, ur__form *first)
+/* How the form makes its sums. */
+static void find_sums(ur__form *form)
 {
     for (size_t i = 0; i < form->launches; i++) {
         const ur__launch *l = &form->launch[i];
         for (uint32_t k = 0; k < l->operands; k++) {
-            uint32_t line = form->argument[l->operand + k].ref.line;
-            size_t *part = &first->line[line].part;
+            const uint32_t number = form->argument[l->operand + k].ref.line;
+            ur__line_plan *line = &form->line[number];
             if (!is_part(form, l, k))
                 continue;
-            if (*part == UR__NOWHERE)
-                *part = place(&first->parts_bytes,
-                              aligned(ur__times(ur__part_bytes(form, line), form->program.line[line].values)));
-            form->line[line].part = *part;
+            bool written = line->sum == UR__UNSUMMED && l->kind == UR__CONTRACT && l->count > 0 &&
+                           form->segments == 1 && line->rows > 1 && form->program.line[number].values == 1;
+            line->sum = written ? UR__WRITTEN : UR__ADDED;
         }
     }
+}
+
+/* Where the parts of sums over the batch are, of both forms in one place, for either may compute a block. */
+static void place_parts(ur__form *form, ur__form *alive)
+{
+    find_sums(form);
+    if (alive)
+        find_sums(alive);
+    for (uint32_t l = 0; l < form->program.lines; l++) {
+        ur__line_plan *line = &form->line[l], *other = alive ? &alive->line[l] : line;
+        if (line->sum != other->sum)
+            line->sum = other->sum = UR__ADDED;
+        if (line->sum != UR__UNSUMMED)
+            line->part = other->part = place(line->sum == UR__WRITTEN ? &form->written_bytes : &form->parts_bytes,
+                                             aligned(ur__times(ur__part_bytes(form, l), form->program.line[l].values)));
+    }
+    form->parts_bytes = ur__round_up(form->parts_bytes, UR__CACHE_LINE);
+    form->written_bytes = ur__round_up(form->written_bytes, UR__CACHE_LINE);
 }
 
 /* Does the line have one value, which is there before the blocks? */
@@ -420,7 +437,8 @@ static void reset(ur__form *form)
 {
     for (size_t l = 0; l < form->program.lines; l++) {
         form->line[l].home = UR__HOMELESS;
-        form->line[l].part = form->line[l].tile = UR__NOWHERE;
+        form->line[l].tile = UR__NOWHERE;
+        form->line[l].sum = UR__UNSUMMED;
         form->line[l].offset = 0;
         form->line[l].slots = 0;
         form->line[l].slot_bytes = 0;
@@ -429,7 +447,7 @@ static void reset(ur__form *form)
     for (size_t i = 0; i < form->exports; i++)
         form->export[i].direct = false;
     memset(form->bytes, 0, sizeof form->bytes);
-    form->parts_bytes = 0;
+    form->parts_bytes = form->written_bytes = 0;
 }
 
 /* The other form: its lines lie where they like in a block, elsewhere where those of the first form do. */
@@ -451,7 +469,6 @@ static bool lay_out_alive(ur__form *alive, ur__form *masked)
     place_tiles(alive, masked);
     if (!place_block(alive))
         return false;
-    place_parts(alive, masked);
     find_rows(alive);
     const size_t bytes = alive->bytes[UR__AREA_BLOCK];
     masked->bytes[UR__AREA_BLOCK] = masked->bytes[UR__AREA_BLOCK] < bytes ? bytes : masked->bytes[UR__AREA_BLOCK];
@@ -480,13 +497,12 @@ bool ur__layout(ur_plan *plan, size_t blocks)
         ur__place_packed(form, alive);
     if (!place_exports(form) || !place_block(form))
         return false;
-    place_parts(form, form);
     place_masks(form);
     place_tiles(form, form);
     find_rows(form);
     if (alive && !lay_out_alive(alive, form))
         return false;
-    form->parts_bytes = ur__round_up(form->parts_bytes, UR__CACHE_LINE);
+    place_parts(form, alive);
     form->bytes[UR__AREA_MEMORY] = ur__round_up(form->bytes[UR__AREA_MEMORY], UR__CACHE_LINE);
     form->bytes[UR__AREA_BLOCK] = ur__round_up(form->bytes[UR__AREA_BLOCK], UR__CACHE_LINE);
     return (form->bytes[UR__AREA_MEMORY] < SIZE_MAX / 4 && form->bytes[UR__AREA_BLOCK] < SIZE_MAX / 4) ||

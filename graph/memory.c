@@ -27,7 +27,7 @@ static size_t sum(const ur__form *form, ur__area first, ur__area end)
 void ur__add_bytes(ur_plan *plan)
 {
     ur__form *form = &plan->form;
-    form->bytes[UR__AREA_SUMS] = form->blocks * form->parts_bytes;
+    form->bytes[UR__AREA_SUMS] = form->blocks * form->parts_bytes + (form->blocks - 1) * form->written_bytes;
     form->bytes[UR__AREA_PACKED] = ur__round_up(form->packed_elements * ur__element_bytes(form), UR__CACHE_LINE);
     form->worker_bytes = sum(form, UR__FIRST_OWN_AREA, UR__AREAS);
     plan->shared_bytes = sum(form, UR__AREA_MEMORY, UR__FIRST_OWN_AREA);
@@ -57,6 +57,7 @@ bool ur__take_memory(ur_plan *plan)
     if (alive) { /* beside it, or in the same places */
         memcpy(alive->at, form->at, sizeof form->at);
         alive->parts_bytes = form->parts_bytes;
+        alive->written_bytes = form->written_bytes;
         alive->worker_bytes = form->worker_bytes;
     }
     return true;

@@ -100,11 +100,16 @@ typedef struct ur__line_plan {
     ptrdiff_t slot_bytes;
     size_t window, window_bytes; /* of a windowed line: where its slots begin, and the bytes of one */
     size_t full; /* of a mask: where its flags are, one for each value: all columns of the block are alive */
-    size_t part; /* of the sums of a block: where this line's are, UR__NOWHERE: it has none */
+    uint8_t sum; /* over the batch: how the blocks make their parts, ur__summing */
+    size_t part; /* where a block's is, from the first of its sort on */
     size_t tile; /* where its elements lie spread over a tile or all columns, UR__NOWHERE: nowhere */
 } ur__line_plan;
 
 /* ---- launches */
+
+/* How blocks make their parts of a sum over the batch. What one contraction makes at the end of a block it writes, the
+ * first block's where the sum itself lies. Everything else is added to parts that are zero when a block begins. */
+typedef enum ur__summing { UR__UNSUMMED, UR__WRITTEN, UR__ADDED } ur__summing;
 
 /* How an operand fills [rows, columns]. */
 typedef enum ur__spread {
@@ -172,8 +177,8 @@ typedef enum ur__launch_kind {
     UR__PRODUCT,   /* rows of operand 0 = bias + sum of the terms; several lines, one below the other */
     UR__STATEMENT, /* operand 0 = op(the other operands), as the tape has it */
     UR__ADD_UP,    /* operand 0, the block's part, += op(the other operands) */
-    UR__CONTRACT,  /* operands 0 .. outputs-1, the block's parts, += contractions over time and batch, then row sums */
-    UR__COLLECT    /* operand 0 = the sum of the blocks' parts, and of the other operands */
+    UR__CONTRACT, /* operands 0 .. outputs-1, the block's parts, = or += contractions over time and batch, then row sums */
+    UR__COLLECT /* operand 0 = the sum of the blocks' parts, and of the other operands */
 } ur__launch_kind;
 
 typedef struct ur__launch {
@@ -275,8 +280,8 @@ typedef struct ur__form {
     double *attr;
     size_t launches, arguments, instructions, terms, packings, stretches, attrs;
     size_t launch_room, argument_room, instruction_room, term_room, packing_room, stretch_room, attr_room;
-    ur__span *span;  /* [UR__TIMES][phases] */
-    ur__span finish; /* contractions, at a block's end or while a loop runs */
+    ur__span *span;         /* [UR__TIMES][phases] */
+    ur__span finish;        /* contractions, at a block's end or while a loop runs */
     size_t packed_elements; /* of this form and of the one that was placed before it */
 
     /* lengths.c: what is left to do past the ends */
@@ -302,7 +307,8 @@ typedef struct ur__form {
      * next one's lie worker_bytes further. */
     size_t bytes[UR__AREAS];
     char *at[UR__AREAS];
-    size_t parts_bytes; /* of the sums of a block */
+    size_t parts_bytes;   /* of what a block adds to: those of one block follow those of the one before it ... */
+    size_t written_bytes; /* ... then what each block but the first writes */
     size_t worker_bytes;
     size_t most_operands;   /* of a launch */
     size_t addresses_bytes; /* of their addresses and shapes, at the beginning of scratch */

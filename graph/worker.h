@@ -159,10 +159,10 @@ bool ur__adds_in_place(const ur__form *form, const ur__launch *l, size_t columns
 void ur__run_launch(const ur__worker *w, const ur__launch *l);
 void ur__run_packing(const ur__worker *w, const ur__packing *p);
 
-/* Where the parts of a contraction's scratch begin, in bytes: the results and their addresses; for each stretch
- * and matrix B, its step and its stride; the stretches; the columns of each step, if sequences may end; the kernel's own. */
+/* Where the parts of a contraction's scratch begin, in bytes: first results that are not written where they belong; the
+ * addresses of all; for each stretch and matrix B, its step and its stride; the stretches; the columns of each step, if
+ * sequences may end; the kernel's own. */
 typedef struct ur__contraction_room {
-    size_t product, sum; /* bytes of a result of either kind */
     size_t out, b, b_step, b_stride, stretch, columns, own;
 } ur__contraction_room;
 
