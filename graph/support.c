@@ -74,7 +74,7 @@ uint64_t ur__hash(const char *text, uint64_t h)
     return h;
 }
 
-/* ---- arena: a list of blocks, the newest first; large requests get a block of their own */
+/* ---- arena: a list of blocks, the one that is being filled first; large requests get a block of their own behind it */
 
 enum { BLOCK_BYTES = 65536, ALIGNMENT = 64 };
 
@@ -83,15 +83,19 @@ struct ur__block {
     size_t bytes, used;
 };
 
-static struct ur__block *new_block(ur__arena *arena, const ur_allocator *a, size_t bytes)
+static struct ur__block *new_block(ur__arena *arena, const ur_allocator *a, size_t need)
 {
+    const size_t least = need + sizeof(struct ur__block) + 2 * (size_t)ALIGNMENT;
+    const bool large = least > BLOCK_BYTES;
+    const size_t bytes = large ? least : BLOCK_BYTES;
     struct ur__block *b = (struct ur__block *)ur__new_pages(a, bytes);
     if (!b)
         return NULL;
-    *b = (struct ur__block){.next = arena->block, .bytes = bytes};
+    struct ur__block **place = large && arena->block ? &arena->block->next : &arena->block;
+    *b = (struct ur__block){.next = *place, .bytes = bytes};
     b->used =
         ur__round_up((size_t)((uintptr_t)b % ALIGNMENT) + sizeof *b, ALIGNMENT) - (size_t)((uintptr_t)b % ALIGNMENT);
-    arena->block = b;
+    *place = b;
     arena->bytes += bytes;
     return b;
 }
@@ -102,12 +106,10 @@ void *ur__arena_new(ur__arena *arena, const ur_allocator *a, size_t bytes)
         return NULL;
     size_t need = ur__round_up(bytes, ALIGNMENT);
     struct ur__block *b = arena->block;
-    if (!b || b->bytes - b->used < need) {
-        size_t least = need + sizeof *b + 2 * (size_t)ALIGNMENT;
-        b = new_block(arena, a, least > BLOCK_BYTES ? least : BLOCK_BYTES);
-        if (!b)
-            return NULL;
-    }
+    if (!b || b->bytes - b->used < need)
+        b = new_block(arena, a, need);
+    if (!b)
+        return NULL;
     void *result = (char *)b + b->used;
     b->used += need;
     return result;

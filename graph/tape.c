@@ -73,7 +73,7 @@ static size_t *room_of(ur_tape *tape, const table *t)
 /* Gives back what a table has no elements for, if that is much. */
 static void trim(ur_tape *tape, const table *t)
 {
-    const size_t much = 65536; /* bytes */
+    const size_t much = 16384; /* bytes */
     size_t count = *count_of(tape, t), *room = room_of(tape, t);
     void *array;
     memcpy(&array, array_at(tape, t), sizeof array);
