@@ -95,7 +95,7 @@ static void measure_cursors(ur__form *form)
             const ur__launch *l = &form->launch[form->span[f].first + k];
             operands = l->operands + (again ? operands : 0);
             terms = (l->kind == UR__PRODUCT ? l->count : 0) + (again ? terms : 0);
-            calls += l->kind == UR__POINTWISE && again ? ur__calls_of(l) : 0;
+            calls += l->kind == UR__POINTWISE && again ? l->count : 0;
             most(&form->most_cursors, operands);
             most(&form->most_terms, terms);
         }

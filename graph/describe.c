@@ -261,8 +261,7 @@ static void print_operands(ur__page *p, const ur__launch *l, formula *value)
         value[k].text[0] = 0;
         value[k].binds = UR_BINDS_CALL;
         const ur__argument *a = &p->form->argument[l->operand + k];
-        if (!a->mask)
-            ur__label_ref(&p->labels, *operand_of(p, l, k), p->at, &out);
+        ur__label_ref(&p->labels, *operand_of(p, l, k), p->at, &out);
         if (a->spread != UR__FULL || p->form->line[a->ref.line].rows == l->rows)
             continue;
         ur__print(&out, " from row %u on", (unsigned)a->skip);

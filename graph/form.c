@@ -27,12 +27,15 @@ static bool compile(ur__form *form, const ur__form *masked)
 
 /* ---- the form without masks */
 
-static bool has_masks(const ur__form *form)
+/* Marks the masks that the form selects by; are there any? */
+static bool find_masks(ur__form *form)
 {
-    for (size_t l = 0; l < form->program.lines; l++)
-        if (form->line[l].mask)
-            return true;
-    return false;
+    const ur__program *p = &form->program;
+    bool any = false;
+    for (size_t i = 0; i < p->statements; i++)
+        if (ur__is_masked(form, &p->statement[i]))
+            form->line[ur__resolve(form, p->ref[p->statement[i].ref]).line].mask = any = true;
+    return any;
 }
 
 /* Of the same program, with refs of its own, for twin.c changes them. */
@@ -81,7 +84,7 @@ bool ur__make_forms(ur_plan *plan)
     ur__form *form = &plan->form;
     if (!take_lines(form) || !ur__columns(form) || !compile(form, form))
         return false;
-    if (!has_masks(form))
+    if (!find_masks(form))
         return true;
     plan->alive = (ur__form *)ur__take(form->tape, sizeof *plan->alive);
     if (!plan->alive)

@@ -43,7 +43,6 @@ typedef struct ur__maker {
     uint32_t *sorted[2], *begin[2]; /* the phase's statements by level: with launches of their own, elementwise */
     void *tables;
     size_t tables_bytes;
-    bool alive;           /* a program is written for columns that are all alive */
     uint32_t launch;      /* number of the launch at hand, from 1 */
     ur__ref *term;        /* terms of the sum at hand: what is not a product of its own ... */
     ur__product *product; /* ... and its products */

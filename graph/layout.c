@@ -414,16 +414,11 @@ static bool place_block(ur__form *form)
 }
 
 /* What tells which columns last. */
-static void place_masks(ur__form *form)
+static void place_active(ur__form *form)
 {
-    for (uint32_t l = 0; l < form->program.lines; l++)
-        if (form->line[l].mask)
-            form->line[l].full = place(&form->bytes[UR__AREA_FLAGS], form->program.line[l].values);
-    form->bytes[UR__AREA_FLAGS] = ur__round_up(form->bytes[UR__AREA_FLAGS], UR__CACHE_LINE);
-    form->active = form->bytes[UR__AREA_FLAGS];
     if (form->ends)
-        place(&form->bytes[UR__AREA_FLAGS],
-              ur__round_up(form->program.line[form->mask].values * sizeof(uint32_t), UR__CACHE_LINE));
+        form->bytes[UR__AREA_ACTIVE] =
+            ur__round_up(form->program.line[form->mask].values * sizeof(uint32_t), UR__CACHE_LINE);
 }
 
 static void find_rows(ur__form *form)
@@ -454,11 +449,9 @@ static void reset(ur__form *form)
 static bool lay_out_alive(ur__form *alive, ur__form *masked)
 {
     set_blocks(alive, masked->blocks, masked->abreast);
-    alive->active = masked->active;
     for (uint32_t l = 0; l < masked->program.lines; l++) {
         ur__line_plan *line = &alive->line[l];
         const ur__line_plan *own = &masked->line[l];
-        line->full = own->full;
         if (own->home == UR__HOMELESS || own->home == UR__IN_BLOCK)
             continue;
         line->home = own->home;
@@ -497,7 +490,7 @@ bool ur__layout(ur_plan *plan, size_t blocks)
         ur__place_packed(form, alive);
     if (!place_exports(form) || !place_block(form))
         return false;
-    place_masks(form);
+    place_active(form);
     place_tiles(form, form);
     find_rows(form);
     if (alive && !lay_out_alive(alive, form))

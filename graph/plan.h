@@ -99,10 +99,9 @@ typedef struct ur__line_plan {
     size_t offset;  /* of value 0; of a windowed line, if its segment were the first */
     ptrdiff_t slot_bytes;
     size_t window, window_bytes; /* of a windowed line: where its slots begin, and the bytes of one */
-    size_t full; /* of a mask: where its flags are, one for each value: all columns of the block are alive */
-    uint8_t sum; /* over the batch: how the blocks make their parts, ur__summing */
-    size_t part; /* where a block's is, from the first of its sort on */
-    size_t tile; /* where its elements lie spread over a tile or all columns, UR__NOWHERE: nowhere */
+    uint8_t sum;                 /* over the batch: how the blocks make their parts, ur__summing */
+    size_t part;                 /* where a block's is, from the first of its sort on */
+    size_t tile;                 /* where its elements lie spread over a tile or all columns, UR__NOWHERE: nowhere */
 } ur__line_plan;
 
 /* ---- launches */
@@ -123,7 +122,6 @@ typedef enum ur__spread {
 typedef struct ur__argument {
     ur__ref ref;
     uint8_t spread;
-    bool mask;     /* not read where all columns of it are alive */
     bool written;  /* by an instruction */
     bool tiled;    /* elements that are the same in all of the run: spread once, they lie in their line's tile */
     uint32_t as;   /* the line whose shape it has: another name of the value */
@@ -191,15 +189,14 @@ typedef struct ur__launch {
     uint32_t matrices; /* ... of which there are so many */
     uint32_t operand, operands, outputs;
     uint32_t first, count; /* instructions, terms or stretches */
-    uint32_t alive_count;  /* instructions after those, to be run instead where all columns are alive; 0: none */
     uint32_t piece; /* contractions: so many iterations at a time while the loop runs, 0: all at the end of the block */
     size_t room; /* of those: where in the worker's rooms its sums lie in between, those of blocks side by side apart */
-    uint32_t totals, alive_totals; /* instructions that only sums over the batch need, the last ones of either */
-    uint32_t packing, packings;    /* of a product */
-    bool packed;                   /* it has them itself, no launch before it */
-    bool narrow;                   /* its lanes go along the features ... */
-    bool in_place;                 /* ... and it reads matrices and bias where they lie */
-    bool biased;                   /* otherwise: there is a packed bias */
+    uint32_t totals;            /* the last instructions, which only add to sums over the batch */
+    uint32_t packing, packings; /* of a product */
+    bool packed;                /* it has them itself, no launch before it */
+    bool narrow;                /* its lanes go along the features ... */
+    bool in_place;              /* ... and it reads matrices and bias where they lie */
+    bool biased;                /* otherwise: there is a packed bias */
     uint32_t buffers, panel;
     uint32_t bias;      /* of a product in place: the number of an operand, UR_NONE: none */
     size_t packed_bias; /* of another one: its first packed element */
@@ -241,7 +238,7 @@ typedef enum ur__area {
     UR__AREA_PACKED, /* matrices and biases */
     /* each worker's own */
     UR__AREA_BLOCK,   /* values of the blocks at hand */
-    UR__AREA_FLAGS,   /* of masks: all columns are alive; then how many last in each step */
+    UR__AREA_ACTIVE,  /* how many columns last in each step */
     UR__AREA_TILES,   /* elements that are the same in all of a run, spread over a tile */
     UR__AREA_CURSORS, /* and walks, calls, terms: worker.h */
     UR__AREA_ROOMS,   /* of contractions that go on piece by piece */
@@ -289,7 +286,6 @@ typedef struct ur__form {
     uint32_t mask;      /* the line of masks; its value at step t is number t + mask_origin */
     ur__argument masks; /* all of them */
     int64_t mask_origin;
-    size_t active; /* where the numbers of active columns lie, after the flags of masks */
     ur__remainder *remainder;
     ur__span *rest;
     size_t remainders, remainder_room;

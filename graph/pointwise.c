@@ -16,10 +16,10 @@ typedef struct draft {
     struct draft *next;      /* the draft that reads it after this one */
 } draft;
 
-/* select(alive, a, b) where every column is alive is a: in the second form of a program such statements vanish. */
+/* select(alive, a, b) where every column is alive is a: in the form without masks such statements vanish. */
 static bool is_transparent(const ur__maker *m, const ur__statement *s)
 {
-    return m->alive && ur__is_masked(m->form, s);
+    return m->form->assumes_alive && ur__is_masked(m->form, s);
 }
 
 /* Is its result added to the block's sums? */
@@ -583,14 +583,10 @@ static uint32_t write_all(writer *w, size_t n, const uint32_t *statements, draft
     return w->l->count - before;
 }
 
-/* One form of the program: instructions form->instruction[first..], of which the last *totals add to the block's sums. */
-static uint32_t write_form(writer *w, size_t n, const uint32_t *statements, draft *drafts, uint32_t *totals)
+static void write_program(writer *w, size_t n, const uint32_t *statements, draft *drafts)
 {
     ur__maker *m = w->m;
     const ur__statement *all = m->form->program.statement;
-    uint32_t before = w->l->count;
-    w->frees = 0;
-    w->l->buffers = 0;
     for (size_t i = 0; i < n; i++) {
         m->absorbed[statements[i]] = 0;
         m->reads[all[statements[i]].line] = 0;
@@ -610,29 +606,7 @@ static uint32_t write_form(writer *w, size_t n, const uint32_t *statements, draf
     share_exps(m, n, statements, drafts);
     drop_copies(w, n, statements, drafts);
     write_all(w, n, statements, drafts, false);
-    *totals = write_all(w, n, statements, drafts, true);
-    return w->l->count - before;
-}
-
-/* The masks among the operands, which only the first form reads. */
-static bool mark_masks(ur__maker *m, ur__launch *l, size_t n, const uint32_t *statements)
-{
-    ur__form *form = m->form;
-    bool masked = false;
-    for (size_t i = 0; i < n; i++) {
-        const ur__statement *s = &form->program.statement[statements[i]];
-        if (!ur__is_masked(m->form, s))
-            continue;
-        ur__ref mask = ur__input_of(m, s, 0);
-        uint8_t spread = UR__FULL;
-        ur__spread_of(form, mask, s->line, &spread);
-        uint32_t k = ur__operand_for(m, l, mask, spread);
-        if (form->tape->error.text[0])
-            return false;
-        form->argument[l->operand + k].mask = masked = true;
-        form->line[mask.line].mask = true;
-    }
-    return masked;
+    w->l->totals = write_all(w, n, statements, drafts, true);
 }
 
 bool ur__pointwise(ur__maker *m, ur__launch *l, size_t n, const uint32_t *statements)
@@ -646,15 +620,8 @@ bool ur__pointwise(ur__maker *m, ur__launch *l, size_t n, const uint32_t *statem
     for (size_t i = 0; i < n; i++)
         m->member[form->program.statement[statements[i]].line] = m->launch;
     if (w.good) {
-        m->alive = form->assumes_alive;
-        uint32_t count = write_form(&w, n, statements, drafts, &l->totals), buffers = l->buffers;
-        if (!form->assumes_alive && mark_masks(m, l, n, statements)) {
-            m->alive = true;
-            l->alive_count = write_form(&w, n, statements, drafts, &l->alive_totals);
-            l->buffers = l->buffers < buffers ? buffers : l->buffers;
-        }
+        write_program(&w, n, statements, drafts);
         number_buffers(form, l);
-        l->count = count;
     }
     ur__give(form->tape, drafts, n * sizeof *drafts);
     ur__give(form->tape, free, room);

@@ -65,7 +65,7 @@ static size_t columns_before(const ur__worker *w, const ur__loop *loop, uint32_t
 {
     const ur__form *form = w->form;
     const int64_t value = ur__step_in(loop, i) + form->mask_origin - steps;
-    return steps == UR_NONE ? w->all : ur__active_of(w)[value < 0 ? 0 : value];
+    return steps == UR_NONE ? w->all : w->active[value < 0 ? 0 : value];
 }
 
 /* The columns from `active` to `end` of a value are all alike: elements of a column, or one element, 0 where there is none. */
@@ -136,7 +136,7 @@ static void bind_launches(ur__worker *w, uint32_t first, uint32_t count, bool ag
             ur__bind_product(w, l);
             terms += l->count;
         } else {
-            calls += ur__calls_of(l);
+            calls += l->count;
         }
     }
 }
@@ -145,7 +145,7 @@ static void bind_launches(ur__worker *w, uint32_t first, uint32_t count, bool ag
 static bool bind_to_run_on(const ur__worker *w, const ur__loop *loop, const ur__span *span)
 {
     const ur__launch *l = &w->form->launch[span->first];
-    if (span->count != 1 || l->kind != UR__POINTWISE || l->alive_count || (w->ends && loop->direction))
+    if (span->count != 1 || l->kind != UR__POINTWISE || (w->ends && loop->direction))
         return false;
     ur__bind_tiles(w, l);
     return ur__walk_of(w, l)->steady;
@@ -156,7 +156,7 @@ static void run_one(const ur__worker *w, uint32_t number)
     const ur__launch *l = &w->form->launch[number];
     if (l->kind == UR__ADD_UP && w->advancing)
         return;
-    if (l->kind == UR__POINTWISE && (l->alive_count || ur__walk_of(w, l)->bound != w->columns))
+    if (l->kind == UR__POINTWISE && ur__walk_of(w, l)->bound != w->columns)
         ur__bind_tiles(w, l);
     ur__run_launch(w, l);
 }
@@ -390,14 +390,6 @@ static void copy_exports(const ur__worker *w, bool within)
     }
 }
 
-/* Flags value v of a mask if it is 1 in so many columns. */
-static bool flag_full(const ur__worker *w, uint32_t line, uint32_t v, const char *mask, size_t columns)
-{
-    bool full = !w->form->kernels->has_zero(columns, mask);
-    w->full[w->form->line[line].full + v] = (char)full;
-    return full;
-}
-
 /* How the columns of a block end: one after another from the last one on, in such a way that the form without masks may
  * run; all with the last step; or in another way. */
 typedef enum ending { ANYHOW, IN_ORDER, TOGETHER } ending;
@@ -406,13 +398,9 @@ typedef enum ending { ANYHOW, IN_ORDER, TOGETHER } ending;
 static void round_active(const ur__worker *w)
 {
     const ur__form *form = w->form;
-    uint32_t *active = ur__active_of(w);
     for (uint32_t v = 0; v < form->program.line[form->mask].values; v++) {
-        size_t whole = ur__round_up(active[v], form->kernels->lanes);
-        whole = whole < w->all ? whole : w->all;
-        if (whole != active[v])
-            w->full[form->line[form->mask].full + v] = 0;
-        active[v] = (uint32_t)whole;
+        size_t whole = ur__round_up(w->active[v], form->kernels->lanes);
+        w->active[v] = (uint32_t)(whole < w->all ? whole : w->all);
     }
 }
 
@@ -421,7 +409,6 @@ static void round_active(const ur__worker *w)
 static ending find_active(const ur__worker *w, bool unmasked)
 {
     const ur__form *form = w->form;
-    uint32_t *active = ur__active_of(w);
     const size_t e = ur__element_bytes(form);
     size_t most = 0;
     bool in_order = unmasked, together = true;
@@ -431,8 +418,8 @@ static ending find_active(const ur__worker *w, bool unmasked)
         ur__ref r = {.line = form->mask, .first = (int32_t)v};
         const char *mask = c.at ? c.at + (ptrdiff_t)v * c.step : ur__view_of(w, &r, true).at;
         most += form->kernels->length_of(w->all - most, mask + most * e); /* more columns than in the steps behind */
-        active[v] = (uint32_t)most;
-        const bool full = flag_full(w, form->mask, v, mask, most);
+        w->active[v] = (uint32_t)most;
+        const bool full = !form->kernels->has_zero(most, mask);
         in_order = in_order && full;
         together = together && full && most == w->all;
     }
@@ -441,18 +428,23 @@ static ending find_active(const ur__worker *w, bool unmasked)
     return together ? TOGETHER : in_order ? IN_ORDER : ANYHOW;
 }
 
-/* Flags the values of the masks that are 1 in all columns that last. */
-static ending write_full(const ur__worker *w, bool unmasked)
+/* Is a mask 1 everywhere? */
+static bool is_full(const ur__worker *w, uint32_t line)
+{
+    bool full = true;
+    for (uint32_t v = 0; v < w->form->program.line[line].values && full; v++)
+        full =
+            !w->form->kernels->has_zero(w->all, ur__view_of(w, &(ur__ref){.line = line, .first = (int32_t)v}, true).at);
+    return full;
+}
+
+static ending find_ending(const ur__worker *w, bool unmasked)
 {
     const ur__form *form = w->form;
     ending how = form->ends ? find_active(w, unmasked) : TOGETHER;
-    for (uint32_t l = 0; l < form->program.lines && form->bytes[UR__AREA_FLAGS] > 0; l++)
-        for (uint32_t v = 0; form->line[l].mask && v < form->program.line[l].values; v++) {
-            ur__ref r = {.line = l, .first = (int32_t)v};
-            const bool other = !form->ends || l != form->mask;
-            if (other && !flag_full(w, l, v, ur__view_of(w, &r, true).at, w->all))
-                how = ANYHOW;
-        }
+    for (uint32_t l = 0; l < form->program.lines && how != ANYHOW; l++)
+        if (form->line[l].mask && !(form->ends && l == form->mask) && !is_full(w, l))
+            how = ANYHOW;
     return how;
 }
 
@@ -467,7 +459,7 @@ static ur__worker worker_of(const ur__form *form, size_t number)
     w.home[UR__IN_BLOCK] = at[UR__AREA_BLOCK];
     w.home[UR__IN_PLAN] = form->at[UR__AREA_MEMORY];
     w.home[UR__IN_SUMS] = form->at[UR__AREA_SUMS];
-    w.full = at[UR__AREA_FLAGS];
+    w.active = (uint32_t *)(void *)at[UR__AREA_ACTIVE];
     w.tiles = at[UR__AREA_TILES];
     w.cursor = (ur__cursor *)(void *)at[UR__AREA_CURSORS];
     w.walk = (ur__walk *)(void *)(w.cursor + form->most_cursors);
@@ -529,7 +521,7 @@ static void run_within(ur__worker *w)
 static void run_blocks(ur_plan *plan, ur__worker *w, ur__worker *alive)
 {
     const size_t block = w->block, blocks = w->blocks;
-    const ending how = write_full(w, alive && alive->form->ends);
+    const ending how = find_ending(w, alive && alive->form->ends);
     const bool unmasked = alive && how != ANYHOW;
     if (how != TOGETHER && blocks > 1) { /* each may have another form */
         for (size_t b = block; b < block + blocks; b++) {

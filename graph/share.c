@@ -30,12 +30,11 @@ static writing find_writing(const ur__form *form, uint32_t phase, uint32_t line)
     return (writing){NULL, 0};
 }
 
-/* Does the form of a program of `count` instructions from `first` on read an operand after an instruction that writes
- * another one? */
-static bool reads_behind(const ur__form *form, uint32_t first, uint32_t count, uint32_t read, uint32_t written)
+/* Does a program read an operand after an instruction that writes another one? */
+static bool reads_behind(const ur__form *form, const ur__launch *l, uint32_t read, uint32_t written)
 {
     bool done = false;
-    for (const ur__instruction *i = form->instruction + first; i < form->instruction + first + count; i++) {
+    for (const ur__instruction *i = form->instruction + l->first, *end = i + l->count; i < end; i++) {
         if (done && (i->a == read || i->b == read || i->c == read))
             return true;
         done |= i->y == written;
@@ -49,8 +48,7 @@ static bool is_through(const ur__form *form, const ur__launch *l, uint32_t read,
     if (!w.launch || l != w.launch)
         return !w.launch || l < w.launch;
     return l->kind == UR__POINTWISE && form->argument[l->operand + w.operand].spread != UR__ROW &&
-           !reads_behind(form, l->first, l->count, read, w.operand) &&
-           !reads_behind(form, l->first + l->count, l->alive_count, read, w.operand);
+           !reads_behind(form, l, read, w.operand);
 }
 
 /* ---- the last loop that reads a line */

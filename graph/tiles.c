@@ -7,12 +7,6 @@
 /* Rows with gaps between them are copied together where they are shorter than this; a longer one is a tile by itself. */
 enum { SHORT = 128 };
 
-/* Is it a mask, and does the form that runs read none? */
-static bool is_skipped(const ur__argument *a, bool alive)
-{
-    return alive && a->mask;
-}
-
 /* How an operand in memory fills [rows, columns]: a column that is spread over them is full. */
 static ur__spread spread_of(const ur__argument *a)
 {
@@ -55,11 +49,9 @@ static uint8_t move_of(const ur__argument *a, const ur__walk *k, bool gathers)
  * cursors say everything. */
 static bool set_hops(const ur__worker *w, const ur__launch *l, ur__cursor *c, const ur__walk *k)
 {
-    const ur__form *form = w->form;
-    const size_t e = ur__element_bytes(form);
-    bool steady = k->rows == 1 || k->columns <= ur__tile(form);
+    const size_t e = ur__element_bytes(w->form);
+    bool steady = k->rows == 1 || k->columns <= ur__tile(w->form);
     for (uint32_t i = 0; i < l->operands; i++) {
-        const ur__argument *a = &form->argument[l->operand + i];
         if (c[i].move == UR__STAYS) {
             c[i].hop = 0;
         } else if (k->rows == 1) {
@@ -67,28 +59,25 @@ static bool set_hops(const ur__worker *w, const ur__launch *l, ur__cursor *c, co
         } else {
             c[i].hop = c[i].move == UR__FOLLOWS ? (ptrdiff_t)(k->group * c[i].row * e) : 0;
         }
-        steady = steady && (is_skipped(a, k->alive) || (c[i].at && c[i].move <= UR__IN_ROW));
+        steady = steady && c[i].at && c[i].move <= UR__IN_ROW;
     }
     return steady;
 }
 
-/* The walk of a form over [rows, columns] in tiles. Where all rows of what it reads follow each other without gaps, they
- * are one long row; where they can be made to, several of them are a tile. */
-static void bind_form(const ur__worker *w, const ur__launch *l, bool alive)
+/* The walk over [rows, columns] in tiles. Where all rows of what is read follow each other without gaps, they are one long
+ * row; where they can be made to, several of them are a tile. */
+void ur__bind_tiles(const ur__worker *w, const ur__launch *l)
 {
     const ur__argument *a = &w->form->argument[l->operand];
     ur__cursor *c = &w->cursor[l->operand - w->bound];
     ur__walk k = *ur__walk_of(w, l);
     const size_t most = ur__tile(w->form);
     k.bound = w->columns;
-    k.alive = alive;
     k.rows = l->rows;
     k.columns = l->batch ? w->columns : 1;
     k.next = UR_NONE;
     bool flat = true, dense = true, gathers = false;
     for (uint32_t i = 0; i < l->operands; i++) {
-        if (is_skipped(&a[i], alive))
-            continue;
         bool gaps = has_gaps(l, &a[i], &c[i], &k);
         dense = dense && !(gaps && (a[i].written || k.columns >= SHORT));
         flat = flat && is_flat(&a[i], &k);
@@ -159,7 +148,6 @@ typedef struct run {
     const ur__cursor *cursor;
     ur__walk *walk;
     ur__view *view;
-    bool alive; /* the form of the program that reads no masks */
 } run;
 
 /* Looks where the operands are in this iteration, and gives operands and buffers the tiles that they need; what is the
@@ -172,8 +160,6 @@ static void begin(const run *r)
     char *own = r->w->scratch, **at = r->w->at;
     for (uint32_t i = 0; i < r->l->operands; i++) {
         const ur__argument *a = &r->argument[i];
-        if (is_skipped(a, r->alive))
-            continue;
         if (r->cursor[i].move == UR__STAYS) {
             at[i] = r->cursor[i].at + (ptrdiff_t)r->w->i * r->cursor[i].step;
             continue;
@@ -224,8 +210,6 @@ static void aim(const run *r, size_t row, size_t c, size_t n)
     char **at = r->w->at;
     for (uint32_t i = 0; i < r->l->operands; i++) {
         const ur__view *v = &r->view[i];
-        if (is_skipped(&r->argument[i], r->alive))
-            continue;
         switch ((ur__move)r->cursor[i].move) {
         case UR__STAYS:
         case UR__FILLS:
@@ -313,12 +297,11 @@ static void sum_up(const run *r, uint32_t kernel, size_t n, turn t, char *const 
         kernels->map[UR__SCALE](columns, y, y, NULL, NULL, factor);
 }
 
-/* The instructions of the form that runs, without sums over the batch in steps that run again later. */
+/* The instructions, without sums over the batch in steps that run again later. */
 static const ur__instruction *program_of(const run *r, uint32_t *count)
 {
-    const uint32_t totals = r->alive ? r->l->alive_totals : r->l->totals;
-    *count = (r->alive ? r->l->alive_count : r->l->count) - (r->w->advancing ? totals : 0);
-    return &r->w->form->instruction[r->l->first + (r->alive ? r->l->count : 0)];
+    *count = r->l->count - (r->w->advancing ? r->l->totals : 0);
+    return &r->w->form->instruction[r->l->first];
 }
 
 /* All instructions on n elements. */
@@ -444,31 +427,6 @@ static void run_calls(const run *r, uint32_t iterations)
 
 /* ---- a launch */
 
-/* Are all columns at hand alive by this mask? */
-static bool is_full(const ur__worker *w, const ur__ref *r)
-{
-    int32_t value = r->first + r->stride * (int32_t)w->i;
-    return w->full[w->form->line[r->line].full + (size_t)value] != 0;
-}
-
-/* Does the form of a launch that reads no masks run in this iteration? */
-static bool is_alive(const ur__worker *w, const ur__launch *l)
-{
-    bool alive = l->alive_count > 0;
-    const ur__argument *a = &w->form->argument[l->operand];
-    for (uint32_t i = 0; i < l->operands && alive; i++)
-        alive = !a[i].mask || is_full(w, &a[i].ref);
-    return alive;
-}
-
-void ur__bind_tiles(const ur__worker *w, const ur__launch *l)
-{
-    const bool alive = is_alive(w, l);
-    const ur__walk *walk = ur__walk_of(w, l);
-    if (walk->bound != w->columns || walk->alive != alive)
-        bind_form(w, l, alive);
-}
-
 void ur__run_tiles(const ur__worker *w, const ur__launch *l, uint32_t iterations)
 {
     run r = {.w = w,
@@ -476,7 +434,6 @@ void ur__run_tiles(const ur__worker *w, const ur__launch *l, uint32_t iterations
              .argument = &w->form->argument[l->operand],
              .cursor = &w->cursor[l->operand - w->bound],
              .walk = ur__walk_of(w, l)};
-    r.alive = r.walk->alive;
     if (!r.walk->steady)
         run_tile_by_tile(&r);
     else if (r.walk->first == UR_NONE)

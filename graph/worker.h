@@ -49,7 +49,6 @@ typedef struct ur__walk {
     size_t rows, columns, group;
     bool steady;              /* no operand has a tile of its own: tiles and iterations differ by addresses only */
     size_t tiles, tile, last; /* how many, and elements of each but the last one */
-    bool alive;               /* of the form that reads no masks */
     uint32_t next;            /* its calls are those of this iteration; UR_NONE: there are none */
     uint32_t first; /* of its calls, or of a product's terms, among the worker's; UR_NONE: calls are not kept */
 } ur__walk;
@@ -66,7 +65,8 @@ typedef struct ur__worker {
     size_t filled;         /* the tiles are for so many columns; 0: not yet written */
     bool ends;             /* columns may end before the last step */
     bool advancing;        /* over a segment that runs again later: sums over the batch wait for that */
-    char *full, *rooms, *scratch, *tiles;
+    uint32_t *active;      /* by value of the mask: how many columns of the block last */
+    char *rooms, *scratch, *tiles;
     char **at;             /* addresses of a launch's operands and buffers */
     char *home[UR__HOMES]; /* what the arguments' offsets count from */
     ur__cursor *cursor;    /* of the arguments from number `bound` on ... */
@@ -87,12 +87,6 @@ ur__view ur__view_of(const ur__worker *w, const ur__ref *r, bool own);
 /* Binds the operands of a launch for the phase at hand. */
 void ur__bind(const ur__worker *w, const ur__launch *l);
 
-/* The calls that a program has at most. */
-static inline uint32_t ur__calls_of(const ur__launch *l)
-{
-    return l->count < l->alive_count ? l->alive_count : l->count;
-}
-
 static inline ur__walk *ur__walk_of(const ur__worker *w, const ur__launch *l)
 {
     return &w->walk[l - w->form->launch - w->launch];
@@ -107,19 +101,13 @@ static inline ur__view ur__argument_view(const ur__worker *w, const ur__launch *
     return (ur__view){c->at + (ptrdiff_t)w->i * c->step, c->row};
 }
 
-/* By value of the mask: how many columns of the block last. */
-static inline uint32_t *ur__active_of(const ur__worker *w)
-{
-    return (uint32_t *)(void *)(w->full + w->form->active);
-}
-
 /* The number of columns whose sequences may last in an iteration; the others lie behind them. */
 static inline size_t ur__active_columns(const ur__worker *w, const ur__loop *loop, uint32_t iteration)
 {
     const ur__form *form = w->form;
     if (!w->ends || loop->direction == 0)
         return w->all;
-    return ur__active_of(w)[ur__step_in(loop, iteration) + form->mask_origin];
+    return w->active[ur__step_in(loop, iteration) + form->mask_origin];
 }
 
 static inline void ur__copy_rows(size_t rows, size_t bytes, char *to, size_t to_row, const char *from, size_t from_row)
@@ -144,8 +132,7 @@ static inline size_t ur__rows_in(const ur__form *form, uint32_t line, size_t own
     return rows;
 }
 
-/* Where the operands of an elementwise program lie, how its tiles find them, and how it walks: with other columns, or where
- * another of its forms runs in this iteration. */
+/* How an elementwise program walks, and how its tiles find the operands, on as many columns as there are now. */
 void ur__bind_tiles(const ur__worker *w, const ur__launch *l);
 /* Runs it in `iterations` of the phase from the one at hand on: in several at once only where run.c bound it for that. */
 void ur__run_tiles(const ur__worker *w, const ur__launch *l, uint32_t iterations);
