@@ -147,19 +147,27 @@ static ur__part part_of(const ur_data *data, ur_reduction reduction, const int64
     return part;
 }
 
+/* The sequences of `data` as rows of its arrays; NULL if there is no memory. */
+static int64_t *rows_of(ur_trainer *t, const ur_data *data)
+{
+    int64_t *rows = (int64_t *)ur__trainer_memory(t, (size_t)data->n * sizeof *rows);
+    for (int64_t k = 0; k < data->n && rows; k++)
+        rows[k] = ur_data_row(data, k);
+    return rows;
+}
+
 /* The last sequences are for validation, the others are trained on. */
 static bool divide(ur_trainer *t, const ur_data *data)
 {
     int64_t trained = ur_train_count(&t->options, data->n);
     ur_reduction reduction = t->net->options.reduction;
-    t->rows = (int64_t *)ur__trainer_memory(t, (size_t)data->n * sizeof *t->rows);
+    t->rows = rows_of(t, data);
     t->order = (int64_t *)ur__trainer_memory(t, (size_t)trained * sizeof *t->order);
     if (!t->rows || !t->order)
         return false;
-    for (int64_t k = 0; k < data->n; k++)
-        t->rows[k] = ur_data_row(data, k);
     memcpy(t->order, t->rows, (size_t)trained * sizeof *t->order);
     ur_longest_first(data, t->net->batch, trained, t->order);
+    ur_longest_first(data, t->net->batch, data->n - trained, t->rows + trained);
     t->train = part_of(data, reduction, t->order, trained);
     t->valid = part_of(data, reduction, t->rows + trained, data->n - trained);
     if (!t->windows)
@@ -497,8 +505,11 @@ bool ur_net_evaluate(ur_net *net, const ur_data *data, ur_score *score)
     if (!net || !score || ur_tape_error(net->tape) || !ur_net_fits(net, data))
         return false;
     ur_trainer t = {.net = net};
-    t.forward = plan_forward(&t, 0);
-    ur__part part = part_of(data, net->options.reduction, data->order, data->n);
+    int64_t *order = rows_of(&t, data);
+    if (order)
+        ur_longest_first(data, net->batch, data->n, order);
+    t.forward = order ? plan_forward(&t, 0) : NULL;
+    ur__part part = part_of(data, net->options.reduction, order, data->n);
     bool good = t.forward && look(&t, &part, score);
     empty(&t);
     return good;
