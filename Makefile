@@ -74,7 +74,7 @@ OPS   := $(patsubst ops/%.c,ur_op_%,$(sort $(filter-out ops/ops.c,$(wildcard ops
 CELLS := $(patsubst layers/cell_%.c,ur_cell_%,$(sort $(wildcard layers/cell_*.c)))
 TASKS := $(patsubst optim/task_%.c,ur_task_%,$(sort $(wildcard optim/task_*.c)))
 OPTIMS := $(patsubst optim/optim_%.c,ur_optim_%,$(sort $(wildcard optim/optim_*.c)))
-TABLES := $(GENERATED)/ops_table.c $(GENERATED)/cells_table.c $(if $(TASKS),$(GENERATED)/tasks_table.c) \
+TABLES := $(GENERATED)/ops_table.c $(GENERATED)/cells_table.c $(GENERATED)/tasks_table.c \
           $(GENERATED)/optims_table.c
 
 LIB_C   := $(sort $(wildcard graph/*.c ops/*.c ops/kernels/table.c layers/*.c optim/*.c))

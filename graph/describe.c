@@ -115,8 +115,8 @@ static void say_packed(ur__page *p, const ur__launch *l, size_t first)
         }
 }
 
-/* With few columns matrices are read where they lie. */
-static void say_narrow(ur__page *p, const ur__launch *l)
+/* Matrices and a bias that are read where they lie. */
+static void say_in_place(ur__page *p, const ur__launch *l)
 {
     const ur__form *form = p->form;
     for (uint32_t k = 0; k < l->count; k++) {
@@ -151,7 +151,7 @@ static void describe_product(ur__page *p, const ur__launch *l)
         say_ref(p, this_of(p, line));
         ur__say(p, " =");
         if (l->in_place)
-            say_narrow(p, l);
+            say_in_place(p, l);
         else
             say_packed(p, l, first);
         ur__end_line(p);

@@ -1,4 +1,4 @@
-/* early.c - values that are computed where their operands are, in place of where they are read.
+/* early.c - moves computations to the loop that makes their operands, from the one that reads them.
  *
  * The adjoint of an output, (o - y) / n, is recorded with the other adjoints, for the loop back. But all that it is made
  * from is at hand when o is, and nothing else reads o later: so the loop forward makes it at once and saves it in place

@@ -73,7 +73,7 @@ static bool repeats(const ur__form *form, const ur__statement *s)
     return (map || (op == &ur_op_sum_of && form->line[s->line].class == UR__BATCH)) && is_simple(form, s);
 }
 
-/* Is an alias larger than what it is the name of? Zeros are known to be zeros. */
+/* Is an alias larger than what it is the name of? Not one of zeros, which its readers drop. */
 static bool is_broadcast(const ur__form *form, uint32_t line)
 {
     const ur__line_plan *l = &form->line[line];

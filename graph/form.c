@@ -1,4 +1,5 @@
-/* form.c - the forms of a plan: from a program whose lines are known to launches, and what lies where. */
+/* form.c - the forms of a plan, two versions of one program: with masks, and for blocks where none is needed. Each goes from
+ * lines to launches and to what may lie where. */
 #include "plan.h"
 
 #include <string.h>

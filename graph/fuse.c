@@ -1,5 +1,5 @@
-/* fuse.c - puts loops over the same steps into one: a cell, its output layer and its loss, which were recorded one after
- * another, run step by step, and what only goes from one to the next is not saved for all steps.
+/* fuse.c - loop fusion: puts loops over the same steps into one. A cell, its output layer and its loss, which were recorded
+ * one after another, run step by step, and what only goes from one to the next is not saved for all steps.
  *
  * A loop B joins an earlier loop A of the same direction when no iteration of B reads a later one of A, and when B can
  * be moved up to A, or A down to B, past the loops between. Two loops that both carry a state from step to step stay

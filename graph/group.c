@@ -26,7 +26,7 @@ static bool is_map(const ur__maker *m, const ur__statement *s)
 }
 
 /* Is it a sum or a mean that gives one element, or one for each column, of what a program computes or reads from memory?
- * Constants are nowhere. */
+ * Constants lie in no memory. */
 static bool sums_values(const ur__maker *m, const ur__statement *s)
 {
     const int kernel = ur__line_kind(m->form, s->line)->op->kernel;
@@ -398,8 +398,8 @@ static void sort_statements(ur__maker *m, uint32_t begin, uint32_t end, uint8_t 
     }
 }
 
-/* Those that can wait go down to their readers, but free ones do not hold up what they read: they go down to that, and
- * what they alone read to them. */
+/* In three passes: what has readers in the phase goes down to them; free statements, which held nothing up, go right below
+ * their operands; then what only those read goes down to them. */
 static void move_statements(ur__maker *m, uint32_t begin, uint32_t end)
 {
     for (uint32_t i = end; i-- > begin;) {

@@ -1,4 +1,4 @@
-/* hoist.c - what is the same in every step is computed once, before the loop.
+/* hoist.c - loop-invariant code motion: what is the same in every step is computed once, before the loop.
  *
  * W = g V / |V|, written within the steps, is a line of T equal values: in every iteration it reads the same parameters,
  * constants and values of other loops, or other such lines. It becomes straight code of one value, as soon as all is
@@ -44,7 +44,7 @@ static void assume(hoister *h)
 /* One value that all iterations of the loop read? */
 static bool is_fixed(const hoister *h, const ur__ref *r, uint32_t loop)
 {
-    return r->count <= 1 && (moves(h, r->line) || (r->stride == 0 && loop_of(h, r->line) != loop));
+    return moves(h, r->line) || (r->stride == 0 && loop_of(h, r->line) != loop);
 }
 
 static bool same_value(const hoister *h, const ur__ref *a, const ur__ref *b)

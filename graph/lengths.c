@@ -198,7 +198,8 @@ static bool take_back_zero(ur__form *form, const reader *a)
 /* Further back than this counts as everywhere. */
 enum { NEAR = 4 };
 
-/* From how many steps before a value is read that lies `by` steps later than one that is itself read from so many. */
+/* The reader, of step s, is needed in the columns of step s - needed. A value of step s + by that it reads is so in the
+ * same columns, those of step (s + by) - (needed + by). */
 static uint32_t reach(uint32_t needed, int64_t by)
 {
     if (needed == UR_NONE || (int64_t)needed + by > NEAR)
@@ -245,11 +246,11 @@ static bool claim(ur__form *form, const ur__form *masked, uint32_t l, uint32_t m
     return line->shows == m || (line->zero && zero);
 }
 
-/* From how many steps before a value is read by a statement that is itself wanted from so many. */
-static uint32_t needed_by(const reader *a, const ur__ref *r, uint32_t past)
+/* How r is needed by statement a, which is itself needed so. */
+static uint32_t needed_by(const reader *a, const ur__ref *r, uint32_t needed)
 {
     int64_t by;
-    return later_by(a->form, a->phase, r, &by) ? reach(past, by) : UR_NONE;
+    return later_by(a->form, a->phase, r, &by) ? reach(needed, by) : UR_NONE;
 }
 
 static bool at_one_step(const ur__form *form, const ur__ref *a, const ur__ref *b)
@@ -258,17 +259,13 @@ static bool at_one_step(const ur__form *form, const ur__ref *a, const ur__ref *b
     return !one.known || !other.known || (one.t == other.t && one.pace == other.pace);
 }
 
-/* Where the form with masks has `shown` the reader finds r: from how many steps before is that wanted? Where it is, in
- * columns that have ended by then, r has to be equal. */
-static uint32_t need_shown(ur__form *form, const reader *a, const ur__ref *r, const ur__ref *shown, uint32_t past)
+/* How r is needed that the reader finds where the form with masks has `shown`. */
+static uint32_t needed_for(const reader *a, const ur__ref *r, const ur__ref *shown, uint32_t needed)
 {
-    uint32_t needed = needed_by(a, shown, past), own = moment_of(form, r).known ? needed_by(a, r, past) : 0;
-    needed = needed < own ? own : needed;
-    if (form->line[a->s->line].class == UR__ONCE && form->line[r->line].class == UR__BATCH) /* reads every column */
-        needed = UR_NONE;
-    form->ends =
-        form->ends && (!needed || (at_one_step(form, r, shown) && claim(form, a->masked, r->line, shown->line)));
-    return needed;
+    uint32_t one = needed_by(a, shown, needed), own = moment_of(a->form, r).known ? needed_by(a, r, needed) : 0;
+    if (a->form->line[a->s->line].class == UR__ONCE && a->form->line[r->line].class == UR__BATCH)
+        return UR_NONE; /* it reads every column */
+    return one < own ? own : one;
 }
 
 /* Is a ref of the form with masks to a select that this form looks through? */
@@ -289,21 +286,23 @@ static bool look_through(const reader *a, ur__ref *shown)
     return is_seen_through(a->form, shown);
 }
 
-/* Operand k of statement a is read, which is itself wanted in the columns of so many steps before. Without masks the
- * reader may look through several selects, each of its own step. */
-static bool need_operand(ur__form *form, const reader *a, uint32_t k, uint32_t past)
+/* Operand k of statement a, which is itself needed so. Where it is needed in columns that have ended, it has to be equal to
+ * what the form with masks has there. Without masks the reader may look through several selects, each of its own step. */
+static bool need_operand(ur__form *form, const reader *a, uint32_t k, uint32_t needed)
 {
     const ur__ref r = operand(a, k);
     ur__ref shown = ur__resolve(a->masked, a->masked->program.ref[a->s->ref + k]);
-    uint32_t needed = 0;
+    bool changed = false;
     for (bool more = true; more; more = look_through(a, &shown)) {
-        const uint32_t own = need_shown(form, a, &r, &shown, past);
-        needed = needed < own ? own : needed;
+        const uint32_t own = needed_for(a, &r, &shown, needed);
+        if (own && !(at_one_step(form, &r, &shown) && claim(form, a->masked, r.line, shown.line)))
+            form->ends = false;
+        changed |= need(&form->line[r.line], own);
     }
-    return need(&form->line[r.line], needed);
+    return changed;
 }
 
-/* What is computed in a step that lasts is wanted in its columns; a copy, or a product that its reader computes, where it
+/* What is computed in a step that lasts is needed in its columns; a copy, or a product that its reader computes, where it
  * is needed itself. */
 static bool need_operands(ur__form *form, const reader *a)
 {

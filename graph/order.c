@@ -37,7 +37,7 @@ static bool follow(const ur__roller *r, const ur__iteration *s, const ur__iterat
     return steady;
 }
 
-/* A iteration is regular if it is steady and the third of a row at least: the first tells where the operands are, the
+/* An iteration is regular if it is steady and the third of a row at least: the first tells where the operands are, the
  * second how they move. */
 static bool find_regular_of(ur__roller *r, const ur__found *f)
 {

@@ -1,4 +1,4 @@
-/* period.c - finds the steps of a tape that has no step marks, a user's plain loop.
+/* period.c - loop rerolling: finds the steps of a tape that has no step marks, a user's plain loop.
  *
  * A statement looks like another when it has the same operation, shape and constants, reads the same parameters, and
  * finds its other operands as near before it. A loop is a row of looks that repeats with a period P: the rarest look

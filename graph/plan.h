@@ -1,17 +1,17 @@
 /* plan.h - a plan: what its makers hand to its runner.
  *
  *     roll.c      the tape as loops, with join.c, chain.c, period.c and order.c; program.c
- *     hoist.c     what is the same in every step is computed once
- *     fuse.c      loops over the same steps become one
- *     early.c     values of a later loop that are computed where their operands are
- *     remake.c    values that are computed again in place of being saved
- *     form.c      the forms of a plan, with masks and without, each by
+ *     hoist.c     loop-invariant code motion: what is the same in every step is computed once
+ *     fuse.c      loop fusion: loops over the same steps become one
+ *     early.c     what a later loop makes of an earlier one's values is made there
+ *     remake.c    rematerialisation: values that are computed again in place of being saved
+ *     form.c      makes the plan's forms, with masks and without, each by the passes below
  *     columns.c   which lines have the batch, and what is done before, within and after its blocks
  *     fold.c      lines that need no computation of their own: other names of values, products inside sums
- *     twin.c      values that are computed twice, or that the caller reads
+ *     twin.c      common subexpressions: values that are computed twice, or that the caller reads
  *     group.c     statements -> launches, with terms.c, product.c, pointwise.c and contraction.c
  *     lengths.c   what is left of a step where sequences have ended
- *     share.c     which values may lie where others lay
+ *     share.c     storage reuse: which values may lie where others lay
  *     segment.c   whether the steps may run in segments, so that less is saved at once
  *
  *     layout.c    where the values of a line lie, by either form
@@ -80,9 +80,10 @@ typedef struct ur__line_plan {
     bool mask;   /* an input of one row that chooses which columns are alive */
     uint32_t above, below; /* the lines that it is stacked with in memory, UR_NONE: none */
     /* lengths.c */
-    bool zero;       /* a value is 0 in columns that have ended by its step ... */
-    uint32_t needed; /* ... and read there: by so many steps before at most, UR_NONE: by anything, 0: by nothing */
-    uint32_t shows;  /* without masks: the line whose value there it has, mostly its own */
+    bool zero;       /* a value is 0 in columns that have ended by its step */
+    uint32_t needed; /* d: the value of step t must be right in every column that lasted at step t - d; 0: in none that
+                      * has ended, UR_NONE: in all */
+    uint32_t shows;  /* without masks: the line whose value it has in columns that have ended, mostly its own */
     /* share.c; segment.c takes back what segments do not allow */
     bool overwritten; /* each value lies where the one before it lay */
     bool covered;     /* another line lies over it */

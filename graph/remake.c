@@ -1,4 +1,4 @@
-/* remake.c - values that are computed again where they are read, in place of being saved.
+/* remake.c - rematerialisation: values that are computed again where they are read, in place of being saved.
  *
  * 1 - phi of every step would have to lie in memory until the adjoint of the step reads it. Where phi does so anyway, a
  * loop that reads 1 - phi makes it itself: so with every cheap elementwise value of other saved values, of inputs and of

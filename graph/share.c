@@ -1,4 +1,4 @@
-/* share.c - which values may lie where others lay.
+/* share.c - storage reuse: which values may lie where others lay.
  *
  * A line whose values are read until the next one is written, by its own loop alone, needs one slot: dh goes from step
  * t + 1 to t. And a line that is saved for a later loop may be overwritten there, step by step, by one that this loop

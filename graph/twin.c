@@ -1,4 +1,5 @@
-/* twin.c - values that are computed twice: the later one becomes another name of the earlier.
+/* twin.c - common subexpressions across loops: of values that are computed twice the later one becomes another name of the
+ * earlier.
  *
  * What a user writes twice is there twice, and so is what the rule of an adjoint makes of its operand where the forward
  * pass has it too. Where a loop computes what an earlier one, or itself, computes at the same steps by the same operation
@@ -24,7 +25,7 @@ static ur__ref operand_of(const ur__form *form, const ur__statement *s, uint32_t
     return ur__resolve(form, form->program.ref[s->ref + k]);
 }
 
-/* May it have a twin? What blocks add up may not: each block has its own form, and what comes after them is one. */
+/* May it have a twin? Not a sum over the batch: blocks may run different forms, and what runs after them reads one place. */
 static bool is_candidate(const ur__form *form, uint32_t l)
 {
     const ur__program *p = &form->program;

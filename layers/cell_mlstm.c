@@ -40,30 +40,24 @@
 
 #include "layers.h"
 
-/* A state's shape may be asked for before the options are completed. */
-static int64_t heads_of(const ur_net_options *o)
-{
-    return o->heads ? o->heads : 1;
-}
-
 static int64_t head_size(const ur_net_options *o)
 {
-    return o->hidden / heads_of(o);
+    return o->hidden / o->heads;
 }
 
 static ur_shape memory_shape(const ur_net_options *o, int64_t batch)
 {
-    return UR_SHAPE(head_size(o), head_size(o), heads_of(o), batch);
+    return UR_SHAPE(head_size(o), head_size(o), o->heads, batch);
 }
 
 static ur_shape normaliser_shape(const ur_net_options *o, int64_t batch)
 {
-    return UR_SHAPE(head_size(o), heads_of(o), batch);
+    return UR_SHAPE(head_size(o), o->heads, batch);
 }
 
 static ur_shape stabiliser_shape(const ur_net_options *o, int64_t batch)
 {
-    return UR_SHAPE(heads_of(o), batch);
+    return UR_SHAPE(o->heads, batch);
 }
 
 static ur_var net_of(ur_tape *tape, const char *W, const char *b, int64_t units, ur_var x)

@@ -21,7 +21,7 @@ static double draw(const char *stream, size_t i)
     return 2 * ur_random(5, stream, i) - 1;
 }
 
-/* Random parameters, inputs, targets; sequences of 0 to STEPS steps. */
+/* Random parameters, inputs, targets; sequences of STEPS - 4 to STEPS steps. */
 static void fill(const machine *m)
 {
     size_t count;
