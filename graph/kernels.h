@@ -171,16 +171,15 @@ typedef struct ur__kernels {
     void (*pack)(size_t panel, size_t first, size_t m, size_t k, const void *a, size_t a_stride, bool a_transposed,
                  void *packed);
     /* C[m,n] = bias + sum of the terms in their order, rows of C being c_stride elements apart: bias is one element for
-     * each row or NULL; `add`: the sum is added to what C holds (bias is NULL then). k goes upwards for every element,
-     * whatever the blocks are. */
-    void (*product)(size_t panel, size_t m, size_t n, size_t terms, const ur__term *term, const void *bias, bool add,
-                    void *c, size_t c_stride);
+     * each row or NULL. k goes upwards for every element, whatever the blocks are. */
+    void (*product)(size_t panel, size_t m, size_t n, size_t terms, const ur__term *term, const void *bias, void *c,
+                    size_t c_stride);
     /* Should it be product_narrow for m rows and n columns? Never for n from UR__NARROW on. */
     bool (*narrow)(size_t m, size_t n);
     /* The same for few columns. pack_narrow writes rows first..first+m-1 of `all` rows; there is room for all k. */
     void (*pack_narrow)(size_t all, size_t first, size_t m, size_t k, const void *a, size_t a_stride, bool a_transposed,
                         void *packed);
-    void (*product_narrow)(size_t m, size_t n, size_t terms, const ur__term *term, const void *bias, bool add, void *c,
+    void (*product_narrow)(size_t m, size_t n, size_t terms, const ur__term *term, const void *bias, void *c,
                            size_t c_stride);
     /* `room` is contraction_room(c) bytes, 64-byte aligned; it does for fewer columns too. */
     size_t (*contraction_room)(const ur__contraction *c);

@@ -36,9 +36,9 @@ static void run_product(const ur__worker *w, const ur__launch *l)
     for (uint32_t k = 0; k < l->count; k++)
         term[k].x = ur__argument_view(w, l, form->term[l->first + k].x).at;
     if (l->narrow)
-        form->kernels->product_narrow(l->rows, w->columns, l->count, term, bias, false, y.at, y.row);
+        form->kernels->product_narrow(l->rows, w->columns, l->count, term, bias, y.at, y.row);
     else
-        form->kernels->product(l->panel, l->rows, w->columns, l->count, term, bias, false, y.at, y.row);
+        form->kernels->product(l->panel, l->rows, w->columns, l->count, term, bias, y.at, y.row);
 }
 
 void ur__run_packing(const ur__worker *w, const ur__packing *p)

@@ -8,14 +8,14 @@ enum { TERMS = 3 };
 
 typedef struct product_case {
     size_t m, n, terms, k[TERMS], gap;
-    bool transposed[TERMS], bias, add;
+    bool transposed[TERMS], bias;
 } product_case;
 
-/* A case with its operands, C, and what C was before. */
+/* A case with its operands and C. */
 typedef struct product_run {
     const product_case *q;
     size_t stride, panel, depth;
-    array a[TERMS], x[TERMS], packed[TERMS], bias, c, before;
+    array a[TERMS], x[TERMS], packed[TERMS], bias, c;
     ur__term term[TERMS];
     char what[128];
 } product_run;
@@ -54,7 +54,7 @@ static void add_term(table t, product_run *p, size_t index, product_form form)
 static void assert_element(table t, const product_run *p, size_t i, size_t j)
 {
     const product_case *q = p->q;
-    double sum = q->add ? get(p->before, i * p->stride + j) : q->bias ? get(p->bias, i) : 0, size = fabs(sum);
+    double sum = q->bias ? get(p->bias, i) : 0, size = fabs(sum);
     for (size_t k = 0; k < q->terms; k++)
         for (size_t l = 0; l < q->k[k]; l++) {
             size_t a_stride = p->term[k].a_stride;
@@ -81,16 +81,15 @@ static void assert_product(table t, const product_run *p)
 static void assert_same_by_halves(table t, const product_run *p, const void *start)
 {
     const product_case *q = p->q;
-    array again = array_of(t.dtype, q->m * p->stride, 0);
-    memcpy(again.data, p->before.data, p->before.n * ur_dtype_bytes(t.dtype));
+    array again = array_of(t.dtype, q->m * p->stride, NAN);
     size_t n1 = q->n / 2;
-    t.kernels->product(p->panel, q->m, n1, q->terms, p->term, start, q->add, again.data, p->stride);
+    t.kernels->product(p->panel, q->m, n1, q->terms, p->term, start, again.data, p->stride);
     ur__term right[TERMS];
     for (size_t k = 0; k < q->terms; k++) {
         right[k] = p->term[k];
         right[k].x = at(p->x[k], n1);
     }
-    t.kernels->product(p->panel, q->m, q->n - n1, q->terms, right, start, q->add,
+    t.kernels->product(p->panel, q->m, q->n - n1, q->terms, right, start,
                        (char *)again.data + n1 * ur_dtype_bytes(t.dtype), p->stride);
     for (size_t i = 0; i < q->m; i++)
         EXPECT(memcmp(at(again, i * p->stride), at(p->c, i * p->stride), q->n * ur_dtype_bytes(t.dtype)) == 0,
@@ -113,19 +112,16 @@ static void one_product(table t, const product_case *q, product_form form)
     snprintf(p.what, sizeof p.what, "%s [%zu,%zu] of %zu terms, k %zu", names[form], q->m, q->n, q->terms, q->k[0]);
     p.bias = matrix_of(t.dtype, 1, q->m, q->m);
     p.c = array_of(t.dtype, q->m * p.stride + 64, guard);
-    p.before = array_of(t.dtype, q->m * p.stride, 0);
     for (size_t k = 0; k < q->terms; k++)
         add_term(t, &p, k, form);
     for (size_t i = 0; i < q->m; i++)
-        for (size_t j = 0; j < q->n; j++) {
-            put(p.c, i * p.stride + j, q->add ? random_value() : NAN);
-            put(p.before, i * p.stride + j, get(p.c, i * p.stride + j));
-        }
+        for (size_t j = 0; j < q->n; j++)
+            put(p.c, i * p.stride + j, NAN);
     const void *start = q->bias ? p.bias.data : NULL;
     if (form != WIDE)
-        t.kernels->product_narrow(q->m, q->n, q->terms, p.term, start, q->add, p.c.data, p.stride);
+        t.kernels->product_narrow(q->m, q->n, q->terms, p.term, start, p.c.data, p.stride);
     else
-        t.kernels->product(p.panel, q->m, q->n, q->terms, p.term, start, q->add, p.c.data, p.stride);
+        t.kernels->product(p.panel, q->m, q->n, q->terms, p.term, start, p.c.data, p.stride);
     assert_product(t, &p);
     if (form == WIDE && q->n > 8)
         assert_same_by_halves(t, &p, start);
@@ -136,7 +132,6 @@ static void one_product(table t, const product_case *q, product_form form)
     }
     free(p.bias.data);
     free(p.c.data);
-    free(p.before.data);
 }
 
 static const size_t sizes[] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 13, 16, 17, 20, 31, 37, 64, 65, 130};
@@ -151,8 +146,7 @@ static product_case case_of(size_t m, size_t n, size_t v)
                           .k = {sizes[v * 7 % SIZES], sizes[v * 5 % SIZES], sizes[v * 11 % SIZES]},
                           .gap = v % 2 * 5,
                           .transposed = {v % 3 == 0, v % 5 < 2, v % 7 < 3},
-                          .bias = v % 4 == 1 || v % 4 == 3,
-                          .add = v % 4 == 2};
+                          .bias = v % 2 == 1};
 }
 
 START_TEST(products)
@@ -167,17 +161,15 @@ START_TEST(products)
             one_product(t, &p, WIDE);
         }
     one_product(t, &(product_case){.m = 13, .n = 49, .terms = 3, .k = {300, 700, 513}, .bias = true}, WIDE);
-    one_product(t, &(product_case){.m = 5, .n = 80, .terms = 1, .k = {1024}, .add = true, .gap = 3}, WIDE);
+    one_product(t, &(product_case){.m = 5, .n = 80, .terms = 1, .k = {1024}, .gap = 3}, WIDE);
     one_product(t, &(product_case){.m = 17, .n = 33, .terms = 2, .k = {512, 1}}, WIDE);
     for (size_t n = 8; n < 24; n++) /* large matrices */
         one_product(t,
                     &(product_case){.m = 120 + n, .n = n, .terms = 3, .k = {70, 300, 257}, .gap = n % 3, .bias = n % 2},
                     WIDE);
     for (v = 0; v < 2; v++) /* several parts, pieces that begin within a pass */
-        one_product(t,
-                    &(product_case){.m = 269, .n = 75, .terms = 3, .k = {300, 7, 290}, .gap = v, .bias = v, .add = !v},
-                    WIDE);
-    one_product(t, &(product_case){.m = 66, .n = 16, .terms = 2, .k = {511, 1}, .add = true}, WIDE);
+        one_product(t, &(product_case){.m = 269, .n = 75, .terms = 3, .k = {300, 7, 290}, .gap = v, .bias = v}, WIDE);
+    one_product(t, &(product_case){.m = 66, .n = 16, .terms = 2, .k = {511, 1}}, WIDE);
     one_product(t, &(product_case){.m = 71, .n = 9, .terms = 1, .k = {256}, .transposed = {true}}, WIDE);
 }
 END_TEST

@@ -360,10 +360,10 @@ static bool has_gaps(const narrow *p, size_t n)
     return gaps;
 }
 
-static void product_narrow(size_t m, size_t n, size_t terms, const ur__term *term, const void *bias, bool add, void *c,
+static void product_narrow(size_t m, size_t n, size_t terms, const ur__term *term, const void *bias, void *c,
                            size_t c_stride)
 {
-    narrow p = {.bias = (const real *)bias, .add = add, .c = (real *)c, .c_stride = c_stride};
+    narrow p = {.bias = (const real *)bias, .c = (real *)c, .c_stride = c_stride};
     const ur__term *end = term + terms;
     do { /* once where there is no term: the bias */
         p.term = term;

@@ -188,9 +188,9 @@ static void product_rows(const pass *p, const real *bias, size_t first, size_t r
 #endif
 
 static void packed_product(size_t panel, size_t m, size_t n, size_t terms, const ur__term *term, const void *bias,
-                           bool add, void *c, size_t c_stride)
+                           void *c, size_t c_stride)
 {
-    pass p = {.first = term, .end = term + terms, .panel = panel, .add = add, .c = (real *)c, .c_stride = c_stride};
+    pass p = {.first = term, .end = term + terms, .panel = panel, .c = (real *)c, .c_stride = c_stride};
 #if UR_VECTOR == 16
     if (is_spread(panel)) {
         spread_product(&p, m, n, (const real *)bias);
