@@ -58,7 +58,8 @@ void ur__address(ur__form *form)
         }
     }
     if (form->ends) {
-        form->masks = (ur__argument){.ref = {.line = form->mask, .stride = 1, .count = 1}};
-        address(form, &form->masks, p->line[form->mask].values);
+        form->mask_values =
+            (ur__argument){.ref = {.line = form->mask, .first = (int32_t)form->mask_first, .stride = 1, .count = 1}};
+        address(form, &form->mask_values, (uint32_t)(form->mask_end - form->mask_first));
     }
 }

@@ -27,7 +27,7 @@ static uint32_t named_operand(const ur__form *form, const ur__statement *s)
     if (op->kernel == UR__BROADCAST && (line->class == UR__BATCH || is_number(form, ref->line)) &&
         form->line[ref->line].class != UR__REDUCED)
         return 0;
-    if (!form->assumes_alive || !ur__is_masked(form, s))
+    if (!form->assumes_alive || !s->masked)
         return UR_NONE;
     uint32_t a = ref[1].line;
     bool same = form->line[a].class == UR__BATCH && form->line[a].rows == line->rows;
@@ -247,6 +247,20 @@ static void find_deferred(ur__form *form)
     }
 }
 
+/* Both forms take the same statements for masked: without masks the condition select(alive, w, 0) is w, an input too. */
+static void find_masked(ur__form *form)
+{
+    ur__program *p = &form->program;
+    for (size_t i = 0; i < p->statements && !form->assumes_alive; i++) {
+        ur__statement *s = &p->statement[i];
+        if (ur__line_kind(form, s->line)->op != &ur_op_select || form->line[s->line].class != UR__BATCH)
+            continue;
+        const uint32_t mask = ur__resolve(form, p->ref[s->ref]).line;
+        s->masked = ur__line_kind(form, mask)->op == &ur_op_input && form->line[mask].class == UR__BATCH &&
+                    form->line[mask].rows == 1;
+    }
+}
+
 bool ur__fold(ur__form *form)
 {
     find_aliases(form);
@@ -254,6 +268,7 @@ bool ur__fold(ur__form *form)
         return false;
     take_back_broadcasts(form);
     shorten_aliases(form);
+    find_masked(form);
     find_readers(form);
     if (find_inlined(form))
         join_sums(form);

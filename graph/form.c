@@ -28,15 +28,40 @@ static bool compile(ur__form *form, const ur__form *masked)
 
 /* ---- the form without masks */
 
-/* Marks the masks that the form selects by; are there any? */
-static bool find_masks(ur__form *form)
+/* Lists the masks by which a statement selects in a phase. seen[leaf]: it is listed. */
+static bool list_masks_of(ur__form *form, const ur__phase *phase, const ur__statement *s, uint8_t *seen)
 {
     const ur__program *p = &form->program;
-    bool any = false;
-    for (size_t i = 0; i < p->statements; i++)
-        if (ur__is_masked(form, &p->statement[i]))
-            form->line[ur__resolve(form, p->ref[p->statement[i].ref]).line].mask = any = true;
-    return any;
+    const ur__ref r = ur__resolve(form, p->ref[s->ref]);
+    for (uint32_t i = 0; i < phase->end - phase->begin; i++) {
+        const uint32_t value = (uint32_t)(r.first + r.stride * (int32_t)i);
+        const uint32_t leaf = form->tape->node[p->leaf[p->line[r.line].first + value]].in;
+        if (seen[leaf])
+            continue;
+        if (!ur__room(form->tape, &form->masks, &form->mask_room, form->mask_count, sizeof *form->masks))
+            return false;
+        form->masks[form->mask_count++] = (ur__position){r.line, value};
+        seen[leaf] = 1;
+    }
+    return true;
+}
+
+/* Where the masks are not those of sequences that end, all of them are looked at before the form without runs. */
+static bool list_masks(ur__form *form)
+{
+    const ur__program *p = &form->program;
+    const size_t bytes = form->tape->leaves;
+    uint8_t *seen = (uint8_t *)ur__take(form->tape, bytes);
+    bool good = seen != NULL;
+    if (good)
+        memset(seen, 0, bytes);
+    for (size_t f = 0; f < p->phases; f++)
+        for (uint32_t i = 0; i < p->phase[f].statements && good; i++) {
+            const ur__statement *s = &p->statement[p->phase[f].statement + i];
+            good = !s->masked || list_masks_of(form, &p->phase[f], s, seen);
+        }
+    ur__give(form->tape, seen, bytes);
+    return good;
 }
 
 /* Of the same program, with refs of its own, for twin.c changes them. */
@@ -85,7 +110,9 @@ bool ur__make_forms(ur_plan *plan)
     ur__form *form = &plan->form;
     if (!take_lines(form) || !ur__columns(form) || !compile(form, form))
         return false;
-    if (!find_masks(form))
+    if (!form->ends && !list_masks(form))
+        return false;
+    if (!form->ends && !form->mask_count)
         return true;
     plan->alive = (ur__form *)ur__take(form->tape, sizeof *plan->alive);
     if (!plan->alive)
@@ -112,6 +139,7 @@ static void free_form(ur__form *form)
     ur__give(tape, form->stage, form->stage ? p->loops : 0);
     ur__give(tape, form->remainder, form->remainder_room * sizeof *form->remainder);
     ur__give(tape, form->rest, p->phases * sizeof *form->rest);
+    ur__give(tape, form->masks, form->mask_room * sizeof *form->masks);
 }
 
 void ur__free_forms(ur_plan *plan)

@@ -56,24 +56,30 @@ static bool agree_on_mask(ur__form *form, const ur__phase *phase, const ur__stat
 {
     moment own = moment_of_phase(form, phase);
     ur__ref mask = ur__resolve(form, form->program.ref[s->ref]);
-    int64_t origin = mask.first - own.t;
+    const int64_t origin = mask.first - own.t, begin = mask.first;
+    const int64_t last = begin + (int64_t)mask.stride * (phase->end - phase->begin - (int64_t)1);
     bool paced = mask.stride == own.pace || phase->end - phase->begin == 1;
     if (!own.known || !paced || (form->mask != UR_NONE && (form->mask != mask.line || form->mask_origin != origin)))
         return false;
     form->mask = mask.line;
     form->mask_origin = origin;
+    const int64_t first = begin < last ? begin : last, end = begin + last + 1 - first;
+    form->mask_first = first < form->mask_first ? first : form->mask_first;
+    form->mask_end = end > form->mask_end ? end : form->mask_end;
     return true;
 }
 
-/* Finds the one line of masks, and which of its values belongs to step 0. */
+/* Finds the one line of masks, and which of its values belong to which steps. */
 static bool find_mask(ur__form *form)
 {
     const ur__program *p = &form->program;
     form->mask = UR_NONE;
+    form->mask_first = INT64_MAX;
+    form->mask_end = 0;
     for (size_t f = 0; f < p->phases; f++)
         for (uint32_t i = 0; i < p->phase[f].statements; i++) {
             const ur__statement *s = &p->statement[p->phase[f].statement + i];
-            if (ur__is_masked(form, s) && !agree_on_mask(form, &p->phase[f], s))
+            if (s->masked && !agree_on_mask(form, &p->phase[f], s))
                 return false;
         }
     return form->mask != UR_NONE;
@@ -139,7 +145,7 @@ static bool keeps_zero(const ur__form *form, const ur__kind *kind)
 static bool is_zero(const reader *a)
 {
     const ur__kind *kind = ur__line_kind(a->form, a->s->line);
-    if (ur__is_masked(a->form, a->s))
+    if (a->s->masked)
         return reads_zero(a, 2);
     switch (kind->op->kernel) {
     case UR__MUL:
@@ -161,7 +167,7 @@ static bool is_zero(const reader *a)
 static uint32_t copied(const reader *a)
 {
     uint32_t terms = 0, last = UR_NONE;
-    if (ur__is_masked(a->masked, a->s))
+    if (a->s->masked)
         return 2;
     const reader own = {a->masked, a->masked, a->phase, a->s};
     for (uint32_t k = 0; k < a->s->refs && ur__adds(a->masked, a->s->line); k++)
@@ -392,7 +398,7 @@ static bool list_remainders(ur__form *form, const ur__form *masked)
     return true;
 }
 
-/* The mask's values must cover the steps of every loop. */
+/* There must be masks for the steps of every loop. */
 static bool covers(const ur__form *form)
 {
     const ur__program *p = &form->program;
@@ -400,8 +406,8 @@ static bool covers(const ur__form *form)
         const ur__loop *loop = &p->loop[l];
         int64_t first = loop->step + form->mask_origin,
                 last = first + (int64_t)loop->direction * (loop->iterations - 1);
-        int64_t values = p->line[form->mask].values;
-        if (loop->direction != 0 && (first < 0 || last < 0 || first >= values || last >= values))
+        const int64_t begin = form->mask_first, end = form->mask_end;
+        if (loop->direction != 0 && (first < begin || last < begin || first >= end || last >= end))
             return false;
     }
     return true;
@@ -430,6 +436,8 @@ bool ur__lengths(ur__form *form, const ur__form *masked)
         form->ends = masked->ends;
         form->mask = masked->mask;
         form->mask_origin = masked->mask_origin;
+        form->mask_first = masked->mask_first;
+        form->mask_end = masked->mask_end;
     }
     if (!form->ends)
         return true;

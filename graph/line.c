@@ -3,15 +3,6 @@
 
 /* ---- statements */
 
-bool ur__is_masked(const ur__form *form, const ur__statement *s)
-{
-    if (ur__line_kind(form, s->line)->op != &ur_op_select || form->line[s->line].class != UR__BATCH)
-        return false;
-    uint32_t mask = ur__resolve(form, form->program.ref[s->ref]).line;
-    return ur__line_kind(form, mask)->op == &ur_op_input && form->line[mask].class == UR__BATCH &&
-           form->line[mask].rows == 1;
-}
-
 bool ur__adds(const ur__form *form, uint32_t line)
 {
     const ur__kind *kind = ur__line_kind(form, line);

@@ -77,7 +77,6 @@ typedef struct ur__line_plan {
     uint32_t reader; /* the one line that reads it, UR_NONE: none, UR__MANY: several */
     /* group.c, product.c, pointwise.c */
     bool stored; /* lies in memory, at least for the rest of its iteration; form.c: roots, what the other form reads */
-    bool mask;   /* an input of one row that chooses which columns are alive */
     uint32_t above, below; /* the lines that it is stacked with in memory, UR_NONE: none */
     /* lengths.c */
     bool zero;       /* a value is 0 in columns that have ended by its step */
@@ -282,11 +281,15 @@ typedef struct ur__form {
     ur__span finish;        /* contractions, at a block's end or while a loop runs */
     size_t packed_elements; /* of this form and of the one that was placed before it */
 
+    /* form.c: where there are no such masks as lengths.c finds, every mask */
+    ur__position *masks;
+    size_t mask_count, mask_room;
+
     /* lengths.c: what is left to do past the ends */
-    bool ends;          /* steps past the end of a block's sequences are known to be copies: rest[phase] of them */
-    uint32_t mask;      /* the line of masks; its value at step t is number t + mask_origin */
-    ur__argument masks; /* all of them */
-    int64_t mask_origin;
+    bool ends;     /* steps past the end of a block's sequences are known to be copies: rest[phase] of them */
+    uint32_t mask; /* the line of masks; that of step t is value t + mask_origin, from mask_first to mask_end - 1 */
+    int64_t mask_origin, mask_first, mask_end;
+    ur__argument mask_values; /* those */
     ur__remainder *remainder;
     ur__span *rest;
     size_t remainders, remainder_room;
@@ -407,8 +410,6 @@ static inline ur__ref ur__resolve(const ur__form *form, ur__ref r)
 
 /* ---- what several makers ask (line.c) */
 
-/* Is it select(mask, a, b) with an input of one row as mask? */
-bool ur__is_masked(const ur__form *form, const ur__statement *s);
 /* Does the line add values of one shape, with the batch? */
 bool ur__adds(const ur__form *form, uint32_t line);
 /* W X with a W that is there before the blocks, the same in all n values of r. */

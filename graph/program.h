@@ -26,6 +26,7 @@ typedef struct ur__ref {
 typedef struct ur__statement {
     uint32_t line;
     uint32_t ref, refs;
+    bool masked; /* fold.c: select(alive, a, b), where alive is an input of one row */
 } ur__statement;
 
 /* Iterations begin..end-1 of a loop run these statements one after another. */

@@ -65,7 +65,7 @@ static size_t columns_before(const ur__worker *w, const ur__loop *loop, uint32_t
 {
     const ur__form *form = w->form;
     const int64_t value = ur__step_in(loop, i) + form->mask_origin - steps;
-    return steps == UR_NONE ? w->all : w->active[value < 0 ? 0 : value];
+    return steps == UR_NONE ? w->all : w->active[value < form->mask_first ? form->mask_first : value];
 }
 
 /* The columns from `active` to `end` of a value are all alike: elements of a column, or one element, 0 where there is none. */
@@ -398,7 +398,7 @@ typedef enum ending { ANYHOW, IN_ORDER, TOGETHER } ending;
 static void round_active(const ur__worker *w)
 {
     const ur__form *form = w->form;
-    for (uint32_t v = 0; v < form->program.line[form->mask].values; v++) {
+    for (int64_t v = form->mask_first; v < form->mask_end; v++) {
         size_t whole = ur__round_up(w->active[v], form->kernels->lanes);
         w->active[v] = (uint32_t)(whole < w->all ? whole : w->all);
     }
@@ -413,10 +413,10 @@ static ending find_active(const ur__worker *w, bool unmasked)
     size_t most = 0;
     bool in_order = unmasked, together = true;
     ur__cursor c;
-    point(w, &form->masks, true, &c);
-    for (uint32_t v = form->program.line[form->mask].values; v-- > 0;) {
+    point(w, &form->mask_values, true, &c);
+    for (int64_t v = form->mask_end; v-- > form->mask_first;) {
         ur__ref r = {.line = form->mask, .first = (int32_t)v};
-        const char *mask = c.at ? c.at + (ptrdiff_t)v * c.step : ur__view_of(w, &r, true).at;
+        const char *mask = c.at ? c.at + (ptrdiff_t)(v - form->mask_first) * c.step : ur__view_of(w, &r, true).at;
         most += form->kernels->length_of(w->all - most, mask + most * e); /* more columns than in the steps behind */
         w->active[v] = (uint32_t)most;
         const bool full = !form->kernels->has_zero(most, mask);
@@ -428,24 +428,23 @@ static ending find_active(const ur__worker *w, bool unmasked)
     return together ? TOGETHER : in_order ? IN_ORDER : ANYHOW;
 }
 
-/* Is a mask 1 everywhere? */
-static bool is_full(const ur__worker *w, uint32_t line)
+/* Do all masks choose every column? */
+static bool are_full(const ur__worker *w)
 {
+    const ur__form *form = w->form;
     bool full = true;
-    for (uint32_t v = 0; v < w->form->program.line[line].values && full; v++)
-        full =
-            !w->form->kernels->has_zero(w->all, ur__view_of(w, &(ur__ref){.line = line, .first = (int32_t)v}, true).at);
+    for (size_t k = 0; k < form->mask_count && full; k++) {
+        const ur__ref r = {.line = form->masks[k].line, .first = (int32_t)form->masks[k].value};
+        full = !form->kernels->has_zero(w->all, ur__view_of(w, &r, true).at);
+    }
     return full;
 }
 
 static ending find_ending(const ur__worker *w, bool unmasked)
 {
-    const ur__form *form = w->form;
-    ending how = form->ends ? find_active(w, unmasked) : TOGETHER;
-    for (uint32_t l = 0; l < form->program.lines && how != ANYHOW; l++)
-        if (form->line[l].mask && !(form->ends && l == form->mask) && !is_full(w, l))
-            how = ANYHOW;
-    return how;
+    if (w->form->ends)
+        return find_active(w, unmasked);
+    return are_full(w) ? TOGETHER : ANYHOW;
 }
 
 static ur__worker worker_of(const ur__form *form, size_t number)

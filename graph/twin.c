@@ -125,7 +125,7 @@ static bool is_transparent(const ur__form *form, uint32_t l)
     const ur__loop *loop = &p->loop[p->line[l].loop];
     for (const ur__phase *f = &p->phase[loop->phase]; f < &p->phase[loop->phase + loop->phases]; f++) {
         const ur__statement *s = ur__statement_of(p, f, l);
-        if (s && !ur__is_masked(form, s))
+        if (s && !s->masked)
             return false;
     }
     return form->assumes_alive;

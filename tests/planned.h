@@ -39,7 +39,8 @@ static inline void write_element(const ur_tape *tape, void *data, size_t k, doub
 }
 
 /* Random numbers for every leaf: parameters within -r..r with r = 1/sqrt(first size), inputs in -1..1. An input named
- * `alive` or `mask` is that of step t, the number of its name's inputs before it: 1 up to a column's length. */
+ * `alive` or `mask` is that of step t, the number of its name's inputs before it: 1 up to a column's length. Of `weight`
+ * one element in three is 0. */
 static inline void fill_leaves(ur_tape *tape, uint64_t state, masks kind)
 {
     enum { MOST = 512 };
@@ -49,7 +50,7 @@ static inline void fill_leaves(ur_tape *tape, uint64_t state, masks kind)
             uint32_t v = tape->leaf[i].node;
             ur_shape shape = ur__shape(tape, v);
             size_t elements = ur_shape_count(shape);
-            bool mask = strcmp(tape->leaf[i].name, "alive") == 0;
+            bool mask = strcmp(tape->leaf[i].name, "alive") == 0, weight = strcmp(tape->leaf[i].name, "weight") == 0;
             T += mask && !count;
             if (!count)
                 continue;
@@ -57,7 +58,10 @@ static inline void fill_leaves(ur_tape *tape, uint64_t state, masks kind)
             if (mask && t == 0)
                 choose_lengths(kind, &state, elements < MOST ? elements : MOST, T, length);
             for (size_t k = 0; k < elements; k++)
-                write_element(tape, ur__leaf_data(tape, v), k, mask ? t < length[k] : r * draw(&state));
+                write_element(tape, ur__leaf_data(tape, v), k,
+                              mask                             ? t < length[k]
+                              : weight && pick(&state, 3) == 0 ? 0
+                                                               : r * draw(&state));
             t += mask;
         }
 }

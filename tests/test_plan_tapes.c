@@ -27,6 +27,23 @@ static ur_tape *two_states(int which, roots *all)
     return t.tape;
 }
 
+/* Values are selected by a row that is no mask: it is read as well, or it is seen through a mask, or it is a state. Where it
+ * is 0 the logarithm, which is not selected, is infinite. */
+static ur_tape *selected_by(int which, roots *all)
+{
+    const int64_t M = which == 2 ? 1 : 3;
+    recording t = begin(BATCH);
+    ur_var row[ROOM], value[STEPS], h = ur_input(t.tape, which == 2 ? "weight" : "h0", UR_SHAPE(M, BATCH)), start = h;
+    ur_inputs(t.tape, "weight", UR_SHAPE(1, BATCH), STEPS, row);
+    for (int k = 0; k < STEPS; k++) {
+        ur_step(t.tape, k + 1);
+        ur_var by = which == 2 ? h : which == 1 ? ur_select(t.alive[k], row[k], t.zero) : row[k];
+        ur_var chosen = ur_select(by, ur_detach(ur_log(ur_abs(by))), ur_const(t.tape, UR_SCALAR, 2));
+        value[k] = h = ur_select(t.alive[k], ur_tanh(ur_mul(h, chosen)), h);
+    }
+    return end(&t, value, 1, &start, all);
+}
+
 /* The gradient by a value that is reshaped, of a sum over the batch: a broadcast of one column under another shape. */
 static ur_tape *reshaped(int which, roots *all)
 {
@@ -543,7 +560,8 @@ static const struct {
              {"totals", totals, TOTALS},
              {"cross-entropies", cross_entropies, ENTROPIES},
              {"constants", constants, 7},
-             {"sums in sums", sums_in_sums, 1}};
+             {"sums in sums", sums_in_sums, 1},
+             {"selected by", selected_by, 3}};
 
 START_TEST(any_tape)
 {
