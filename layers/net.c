@@ -519,28 +519,37 @@ static ur_var output_net(const ur_net *net, ur_var *const h[2], int64_t t)
     return ur_bias(net->tape, "bo", ur_add(forward, ur_linear(net->tape, names[1], o->outputs, h[1][t - 1])));
 }
 
-/* A position of weight 0 counts for nothing, whatever its loss: not even an infinite one. */
-static ur_var weighed(const ur_net *net, int64_t t, ur_var loss)
+/* The loss of each output at one step, [p,B], or of all of a column, [1,B], from the output or, for `by_net`, from the net
+ * value that it is a function of. */
+static ur_var loss_of(const ur_net_options *options, bool by_net, ur_var o, ur_var y)
 {
-    ur_var weight = masked(net, t, net->weight[t - 1]);
-    return ur_select(weight, ur_mul(weight, loss), ur_const(net->tape, UR_SCALAR, 0));
-}
-
-/* The loss of each output at one step, [p,B], or of all of a column, [1,B], from the output and the net value that it is a
- * function of. */
-static ur_var position_loss(const ur_net *net, ur_var o, ur_var value, ur_var y)
-{
-    const ur_net_options *options = &net->options;
     switch (options->loss) {
     case UR_BCE:
-        return options->out == UR_SIGMOID ? ur_bce_net(value, y) : ur_bce(o, y);
+        return by_net ? ur_bce_net(o, y) : ur_bce(o, y);
     case UR_CE:
-        return options->out == UR_SOFTMAX ? ur_softmax_ce(value, y) : ur_cross_entropy(o, y);
+        return by_net ? ur_softmax_ce(o, y) : ur_cross_entropy(o, y);
     case UR_MSE:
     case UR_NO_LOSS:
         break;
     }
     return ur_squared_error(o, y);
+}
+
+/* The same, weighed. A position of weight 0 counts for nothing, whatever is there: its loss is one of 1/2 and 0, finite with
+ * all its derivatives. */
+static ur_var position_loss(const ur_net *net, ur_var o, ur_var value, int64_t t)
+{
+    const ur_net_options *options = &net->options;
+    const bool by_net = (options->loss == UR_BCE && options->out == UR_SIGMOID) ||
+                        (options->loss == UR_CE && options->out == UR_SOFTMAX);
+    ur_var y = masked(net, t, net->y[t - 1]);
+    o = by_net ? value : o;
+    if (!options->weighted)
+        return masked(net, t, loss_of(options, by_net, o, y));
+    ur_var weight = masked(net, t, net->weight[t - 1]);
+    o = ur_select(weight, o, ur_const(net->tape, UR_SCALAR, 0.5));
+    y = ur_select(weight, y, ur_const(net->tape, UR_SCALAR, 0));
+    return ur_mul(weight, loss_of(options, by_net, o, y));
 }
 
 /* Records output and loss of step t; returns the sum of the loss over the columns, when there is one. */
@@ -556,10 +565,7 @@ static ur_var finish_step(ur_net *net, ur_var *const h[2], int64_t t)
     ur_scope_close(net->tape);
     if (options->loss) {
         ur_scope_open(net->tape, "loss");
-        loss = masked(net, t, position_loss(net, o, value, masked(net, t, net->y[t - 1])));
-        if (options->weighted)
-            loss = weighed(net, t, loss);
-        loss = ur_sum(loss);
+        loss = ur_sum(position_loss(net, o, value, t));
         ur_scope_close(net->tape);
     }
     return loss;

@@ -68,12 +68,15 @@ START_TEST(lengths_of_zero_alone)
 }
 END_TEST
 
-/* In f32 the squared error of an output of 1e30 is infinite; at a position that does not count it does not matter. The
- * last step gives o = relu(1 * 1 + 1) * 1 + 1 = 3 and the loss 9/2. */
-START_TEST(an_infinite_loss_that_does_not_count)
+/* A position of weight 0 does not count, whatever is there: in f32 the squared error of an output of 1e30 is infinite, and its
+ * target may be NaN. The other step has x = 1, h = relu(1 x + 1) = 2, o = 1 h + 1 = 3: the loss is 9/2, its derivative by o
+ * is 3, by Wo 3 h, by the net value 3, by Wi 3 x. */
+START_TEST(a_position_that_does_not_count)
 {
-    double x[] = {1e30, 1}, y[] = {0};
-    ur_data data = {.n = 1, .steps = 2, .inputs = 1, .outputs = 1, .x = x, .y = y, .y_last = true};
+    static const double gradient[] = {3, 3, 6, 3}; /* Wi, bh, Wo, bo */
+    double x[] = {1e30, 1}, y[] = {NAN, 0}, weight[] = {0, 1}, value;
+    ur_data data = {.n = 1, .steps = 2, .inputs = 1, .outputs = 1, .x = x, .y = _i ? y + 1 : y, .y_last = _i};
+    data.weight = _i ? NULL : weight;
     ur_tape *tape = new_tape(UR_F32);
     ur_net *net = ur_net_new(tape,
                              &(ur_net_options){.cell = ur_cell_find("mlp"),
@@ -92,6 +95,15 @@ START_TEST(an_infinite_loss_that_does_not_count)
     ur_score score = {0};
     ck_assert(ur_net_evaluate(net, &data, &score));
     ck_assert_double_eq(score.loss, 4.5);
+    ck_assert(ur_net_differentiate(net) && ur_net_bind(net, &data, 0, 1));
+    ur_plan *plan = ur_plan_new(tape, &(ur_plan_options){.roots = net->params, .root = net->gradient});
+    ck_assert(plan && ur_plan_run(plan));
+    ck_assert_uint_eq(net->params, 4);
+    for (size_t i = 0; i < 4; i++) {
+        ck_assert(ur_read(plan, net->gradient[i], 1, &value));
+        ck_assert_double_eq(value, gradient[i]);
+    }
+    ur_plan_free(plan);
     ur_tape_free(tape);
 }
 END_TEST
@@ -508,6 +520,6 @@ int main(void)
     tcase_add_test(cases, perceptron_by_hand);
     tcase_add_test(cases, no_output_layer);
     tcase_add_test(cases, embedding_of_classes);
-    tcase_add_test(cases, an_infinite_loss_that_does_not_count);
+    tcase_add_loop_test(cases, a_position_that_does_not_count, 0, 2);
     return run_cases(suite_create("net"), cases);
 }
