@@ -305,7 +305,8 @@ typedef struct ur_check_result {
 /* Compares `gradient[i]`, nodes of this f64 tape, with central differences of the scalar y by every element of the leaf
  * `wrt[i]`. An element holds when |a-n| <= tolerance max(|a|,|n|) + e, where e is the error of n: rounding, eps |y|/h,
  * and the change of n when h is halved. h is refined until e is small against max(|a|,|n|); where that cannot be had,
- * the verdict is UR_UNSTABLE, never a pass. The second order is checked with y = sum(r * gradient) for fixed r. False, with
+ * the verdict is UR_UNSTABLE, never a pass. Only where |a| is the rounding of the largest derivative, 8 eps, does e have to be
+ * small against that one: the element is 0, a sum that cancels. The second order is checked with y = sum(r * gradient) for fixed r. False, with
  * the tape's error set, for what is none of this, for a tape with ur_state, whose runs differ, and without memory. */
 bool ur_check(ur_var y, size_t n, const ur_var *wrt, const ur_var *gradient, double tolerance,
               ur_check_result *results);

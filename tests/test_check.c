@@ -342,6 +342,29 @@ START_TEST(unstable)
 }
 END_TEST
 
+/* A softmax does not change where s is added to all of its net values: the terms of the derivative by s cancel, but for
+ * rounding, and it holds. One that is off by 1e-9 of the largest derivative is seen to be wrong. */
+START_TEST(a_sum_that_cancels)
+{
+    const double s = 0.3, c[] = {0.1, 0.7, -0.4, 1.3, 0.9};
+    model m = {.tape = new_tape(UR_F64)};
+    ur_var w = input_of(m.tape, "w", 5, c), out, wrt[2], g[2];
+    m.x = wrt[0] = input_of(m.tape, "s", 1, &s);
+    wrt[1] = w;
+    out = ur_softmax(ur_reshape(ur_add(ur_scale(w, 0.5), m.x), UR_SHAPE(5, 1)));
+    m.y = ur_sum(ur_mul(out, ur_reshape(w, UR_SHAPE(5, 1))));
+    ck_assert(ur_grad(m.y, 2, wrt, g));
+    ur_check_result r[2];
+    ck_assert(ur_check(m.y, 2, wrt, g, 1e-6, r));
+    ck_assert_double_ne(r[0].analytic, 0);
+    ck_assert_int_eq(r[0].verdict, UR_HOLDS);
+    g[0] = ur_add(g[0], ur_const(m.tape, UR_SCALAR, 1e-9));
+    ck_assert(ur_check(m.y, 2, wrt, g, 1e-6, r));
+    ck_assert_int_eq(r[0].verdict, UR_WRONG);
+    ur_tape_free(m.tape);
+}
+END_TEST
+
 /* At a kink the slopes of both sides, and all between, may be right; nothing else is. */
 START_TEST(wrong_at_a_kink)
 {
@@ -488,6 +511,7 @@ int main(void)
     tcase_add_loop_test(tests, unstable, 0, DOUBTS);
     tcase_add_test(tests, wrong_at_a_kink);
     tcase_add_test(tests, unstable_among_others);
+    tcase_add_test(tests, a_sum_that_cancels);
     tcase_add_test(tests, second_order);
     tcase_add_test(tests, refuses_f32);
     tcase_add_test(tests, refuses_what_is_no_scalar);
