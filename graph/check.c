@@ -210,7 +210,7 @@ bool ur_check(ur_var y, size_t n, const ur_var *wrt, const ur_var *gradient, dou
     double *analytic = n ? gradients(tape, n, gradient, &count) : NULL;
     probe p = {.y = y, .plan = ur_plan_new(tape, &(ur_plan_options){.roots = 1, .root = &y})};
     bool good = p.plan && (analytic || !n);
-    for (size_t i = 0; i < count; i++)
+    for (size_t i = 0; i < count && analytic; i++)
         p.largest = fmax(p.largest, fabs(analytic[i]));
     for (size_t i = 0; i < n && good; i++) {
         good = check_leaf(&p, wrt[i], analytic + first, tolerance, &results[i]);

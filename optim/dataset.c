@@ -129,6 +129,12 @@ static bool check_x(source *s)
                        ur_array_shape(x, shape));
 }
 
+/* Are integers of these sizes numbers of classes, one for a position or a sequence? */
+static bool holds_classes(const ur_array *y)
+{
+    return y && ur__array_is_integer(y) && y->rank < 3;
+}
+
 static bool check_y(const source *s)
 {
     char shape[UR_ARRAY_TEXT];
@@ -136,11 +142,12 @@ static bool check_y(const source *s)
     if (!y)
         return true;
     long long n = (long long)s->n, t = (long long)s->steps;
-    if (ur__array_is_integer(y))
+    if (holds_classes(y))
         return has_sizes(y, 2, s->n, s->steps) || has_sizes(y, 1, s->n, 0) ||
-               ur__fail_in(s->error, y->file,
-                           "y of integers is %s, expected classes [%lld,%lld] or [%lld] as x has them",
-                           ur_array_shape(y, shape), n, t, n);
+               ur__fail_in(
+                   s->error, y->file,
+                   "y of integers is %s, expected classes [%lld,%lld] or [%lld], or [%lld,%lld,p], as x has them",
+                   ur_array_shape(y, shape), n, t, n, n, t);
     bool all_steps = y->rank == 3 && y->size[0] == s->n && y->size[1] == s->steps;
     bool last_step = y->rank == 2 && y->size[0] == s->n;
     return ((all_steps || last_step) && y->count > 0) ||
@@ -163,7 +170,7 @@ static bool check_rest(const source *s)
 
 static ur_data *new_data(const source *s, const ur_allocator *allocator)
 {
-    bool classes = s->y && ur__array_is_integer(s->y);
+    bool classes = holds_classes(s->y);
     bool last = s->y && s->y->rank == (classes ? 1 : 2);
     int64_t outputs = !s->y ? 0 : classes ? 1 : s->y->size[s->y->rank - 1];
     unsigned parts = (last ? UR_DATA_Y_LAST : 0u) | (classes ? UR_DATA_Y_CLASSES : 0u) |

@@ -401,6 +401,10 @@ empty err
 numbers O.npy 7 >whole
 awk '{ for (i = 1; i <= NF; i++) $i = sprintf("%.9g", $i); print }' streamed >streamed9
 same whole streamed9
+# In two parts, the states in a file between them.
+head -n 3 lines | "$UNROLL" run a.safetensors --input - --state-out between.st >parts || fail 'run: the first part of a stream'
+tail -n +4 lines | "$UNROLL" run a.safetensors --input - --state between.st >>parts || fail 'run: the second part of a stream'
+same streamed parts
 # An answer comes before the next question: a pipe each way.
 mkfifo ask reply
 "$UNROLL" run a.safetensors --input - <ask >reply &

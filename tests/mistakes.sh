@@ -412,10 +412,16 @@ part 'lines of a stream; the lines before have their answers'
 stream 0 '1 2\n'
 stream 1 '1 2 3\n1 2\n'
 stream 1 '1 2 3\n1 2 3 4\n'
-stream 1 '1 2 3\n\n1 two 3\n'
+stream 1 '1 2 3\n1 two 3\n'
+stream 1 '1 2 3\n\n1 2 3\n'
+stream 0 '\n'
+stream 0 '1;2;3\n'
 stream 0 '1 2 3x\n'
 stream 1 '1 2 3\n1 2 3\0 4\n'
 wrong run rnn --weights W.safetensors --input - <folder
+wrong run rnn --weights W.safetensors --input - --state-out new </dev/null
+printf '1 2 3\n' | wrong run rnn --weights W.safetensors --input - --size d=2
+printf '1 2 3\n' | wrong run rnn --weights W.safetensors --input - --state W.safetensors
 printf '1 2 3\n' | wrong run M.safetensors --input -
 wrong run brnn --weights brnn.safetensors --input -
 

@@ -75,6 +75,12 @@ START_TEST(data_with_classes)
     data = data_of(set, 6);
     ck_assert(data->outputs == 6 && data->y_classes && data->y_last && data->y[0] == 3 && data->y[1] == -7);
     ur_data_free(data);
+
+    set = set_with_x(); /* no classes: integers for every output */
+    add(set, "y", UR_ARRAY_I32, 3, (const int64_t[]){2, 3, 2}, twelve);
+    data = data_of(set, 0);
+    ck_assert(data->outputs == 2 && !data->y_classes && !data->y_last && data->y[11] == twelve[11]);
+    ur_data_free(data);
 }
 END_TEST
 
@@ -107,7 +113,7 @@ START_TEST(data_refused)
     check_no_data(set, 0, "y is [2,3,0], expected [2,3,p] or [2,p] as x has them");
     set = set_with_x();
     add(set, "y", UR_ARRAY_I64, 2, odd, twelve);
-    check_no_data(set, 0, "y of integers is [2,4], expected classes [2,3] or [2] as x has them");
+    check_no_data(set, 0, "y of integers is [2,4], expected classes [2,3] or [2], or [2,3,p], as x has them");
 
     set = set_with_x();
     add(set, "lengths", UR_ARRAY_I64, 1, three, twelve);

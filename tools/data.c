@@ -31,7 +31,7 @@ static int write_data(const options *o)
     ur_error error = {{0}};
     bool text = o->format == FORMAT_TEXT;
     if (!text && !o->output)
-        return complain("--output: a file to write is missing, expected -o FILE or --format text");
+        return complain("--output: a file to write is missing, expected -o FILE, or --format text for stdout");
     ur_data *data = setup_outputs(o) ? setup_data(o, o->argument[0], false, 0) : NULL;
     if (!data)
         return BAD_INPUT;

@@ -2,6 +2,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -141,9 +143,18 @@ static void fill_descriptors(void)
         close(descriptor);
 }
 
+/* A name that is not known, or of what the processor does not have. */
+static void check_instruction_set(void)
+{
+    const char *wanted = getenv("UNROLL_ISA");
+    if (wanted && *wanted && strcmp(wanted, ur_instruction_set()) != 0)
+        fprintf(stderr, "unroll: UNROLL_ISA: %s is not to be had here, %s is used\n", wanted, ur_instruction_set());
+}
+
 int main(int count, char **words)
 {
     fill_descriptors();
+    check_instruction_set();
     signal(SIGPIPE, SIG_IGN); /* a reader that left is a write error like others, and ends no training, */
     signal(SIGXFSZ, SIG_IGN); /* and so is a file that is larger than allowed */
     int status = run(count, words);

@@ -4,12 +4,13 @@
 #include <unistd.h>
 
 #include "setup.h"
+#include "states.h"
 #include "stream.h"
 
 /* One pass: what came from the files, and the network that was recorded for it. */
 typedef struct pass {
     const options *o;
-    ur_arrays *weights, *states;
+    ur_arrays *weights;
     ur_net_options shape;
     ur_data *data;
     ur_tape *tape;
@@ -51,13 +52,6 @@ static bool read_weights(pass *p, const ur_cell *cell)
     return true;
 }
 
-/* Is the size what --size says of it, if it says anything? */
-static bool has_size(const options *o, const char *file, const char *name, int64_t size)
-{
-    int64_t said = setup_size(o, name, size);
-    return said == size || refuse("--size: %s is %lld in %s, not %lld", name, (long long)size, file, (long long)said);
-}
-
 static bool read_shape(pass *p)
 {
     const options *o = p->o;
@@ -72,7 +66,7 @@ static bool read_shape(pass *p)
         return refuse("--hidden: %lld hidden units are in %s, not %lld", (long long)p->shape.hidden, file,
                       (long long)o->hidden);
     return setup_sizes_known(o, (const char *const[]){"d", "m", "p", NULL}) &&
-           has_size(o, file, "m", p->shape.hidden) && has_size(o, file, "p", ur_net_outputs(&p->shape));
+           setup_size_is(o, file, "m", p->shape.hidden) && setup_size_is(o, file, "p", ur_net_outputs(&p->shape));
 }
 
 /* x, lengths, y and weights of positions as a data set. */
@@ -99,7 +93,7 @@ static bool record(pass *p)
     if (p->shape.inputs && p->shape.inputs != p->data->inputs)
         return refuse("%s: x has %lld features, the model %s takes %lld", o->input, (long long)p->data->inputs,
                       o->argument[0], (long long)p->shape.inputs);
-    if (!has_size(o, o->input, "d", p->data->inputs))
+    if (!setup_size_is(o, o->input, "d", p->data->inputs))
         return false;
     p->shape.inputs = p->data->inputs;
     p->shape.weighted = p->data->weight || p->data->y_last;
@@ -154,80 +148,6 @@ static bool add_steps(pass *p, ur_arrays *set, const char *name, const ur_var *v
     int64_t size[] = {p->net->batch, p->net->steps, rows};
     ur_array *array = add_array(p, set, name, 3, size);
     return array && collect(p, values, p->net->steps, rows, true, array);
-}
-
-/* ---- initial and final states: [N,units] by their names */
-
-/* A state's shape in a file: the batch first. */
-static int batch_first(const ur_net_state *state, int64_t size[UR_RANK])
-{
-    int rank = state->shape.rank;
-    size[0] = state->shape.size[rank - 1];
-    for (int i = 1; i < rank; i++)
-        size[i] = state->shape.size[i - 1];
-    return rank;
-}
-
-static bool read_state(pass *p, const ur_net_state *state)
-{
-    char expected[UR_SHAPE_TEXT], found[UR_ARRAY_TEXT];
-    int64_t size[UR_RANK] = {0}, batch = p->net->batch;
-    int rank = batch_first(state, size);
-    const ur_array *array = ur_arrays_find(p->states, state->name);
-    if (!array && state->scale) /* of states without a scale */
-        return true;
-    bool fits = array && array->rank == rank;
-    for (int i = 0; fits && i < rank; i++)
-        fits = array->size[i] == size[i];
-    if (!fits)
-        return refuse("%s: the state %s%s was expected, the batch first, %s was found", p->o->state, state->name,
-                      ur_shape_text((ur_shape){.rank = rank, .size = {size[0], size[1], size[2], size[3]}}, expected),
-                      array ? ur_array_shape(array, found) : "none");
-    double *given = (double *)calloc(2 * array->count, sizeof *given), *columns = given + array->count;
-    int64_t units = (int64_t)array->count / batch;
-    bool good = given && ur_array_get(array, given, &p->error);
-    for (int64_t n = 0; good && n < batch; n++)
-        for (int64_t k = 0; k < units; k++)
-            columns[k * batch + n] = given[n * units + k];
-    good = good && ur_write(state->start, array->count, columns);
-    free(given);
-    return good;
-}
-
-static bool is_state(const ur_net *net, const char *name)
-{
-    size_t i = 0;
-    while (i < net->states && strcmp(net->state[i].name, name) != 0)
-        i++;
-    return i < net->states;
-}
-
-static bool read_states(pass *p)
-{
-    const ur_array *array;
-    p->states = ur_arrays_load(p->o->state, NULL, &p->error);
-    for (size_t i = 0; p->states && i < p->net->states; i++)
-        if (!read_state(p, &p->net->state[i]))
-            return false;
-    for (size_t k = 0; (array = ur_arrays_at(p->states, k)); k++)
-        if (!is_state(p->net, array->name))
-            return refuse("%s: %s is no state of this network", p->o->state, array->name);
-    return p->states != NULL;
-}
-
-static bool write_states(pass *p)
-{
-    ur_arrays *set = ur_arrays_new(NULL);
-    bool good = true;
-    for (size_t i = 0; good && i < p->net->states; i++) {
-        const ur_net_state *state = &p->net->state[i];
-        int64_t size[UR_RANK] = {0}, rank = batch_first(state, size);
-        ur_array *array = add_array(p, set, state->name, (int)rank, size);
-        good = array && collect(p, &state->final, 1, (int64_t)array->count / p->net->batch, false, array);
-    }
-    good = good && ur_arrays_save(set, p->o->state_out, &p->error);
-    ur_arrays_free(set);
-    return good;
 }
 
 /* ---- gradients: the parameters', the input's and each named unit's */
@@ -375,10 +295,10 @@ static bool run_pass(pass *p)
 {
     const options *o = p->o;
     gradients g = {0};
-    bool good = read_data(p) && record(p) && (!o->state || read_states(p));
+    bool good = read_data(p) && record(p) && (!o->state || states_read(o->state, p->net));
     good = good && (!o->grad || differentiate(p, &g)) && plan(p, &g);
     good = good && (!o->output || write_output(p)) && (!o->grad || write_gradients(p, &g)) &&
-           (!o->state_out || write_states(p)) && (!p->shape.loss || print_loss(p));
+           (!o->state_out || states_write(o->state_out, p->net, p->plan, false)) && (!p->shape.loss || print_loss(p));
     free(g.of);
     free(g.value);
     free(g.unit);
@@ -394,14 +314,12 @@ static bool streams(const options *o)
 /* The first option that a stream cannot have, or NULL. */
 static const char *too_much_for_a_stream(const options *o)
 {
-    return o->output      ? "output"
-           : o->target    ? "target"
-           : o->lengths   ? "lengths"
-           : o->weight    ? "weight"
-           : o->grad      ? "grad"
-           : o->state     ? "state"
-           : o->state_out ? "state-out"
-                          : NULL;
+    return o->output    ? "output"
+           : o->target  ? "target"
+           : o->lengths ? "lengths"
+           : o->weight  ? "weight"
+           : o->grad    ? "grad"
+                        : NULL;
 }
 
 /* Do the options make sense together? */
@@ -449,7 +367,6 @@ static int run(const options *o)
     ur_pool_free(p.pool);
     ur_tape_free(p.tape);
     ur_data_free(p.data);
-    ur_arrays_free(p.states);
     ur_arrays_free(p.weights);
     return status;
 }
@@ -464,7 +381,8 @@ const command command_run = {
     .text = "--input holds x [N,T,d]; --output receives the outputs [N,T,p], 0 past each sequence's length. With\n"
             "--target and --loss prints the loss; --grad receives its gradient by every weight, by the input as x\n"
             "[N,T,d], and by the net value of every named unit as delta.NAME [N,T,units]. --input - reads one step\n"
-            "of d numbers a line and answers each with a line of outputs; the state is carried.",
+            "of d numbers a line and answers each with a line of outputs; the state is carried. --state reads the\n"
+            "states before the first step, --state-out writes those after the last one.",
     .example = "unroll run rnn --weights W.safetensors --out sigmoid --input X.npy --lengths L.npy \\\n"
                "      --target Y.npy --loss bce --output O.npy --grad G.safetensors",
     .run = run,

@@ -323,6 +323,12 @@ int64_t setup_size(const options *o, const char *name, int64_t otherwise)
     return value;
 }
 
+bool setup_size_is(const options *o, const char *file, const char *name, int64_t size)
+{
+    int64_t said = setup_size(o, name, size);
+    return said == size || refuse("--size: %s is %lld in %s, not %lld", name, (long long)size, file, (long long)said);
+}
+
 bool setup_sizes_known(const options *o, const char *const *names)
 {
     for (int i = 0; i < o->size_count; i++) {
@@ -410,9 +416,11 @@ static int64_t units_for(const ur_net_options *net, int64_t outputs)
 bool setup_net_options(const options *o, const ur_cell *cell, const ur_task *task, const ur_data *data,
                        ur_net_options *net)
 {
-    static const char *const sizes[] = {"m", NULL};
+    static const char *const sizes[] = {"d", "m", "p", NULL};
     int64_t hidden = setup_size(o, "m", o->hidden);
-    if (!setup_sizes_known(o, sizes))
+    const char *source = o->data ? o->data : "the data";
+    if (!setup_sizes_known(o, sizes) || !setup_size_is(o, source, "d", data->inputs) ||
+        (data->y && !setup_size_is(o, source, "p", data->outputs)))
         return false;
     *net = (ur_net_options){.cell = cell,
                             .inputs = data->inputs,

@@ -29,6 +29,8 @@ bool setup_override(const options *o, ur_net_options *net);
 void setup_mask_seed(const options *o, ur_net_options *net);
 /* The value of `--size NAME=N`, or `otherwise`. */
 int64_t setup_size(const options *o, const char *name, int64_t otherwise);
+/* Is the size of what is in the file what --size says of it, if it says anything? Complains if not. */
+bool setup_size_is(const options *o, const char *file, const char *name, int64_t size);
 /* False, after an error, when a --size has a name that is not in `names`, a list that ends with NULL, or gives m another
  * value than --hidden does. */
 bool setup_sizes_known(const options *o, const char *const *names);

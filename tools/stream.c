@@ -1,6 +1,7 @@
 /* stream.c - `unroll run --input -`: one step a line, the state carried by the tape (ur_state). */
 #include "stream.h"
 #include "setup.h"
+#include "states.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -11,20 +12,37 @@ typedef struct streamer {
     ur_tape *tape;
     ur_net *net;
     ur_plan *plan;
-    double *x, *o;
+    double *x, *o; /* x: the numbers of a line, as many as there is room for */
+    size_t numbers, room;
     int64_t inputs, outputs;
     ur_dtype dtype;
 } streamer;
 
-static int64_t count_numbers(const char *line)
+/* Reads the numbers of a line. */
+static bool read_line(streamer *s, const char *line, long number)
 {
-    int64_t count = 0;
-    for (const char *p = line; *p;) {
-        p += strspn(p, " \t,\r\n");
-        count += *p != 0;
-        p += strcspn(p, " \t,\r\n");
+    static const char gap[] = " \t,\r\n";
+    s->numbers = 0;
+    for (const char *p = line + strspn(line, gap); *p; p += strspn(p, gap)) {
+        char *end;
+        double x = strtod(p, &end);
+        if (end == p || (*end && !strchr(gap, *end)))
+            return refuse("stdin:%ld:%ld: a number was expected, not '%.*s'", number, (long)(p - line) + 1,
+                          (int)strcspn(p, gap), p);
+        if (s->numbers == s->room) {
+            double *more = (double *)realloc(s->x, (2 * s->room + 16) * sizeof *more);
+            if (!more)
+                return refuse("stdin:%ld: no memory for its numbers", number);
+            s->x = more;
+            s->room = 2 * s->room + 16;
+        }
+        s->x[s->numbers++] = x;
+        p = end;
     }
-    return count;
+    if (!s->numbers && !s->inputs)
+        return refuse("stdin:%ld: numbers were expected, there are none", number);
+    return !s->inputs || s->numbers == (size_t)s->inputs ||
+           refuse("stdin:%ld: %lld numbers were expected, %zu were found", number, (long long)s->inputs, s->numbers);
 }
 
 /* The learned start of a state, h0 of h, which is a parameter of the model and none of the stream's network. */
@@ -51,10 +69,12 @@ static bool read_params(const streamer *s, const options *o, const ur_arrays *we
     return true;
 }
 
-/* The number of features is the model's, or that of the first line. */
-static bool open_streamer(streamer *s, const options *o, const ur_arrays *weights, ur_net_options shape, int64_t inputs)
+/* The number of features is the model's, or that of the first line, which has been read. */
+static bool open_streamer(streamer *s, const options *o, const ur_arrays *weights, ur_net_options shape)
 {
-    shape.inputs = s->inputs = shape.inputs ? shape.inputs : inputs;
+    shape.inputs = s->inputs = shape.inputs ? shape.inputs : (int64_t)s->numbers;
+    if (!setup_size_is(o, "stdin", "d", s->inputs))
+        return false;
     bool learned = shape.start == UR_START_LEARNED;
     shape.loss = UR_NO_LOSS;
     shape.start = UR_START_GIVEN;
@@ -66,10 +86,11 @@ static bool open_streamer(streamer *s, const options *o, const ur_arrays *weight
         return false;
     for (size_t i = 0; s->net && i < s->net->states; i++)
         ur_state(s->net->state[i].start, s->net->state[i].final);
-    s->x = (double *)calloc((size_t)s->inputs, sizeof *s->x);
+    if (s->net && o->state && !states_read(o->state, s->net))
+        return false;
     s->o = (double *)calloc((size_t)s->outputs, sizeof *s->o);
     double one = 1;
-    bool good = s->net && s->x && s->o && ur_write(s->net->alive[0], 1, &one);
+    bool good = s->net && s->o && ur_write(s->net->alive[0], 1, &one);
     if (good) {
         ur_keep(s->net->o[0]);
         s->plan = ur_plan_new(s->tape, &(ur_plan_options){.fixed = true});
@@ -85,25 +106,6 @@ static void close_streamer(streamer *s)
     ur_tape_free(s->tape);
     free(s->x);
     free(s->o);
-}
-
-static bool read_line(streamer *s, const char *line, long number)
-{
-    const char *p = line;
-    int64_t found = count_numbers(line);
-    if (found != s->inputs)
-        return refuse("stdin:%ld: %lld numbers were expected, %lld were found", number, (long long)s->inputs,
-                      (long long)found);
-    for (int64_t i = 0; i < s->inputs; i++) {
-        char *end;
-        p += strspn(p, " \t,");
-        s->x[i] = strtod(p, &end);
-        if (end == p || !strchr(" \t,\r\n", *end))
-            return refuse("stdin:%ld:%ld: a number was expected, not '%.*s'", number, (long)(p - line) + 1,
-                          (int)strcspn(p, " \t,\r\n"), p);
-        p = end;
-    }
-    return true;
 }
 
 static bool answer(streamer *s)
@@ -122,7 +124,7 @@ int stream(const options *o, const ur_arrays *weights, const ur_net_options *sha
     if (shape->bidirectional || shape->cell->back)
         return complain("--input: %s reads sequences from their end too, which a stream has not; expected a .npy file",
                         shape->cell->name);
-    streamer s = {0};
+    streamer s = {.inputs = shape->inputs};
     char *line = NULL;
     size_t room = 0;
     ssize_t length;
@@ -130,12 +132,14 @@ int stream(const options *o, const ur_arrays *weights, const ur_net_options *sha
     for (long number = 1; good && (length = getline(&line, &room, stdin)) >= 0; number++) {
         if (strlen(line) < (size_t)length)
             good = refuse("stdin:%ld: a line of numbers was expected, it holds a zero byte", number);
-        else if (count_numbers(line) > 0)
-            good = (s.net || open_streamer(&s, o, weights, *shape, count_numbers(line))) &&
-                   read_line(&s, line, number) && answer(&s);
+        else
+            good = read_line(&s, line, number) && (s.net || open_streamer(&s, o, weights, *shape)) && answer(&s);
     }
     if (ferror(stdin))
         good = refuse("stdin: cannot be read: %s", strerror(errno));
+    if (good && o->state_out)
+        good = s.net ? states_write(o->state_out, s.net, s.plan, true)
+                     : refuse("--state-out: the stream has no line, there are no states");
     free(line);
     close_streamer(&s);
     return good ? DONE : BAD_INPUT;
