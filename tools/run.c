@@ -380,9 +380,10 @@ const command command_run = {
     .summary = "one forward pass on given arrays, with gradients and deltas",
     .text = "--input holds x [N,T,d]; --output receives the outputs [N,T,p], 0 past each sequence's length. With\n"
             "--target and --loss prints the loss; --grad receives its gradient by every weight, by the input as x\n"
-            "[N,T,d], and by the net value of every named unit as delta.NAME [N,T,units]. --input - reads one step\n"
-            "of d numbers a line and answers each with a line of outputs; the state is carried. --state reads the\n"
-            "states before the first step, --state-out writes those after the last one.",
+            "[N,T,d], and by the net value of every named unit as delta.NAME [N,T,units]. (Of slstm c and n are kept\n"
+            "times e^-s, mlstm's memory too: once s is not 0 their deltas are those of the scaled values.) --input -\n"
+            "reads one step of d numbers a line and answers each with a line of outputs; the state is carried.\n"
+            "--state reads the states before the first step, --state-out writes those after the last one.",
     .example = "unroll run rnn --weights W.safetensors --out sigmoid --input X.npy --lengths L.npy \\\n"
                "      --target Y.npy --loss bce --output O.npy --grad G.safetensors",
     .run = run,
