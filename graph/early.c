@@ -19,14 +19,13 @@ typedef struct target {
 typedef struct mover {
     ur_tape *tape;
     ur__program *p;
-    target *to; /* by line */
-    uint32_t
-        *later; /* by line: the one line that reads it in other loops than its own, UR_NONE: none, UR__MANY: several */
+    target *to;         /* by line, as the next three are */
+    uint32_t *later;    /* the one line that reads it in other loops than its own, UR_NONE: none, UR__MANY: several */
     uint32_t *within;   /* the same in its own */
+    uint8_t *free;      /* straight code that reads leaves and constants only, or other such lines */
     uint32_t *moved;    /* the lines that go from loop to loop, operands before their readers ... */
     uint32_t *straight; /* ... and straight code that moves, likewise, up to `end` */
     const uint32_t *end;
-    uint8_t *free; /* by line: straight code that reads leaves and constants only, or other such lines */
     size_t moves;
 } mover;
 
@@ -170,6 +169,8 @@ static bool goes_along(const mover *m, uint32_t line, const ur__ref *r)
 /* A line that might move, and what is known of that so far. */
 typedef struct move {
     uint32_t line;
+    uint32_t *along; /* it and those that go along with it, operands first */
+    size_t count;
     target to;
     bool saves; /* one of the operands is saved for it alone, and at least as large */
 } move;
@@ -181,6 +182,14 @@ static bool is_saved_for(const mover *m, uint32_t operand, uint32_t reader, cons
            ur_shape_count(ur__shape(m->tape, l[v->line].node)) <= ur_shape_count(ur__shape(m->tape, l[operand].node));
 }
 
+static bool is_along(const move *v, uint32_t line)
+{
+    bool is = false;
+    for (size_t i = 0; i < v->count && !is; i++)
+        is = v->along[i] == line;
+    return is;
+}
+
 /* Are the operands of `line`, which is the one that might move or goes along with it, values of the same iterations of one
  * loop, or fixed? */
 static bool find_target(const mover *m, uint32_t line, move *v)
@@ -190,7 +199,7 @@ static bool find_target(const mover *m, uint32_t line, move *v)
         target there;
         if (!operand_of(m, line, k, &r))
             return false;
-        if (is_fixed(m, r.line))
+        if (is_fixed(m, r.line) || is_along(v, r.line))
             continue;
         if (goes_along(m, line, &r)) {
             if (!find_target(m, r.line, v))
@@ -202,47 +211,46 @@ static bool find_target(const mover *m, uint32_t line, move *v)
         v->to = there;
         v->saves |= is_saved_for(m, r.line, line, v);
     }
+    v->along[v->count++] = line;
     return true;
 }
 
-/* Is straight code that the line reads there before the loop, or can it be? */
-static bool is_there(const mover *m, uint32_t line, uint32_t loop)
+/* Is straight code that they read there before the loop, or can it be? */
+static bool is_there(const mover *m, const move *v)
 {
-    const ur__statement *s = ur__first_statement(m->p, line);
     bool there = true;
-    for (uint32_t k = 0; k < s->refs && there; k++) {
-        const ur__ref *r = &m->p->ref[s->ref + k];
-        if (is_straight(m, r->line))
-            there = m->p->line[r->line].loop < loop || m->free[r->line];
-        else if (goes_along(m, line, r))
-            there = is_there(m, r->line, loop);
+    for (size_t i = 0; i < v->count; i++) {
+        const ur__statement *s = ur__first_statement(m->p, v->along[i]);
+        for (uint32_t k = 0; k < s->refs && there; k++) {
+            const uint32_t operand = m->p->ref[s->ref + k].line;
+            there = !is_straight(m, operand) || m->p->line[operand].loop < v->to.loop || m->free[operand];
+        }
     }
     return there;
 }
 
-/* The line and those that go along with it, operands first; what it alone read later is read in its own loop now. */
+/* What a line that moves alone read later is read in its own loop now. */
 static void move_to(mover *m, uint32_t line, const target *to)
 {
     const ur__statement *s = ur__first_statement(m->p, line);
     for (uint32_t k = 0; k < s->refs; k++) {
-        const ur__ref *r = &m->p->ref[s->ref + k];
-        if (goes_along(m, line, r))
-            move_to(m, r->line, to);
-        else if (m->later[r->line] == line)
-            m->later[r->line] = UR_NONE;
+        uint32_t *later = &m->later[m->p->ref[s->ref + k].line];
+        *later = *later == line ? UR_NONE : *later;
     }
     m->to[line] = *to;
     m->later[line] = with_reader(m->later[line], m->within[line]);
-    m->moved[m->moves++] = line;
 }
 
 static void move_line(mover *m, uint32_t line)
 {
-    move v = {.line = line, .to = {.loop = UR_NONE}};
+    move v = {.line = line, .along = m->moved + m->moves, .to = {.loop = UR_NONE}};
     const ur__line *l = &m->p->line[line];
-    if (is_elementwise(m, line) && find_target(m, line, &v) && v.saves && v.to.loop < l->loop &&
-        keeps_steps(m, line, &v.to) && fills_phases(m, &v.to, l->values) && is_there(m, line, v.to.loop))
-        move_to(m, line, &v.to);
+    if (!is_elementwise(m, line) || !find_target(m, line, &v) || !v.saves || v.to.loop >= l->loop ||
+        !keeps_steps(m, line, &v.to) || !fills_phases(m, &v.to, l->values) || !is_there(m, &v))
+        return;
+    for (size_t i = 0; i < v.count; i++)
+        move_to(m, v.along[i], &v.to);
+    m->moves += v.count;
 }
 
 /* Straight code that is read earlier now, and what that reads. Called from the last statement to the first. */

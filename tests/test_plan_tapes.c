@@ -44,6 +44,32 @@ static ur_tape *selected_by(int which, roots *all)
     return end(&t, value, 1, &start, all);
 }
 
+/* What the second loop makes of e could be made where e is, but for S, straight code that reads all of the first loop. */
+static ur_tape *read_after_all(int which, roots *all)
+{
+    enum { M = 3 };
+    (void)which;
+    recording t = begin(BATCH);
+    ur_var W = ur_param(t.tape, "W", UR_SHAPE(M, M)), a = ur_input(t.tape, "a0", UR_SHAPE(M, BATCH));
+    ur_var x[ROOM], e[STEPS], s[STEPS];
+    ur_inputs(t.tape, "x", UR_SHAPE(M, BATCH), STEPS, x);
+    for (int k = 0; k < STEPS; k++) {
+        ur_step(t.tape, k + 1);
+        a = ur_tanh(ur_add(ur_matmul(W, a), x[k]));
+        e[k] = ur_exp(a);
+        s[k] = ur_sum(a);
+    }
+    ur_step(t.tape, 0);
+    ur_var S = ur_tanh(ur_scale(ur_total(STEPS, s), 0.01));
+    for (int k = 0; k < STEPS; k++) {
+        ur_step(t.tape, k + 1);
+        s[k] = ur_sum(ur_mul(e[k], S));
+    }
+    ur_step(t.tape, 0);
+    add_root(all, ur_total(STEPS, s));
+    return t.tape;
+}
+
 /* The gradient by a value that is reshaped, of a sum over the batch: a broadcast of one column under another shape. */
 static ur_tape *reshaped(int which, roots *all)
 {
@@ -561,7 +587,8 @@ static const struct {
              {"cross-entropies", cross_entropies, ENTROPIES},
              {"constants", constants, 7},
              {"sums in sums", sums_in_sums, 1},
-             {"selected by", selected_by, 3}};
+             {"selected by", selected_by, 3},
+             {"read after all", read_after_all, 1}};
 
 START_TEST(any_tape)
 {
