@@ -53,7 +53,7 @@ static inline double distance(size_t n, const double *a, const double *b)
 /* The exit status of a program whose tests these are. */
 static inline int run_cases(Suite *suite, TCase *cases)
 {
-    tcase_set_timeout(cases, 120);
+    tcase_set_timeout(cases, 300);
     suite_add_tcase(suite, cases);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);

@@ -520,10 +520,5 @@ int main(void)
     tcase_add_test(tests, refuses_states);
     tcase_add_test(tests, refuses_strangers);
     Suite *suite = suite_create("check");
-    suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_cases(suite, tests);
 }

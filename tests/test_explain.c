@@ -73,7 +73,7 @@ static char *explain_net(ur_net_options options, int64_t batch, ur_dtype dtype)
 }
 
 /* One product a step forward, one backward, and the lecture's formulas around them. */
-START_TEST(test_lstm)
+START_TEST(lstm)
 {
     char *text = explain_net((ur_net_options){.cell = ur_cell_find("lstm")}, BATCH, UR_F32);
     ck_assert_int_eq(count(text, "\n    product ["), 2);
@@ -98,7 +98,7 @@ END_TEST
 
 /* h, which products read later, is saved, where columns have ended beside select(alive, h, h[t-1]): 1 - h^2 is made where it
  * is read. */
-START_TEST(test_rnn)
+START_TEST(rnn)
 {
     char *text = explain_net((ur_net_options){.cell = ur_cell_find("rnn")}, BATCH, UR_F32);
     has(text, "      delta.rnn = dh .* (1 - h^2)\n");
@@ -108,7 +108,7 @@ END_TEST
 
 /* sigmoid(net), which the output layer computes and the adjoint of the loss needs: once for each step, and net is not
  * saved. */
-START_TEST(test_output_twice)
+START_TEST(output_twice)
 {
     ur_tape *tape = new_tape(UR_F32);
     ur_net_options options = {.cell = ur_cell_find("lstm"), .inputs = D, .hidden = M, .outputs = 3};
@@ -134,7 +134,7 @@ START_TEST(test_output_twice)
 END_TEST
 
 /* exp(x) of a step and of the one before it: read, not computed again. */
-START_TEST(test_step_twice)
+START_TEST(step_twice)
 {
     ur_tape *tape = new_tape(UR_F32);
     ur_var x[STEPS];
@@ -157,7 +157,7 @@ START_TEST(test_step_twice)
 END_TEST
 
 /* Operations that share a part stand as they are on the tape, also where a name fills a line. */
-START_TEST(test_shared_part)
+START_TEST(shared_part)
 {
     char name[200] = "";
     memset(name, 'z', sizeof name - 1);
@@ -177,7 +177,7 @@ START_TEST(test_shared_part)
 END_TEST
 
 /* The bytes of the parts are those of the whole. */
-START_TEST(test_bytes)
+START_TEST(bytes_in_all)
 {
     static const char *const cells[] = {"rnn", "lstm", "slstm", "mlstm", "gru", "brnn"};
     for (size_t i = 0; i < sizeof cells / sizeof *cells; i++) {
@@ -195,7 +195,7 @@ START_TEST(test_bytes)
 }
 END_TEST
 
-START_TEST(test_composed)
+START_TEST(composed_and_shipped)
 {
     static const int64_t batches[] = {1, 5, 32, 400};
     for (size_t i = 0; i < sizeof batches / sizeof *batches; i++) {
@@ -210,7 +210,7 @@ START_TEST(test_composed)
 END_TEST
 
 /* Few columns, one block, two directions, dropout, stacks: all have a text. */
-START_TEST(test_networks)
+START_TEST(networks)
 {
     static const ur_net_options options[] = {{.batch_norm = true},
                                              {.layers = 2, .dropout = 0.5},
@@ -241,7 +241,7 @@ END_TEST
 /* ---- what a network's plan is made of */
 
 /* Cell, output layer and loss are one loop forward and one back, and what only goes between them is not saved. */
-START_TEST(test_one_loop)
+START_TEST(one_loop)
 {
     char *text = explain_net((ur_net_options){.cell = &composed, .outputs = D, .out = UR_IDENTITY}, BATCH, UR_F32);
     ck_assert_int_eq(count(text, "\nloop of 12 steps\n"), 2);
@@ -278,7 +278,7 @@ static void assert_saved(const ur_cell *cell, size_t saved)
 
 /* Of the gated cell u, phi and h, where u and phi lay lie the deltas. Of sLSTM the net value of phi, omega, u, kappa, f, c,
  * n, c/n and h; nothing reads s but the next step, yet after the new one is there. */
-START_TEST(test_saved_bytes)
+START_TEST(saved_bytes)
 {
     assert_saved(&composed, 3);
     assert_saved(ur_cell_find("slstm"), 10);
@@ -311,7 +311,7 @@ static size_t bytes_forward(size_t steps)
 }
 
 /* Both lie where they lay before: a step more is a flag of its mask and a number of columns. */
-START_TEST(test_states_in_place)
+START_TEST(states_in_place)
 {
     const size_t step = (bytes_forward(400) - bytes_forward(200)) / 200;
     ck_assert_uint_le(step, 8);
@@ -332,7 +332,7 @@ static char *explain_tape(ur_tape *tape, bool reference)
 
 /* A sum of all elements is an instruction of the program that makes them, and sums keep their parentheses where a result
  * lies in the place of its operand. */
-START_TEST(test_total)
+START_TEST(total)
 {
     ur_tape *tape = new_tape(UR_F32);
     ur_var x[STEPS], loss[STEPS], h = ur_input(tape, "h0", UR_SHAPE(M, BATCH));
@@ -386,7 +386,7 @@ static ur_tape *sliced(bool ahead)
     return tape;
 }
 
-START_TEST(test_tapes)
+START_TEST(tapes)
 {
     char *text = explain_tape(scalars(3, 4), false);
     has(text, "not rolled: step ");
@@ -419,24 +419,18 @@ int main(void)
 {
     Suite *suite = suite_create("explain");
     TCase *all = tcase_create("all");
-    tcase_set_timeout(all, 60);
-    tcase_add_test(all, test_lstm);
-    tcase_add_test(all, test_rnn);
-    tcase_add_test(all, test_output_twice);
-    tcase_add_test(all, test_step_twice);
-    tcase_add_test(all, test_shared_part);
-    tcase_add_test(all, test_bytes);
-    tcase_add_test(all, test_composed);
-    tcase_add_test(all, test_networks);
-    tcase_add_test(all, test_one_loop);
-    tcase_add_test(all, test_saved_bytes);
-    tcase_add_test(all, test_states_in_place);
-    tcase_add_test(all, test_total);
-    tcase_add_test(all, test_tapes);
-    suite_add_tcase(suite, all);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    tcase_add_test(all, lstm);
+    tcase_add_test(all, rnn);
+    tcase_add_test(all, output_twice);
+    tcase_add_test(all, step_twice);
+    tcase_add_test(all, shared_part);
+    tcase_add_test(all, bytes_in_all);
+    tcase_add_test(all, composed_and_shipped);
+    tcase_add_test(all, networks);
+    tcase_add_test(all, one_loop);
+    tcase_add_test(all, saved_bytes);
+    tcase_add_test(all, states_in_place);
+    tcase_add_test(all, total);
+    tcase_add_test(all, tapes);
+    return run_cases(suite, all);
 }

@@ -1,11 +1,11 @@
 /* test_reber.c - the tasks drawn by an automaton, against the lecture's sequences and against exact distributions. */
-#include <check.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "../optim/optim.h"
 #include "heap.h"
+#include "support.h"
 
 enum { SYMBOLS = 7 };
 
@@ -440,7 +440,6 @@ int main(void)
 {
     Suite *suite = suite_create("reber");
     TCase *cases = tcase_create("reber");
-    tcase_set_timeout(cases, 120);
     tcase_add_test(cases, lecture_paths);
     tcase_add_test(cases, lecture_table);
     tcase_add_test(cases, embedded_path);
@@ -458,10 +457,5 @@ int main(void)
     tcase_add_test(cases, tail_of_the_lengths);
     tcase_add_test(cases, choices_are_fair);
     tcase_add_test(cases, no_memory);
-    suite_add_tcase(suite, cases);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_cases(suite, cases);
 }

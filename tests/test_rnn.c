@@ -6,13 +6,13 @@
  *     dbh = sum delta^h_t.
  *
  * Where the outputs are not independent, softmax, df^o * dE is the product with the Jacobian. */
-#include <check.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "../layers/layers.h"
 #include "random.h"
+#include "support.h"
 
 enum { T = 7, D = 3, M = 4, P = 3, BATCH = 4 }; /* P and BATCH are the most */
 
@@ -532,17 +532,11 @@ int main(void)
 {
     Suite *suite = suite_create("rnn");
     TCase *cases = tcase_create("rnn");
-    tcase_set_timeout(cases, 120);
     tcase_add_loop_test(cases, deltas_are_the_lectures, 0, SETUPS);
     tcase_add_loop_test(cases, lengths_with_nan_in_the_padding, 0, SETUPS);
     tcase_add_loop_test(cases, dead_columns, 0, SETUPS);
     tcase_add_loop_test(cases, executions_agree, 0, SETUPS);
     tcase_add_loop_test(cases, replay, 0, SETUPS);
     tcase_add_loop_test(cases, second_order, 0, SETUPS);
-    suite_add_tcase(suite, cases);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_cases(suite, cases);
 }

@@ -357,7 +357,6 @@ int main(void)
 {
     Suite *suite = suite_create("threads");
     TCase *cases = tcase_create("threads");
-    tcase_set_timeout(cases, 120);
     tcase_add_loop_test(cases, bits_agree, 0, count_cells() + 1);
     tcase_add_loop_test(cases, blocks_in_pairs, 0, count_cells() + 1);
     tcase_add_test(cases, plans_share_a_pool);
@@ -365,10 +364,5 @@ int main(void)
     tcase_add_test(cases, no_batch);
     tcase_add_test(cases, pools);
     tcase_add_test(cases, two_at_a_time);
-    suite_add_tcase(suite, cases);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failures = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failures == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return run_cases(suite, cases);
 }

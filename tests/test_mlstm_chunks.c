@@ -1,4 +1,4 @@
-/* test_forms.c - mLSTM step by step, in chunks and in its parallel form: outputs, final states and all gradients agree. */
+/* test_mlstm_chunks.c - mLSTM step by step, in chunks and in its parallel form: outputs, final states and all gradients agree. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -255,18 +255,12 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("forms");
-    TCase *cases = tcase_create("forms");
-    tcase_set_timeout(cases, 300);
+    Suite *suite = suite_create("mlstm chunks");
+    TCase *cases = tcase_create("mlstm chunks");
     tcase_add_loop_test(cases, forms_agree, 0, SETUPS);
     tcase_add_loop_test(cases, truncated_forms_agree, 0, 6);
     tcase_add_loop_test(cases, forms_in_single_precision, 0, 5);
     tcase_add_loop_test(cases, finite_far_out, 0, 8);
     tcase_add_loop_test(cases, second_orders_agree, 0, 5);
-    suite_add_tcase(suite, cases);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_cases(suite, cases);
 }
