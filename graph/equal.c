@@ -12,9 +12,9 @@
  * timeless. Leaves that belong to no step are, but where no node belongs to one an input may be that of any: then
  * only parameters and constants. Nodes are numbered by what they compute (Cocke and Schwartz 1970): equal are nodes of one
  * kind with equal operands. */
-#include "internal.h"
-
 #include <string.h>
+
+#include "internal.h"
 
 typedef struct numbering {
     ur_tape *tape;

@@ -1,8 +1,8 @@
 /* form.c - the forms of a plan, two versions of one program: with masks, and for blocks where none is needed. Each goes from
  * lines to launches and to what may lie where. */
-#include "plan.h"
-
 #include <string.h>
+
+#include "plan.h"
 
 static bool take_lines(ur__form *form)
 {

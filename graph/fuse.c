@@ -4,9 +4,9 @@
  * A loop B joins an earlier loop A of the same direction when no iteration of B reads a later one of A, and when B can
  * be moved up to A, or A down to B, past the loops between. Two loops that both carry a state from step to step stay
  * apart: each has weights of its own, which stay in the cache while only that loop runs. */
-#include "program.h"
-
 #include <stdlib.h>
+
+#include "program.h"
 
 /* How many loops back a partner is looked for. */
 enum { FAR = 8 };

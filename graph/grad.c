@@ -15,9 +15,9 @@
  *
  * Only nodes between wrt and y get an adjoint. An adjoint is complete once it is there, because every consumer that
  * leads to y lies between too; a later call for the same y adds those that are missing. */
-#include "internal.h"
-
 #include <string.h>
+
+#include "internal.h"
 
 enum { FEW = 8 }; /* lists up to this length need no memory */
 

@@ -3,9 +3,9 @@
  * Within one iteration statements get levels: a product, or a statement that is a launch of its own, runs after what it
  * reads; elementwise statements join a program of their level as long as they have as many rows. In a level the products
  * come first (product.c). Sums over the batch and over time wait for the end of the block (contraction.c). */
-#include "group.h"
-
 #include <string.h>
+
+#include "group.h"
 
 /* ---- sorts and levels */
 

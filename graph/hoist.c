@@ -4,9 +4,9 @@
  * constants and values of other loops, or other such lines. It becomes straight code of one value, as soon as all is
  * there that it reads, and whoever reads any of its values reads that one. Where several such lines are computed in the
  * same way from the same, as by two steps of a solver within one of the cell, the first one stands for all. */
-#include "program.h"
-
 #include <string.h>
+
+#include "program.h"
 
 typedef struct hoister {
     ur_tape *tape;

@@ -1,9 +1,9 @@
 /* join.c - marked steps that are alike only every so many of them. Of a cell that updates one part of its state in every
  * step and another one in every second, two steps are an iteration: what were two becomes one, forward and back, and so it
  * does for all that is computed from such steps. */
-#include "roll.h"
-
 #include <string.h>
+
+#include "roll.h"
 
 enum {
     LEAST = 4, /* periods of a chain that is worth it */

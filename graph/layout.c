@@ -5,10 +5,10 @@
  * cache lines apart, so that the values of many steps do not compete for the same places of the cache. Roots lie one
  * after another in the plan's memory, and the lines that compute them write them there where all values of a line are
  * roots at one distance. */
-#include "plan.h"
-
 #include <stdlib.h>
 #include <string.h>
+
+#include "plan.h"
 
 /* Adds to a total that may not exceed what can be addressed. */
 static size_t place(size_t *total, size_t bytes)

@@ -1,7 +1,7 @@
 /* memory.c - the plan's one allocation: its areas follow each other, those of each worker behind those that all share. */
-#include "plan.h"
-
 #include <string.h>
+
+#include "plan.h"
 
 void ur__place_states(ur_plan *plan)
 {

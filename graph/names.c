@@ -1,7 +1,7 @@
 /* names.c - time steps, scopes, and the names of parameters and values. */
-#include "internal.h"
-
 #include <string.h>
+
+#include "internal.h"
 
 /* ---- an index from a name and a step, or from a node, to a symbol */
 

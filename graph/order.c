@@ -4,9 +4,9 @@
  * put in order by depth-first search, each after what it reads. Two can still need each other, though no node leads to
  * itself: a loop that was recorded between two steps of another one, of which one iteration reads an earlier step and
  * another is read by a later step. Then a loop becomes straight code, which always has an order, the tape's. */
-#include "roll.h"
-
 #include <string.h>
+
+#include "roll.h"
 
 /* ---- regular iterations */
 

@@ -2,9 +2,9 @@
  * of its inputs, would otherwise wait for a small page every 4 KiB, and every run for their addresses. */
 /* madvise is no part of POSIX; the name that asks glibc for it is reserved to be defined so. */
 #define _DEFAULT_SOURCE /* NOLINT(bugprone-reserved-identifier,cert-dcl37-c,cert-dcl51-cpp) */
-#include "support.h"
-
 #include <stdlib.h>
+
+#include "support.h"
 
 #if defined(__linux__)
 #include <sys/mman.h>

@@ -7,10 +7,10 @@
  * row is long. A step begins where the fewest values cross: those of the states.
  *
  * Adjoints need no search: their steps end where those of the nodes end that they belong to. */
-#include "roll.h"
-
 #include <stdlib.h>
 #include <string.h>
+
+#include "roll.h"
 
 enum {
     LEAST = 4,         /* periods */

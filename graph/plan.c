@@ -2,9 +2,9 @@
  *
  * The way of the data is that of plan.h: the tape is rolled, its lines are classified and folded, statements become
  * launches, lines get their places; then ur_plan_run walks the launches. */
-#include "plan.h"
-
 #include <string.h>
+
+#include "plan.h"
 
 /* ---- what is asked */
 

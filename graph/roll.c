@@ -4,9 +4,9 @@
  * where ur_grad comes to the adjoints of another one's nodes. Iterations whose steps follow each other, up or down, are a
  * chain, of which chain.c makes loops; where only every so many are alike, join.c makes one of so many before. Code
  * without steps is period.c's. */
-#include "roll.h"
-
 #include <string.h>
+
+#include "roll.h"
 
 uint32_t ur__add_line(ur__roller *r, ur__line line, uint32_t slot)
 {

@@ -7,7 +7,6 @@
  *     detach       y = a                              da = 0
  *     state        after the run, leaf = value        none */
 #include "internal.h"
-
 #include "kernels.h"
 
 /* ---- sum */

@@ -1,8 +1,8 @@
 /* support.c - errors, memory, text and numbers that every folder of the library uses. */
-#include "support.h"
-
 #include <stdlib.h>
 #include <string.h>
+
+#include "support.h"
 
 bool ur__fail_list(ur_error *error, const char *format, va_list list)
 {

@@ -1,8 +1,8 @@
 /* arrays.c - an ordered set of named dense arrays and of text metadata. */
-#include "files.h"
-
 #include <math.h>
 #include <string.h>
+
+#include "files.h"
 
 /* ---- types */
 

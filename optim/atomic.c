@@ -1,6 +1,4 @@
 /* atomic.c - files that are written whole or not at all: a temporary file in the same folder, fsync, rename. */
-#include "files.h"
-
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -8,6 +6,8 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include "files.h"
 
 struct ur_file {
     ur_allocator allocator;

@@ -1,11 +1,11 @@
 /* bytes.c - the bytes of files: opened and read exactly, numbers little-endian whatever the host is. */
-#include "files.h"
-
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include "files.h"
 
 /* A path leaves this much room for what is wrong with its file. */
 enum { PATH_SHOWN = UR_ERROR_BYTES / 2 };

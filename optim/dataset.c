@@ -1,7 +1,7 @@
 /* dataset.c - data sets: their memory, and their way from and to arrays with full checking. */
-#include "files.h"
-
 #include <string.h>
+
+#include "files.h"
 
 /* ---- memory: one arena, after the struct that the caller sees */
 

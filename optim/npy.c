@@ -6,9 +6,9 @@
  *     the header    {'descr': '<f8', 'fortran_order': False, 'shape': (2, 3), }, padded with spaces and a line's end
  *     the data      row-major
  */
-#include "files.h"
-
 #include <string.h>
+
+#include "files.h"
 
 static const char magic[6] = {'\x93', 'N', 'U', 'M', 'P', 'Y'};
 static const char *const descriptions[] = {

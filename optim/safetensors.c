@@ -6,10 +6,10 @@
  *     the data      little-endian, row-major, without holes; offsets count from its first byte
  *
  * The header is JSON of this one form, so the reader's grammar is this form, and nesting ends with it. */
-#include "files.h"
-
 #include <stdlib.h>
 #include <string.h>
+
+#include "files.h"
 
 enum { LENGTH_BYTES = 8, HEADER_MOST_BYTES = 100000000 };
 

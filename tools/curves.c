@@ -1,7 +1,7 @@
 /* curves.c - curves as SVG: panels one below another, a legend on the right where curves have names. */
-#include "curves.h"
-
 #include <math.h>
+
+#include "curves.h"
 
 /* Pixels; a panel is higher when it is alone. */
 enum {

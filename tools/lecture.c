@@ -1,10 +1,10 @@
 /* lecture.c - `unroll lecture`: what the lecture prints, what is derived, and how far they are apart. */
-#include "lecture.h"
-
 #include <math.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "lecture.h"
 
 /* A right formula agrees to TOLERANCE; a misprint is off by more than VISIBLE. */
 static const double TOLERANCE = 1e-12, VISIBLE = 1e-3;

@@ -1,10 +1,10 @@
 /* lecture_net.c - a small network in f64 whose values and deltas can be read at every t: the ground on which the
  * lecture's formulas are tried. */
-#include "lecture.h"
-
 #include <errno.h>
 #include <string.h>
 #include <sys/stat.h>
+
+#include "lecture.h"
 
 static double uniform(const char *stream, size_t i, double low, double high)
 {

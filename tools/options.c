@@ -1,12 +1,12 @@
 /* options.c - the command line: one table of options, which commands take them, and their values. */
-#include "options.h"
-#include "../graph/support.h"
-
 #include <ctype.h>
 #include <math.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "../graph/support.h"
+#include "options.h"
 
 /* In the order of ur_dtype, ur_dot_view. */
 static const char *const dtype_choices[] = {"f32", "f64", NULL};
@@ -85,7 +85,8 @@ static const option table[] = {
                "initial value of the forget gates' bias bphi (default 0)"),
     CHOICE_ROW("init", init, TRAIN | GRADCHECK, ur_init_names, 0,
                "initial matrices (default glorot_uniform); vectors are 0"),
-    SIZE_ROW("size", sizes, TRAIN | GRADCHECK | GRAPH, "sets a size: m, the hidden units; d and p where no data gives them"),
+    SIZE_ROW("size", sizes, TRAIN | GRADCHECK | GRAPH,
+             "sets a size: m, the hidden units; d and p where no data gives them"),
     SIZE_ROW("size", sizes, RUN, "a size that the weights must have: d, m, the hidden units, or p"),
     CHOICE_ROW("dtype", dtype, TRAIN | DATA, dtype_choices, 0, "type of the numbers (default f32)"),
     CHOICE_ROW("dtype", dtype, RUN, dtype_choices, 0, "type of the numbers (default f64)"),

@@ -1,12 +1,12 @@
 /* progress.c - what a training run shows while it runs, and its log. */
-#include "progress.h"
-
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "progress.h"
 
 bool history_add(history *h, int64_t epoch, const ur_score *score)
 {

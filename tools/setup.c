@@ -1,6 +1,4 @@
 /* setup.c - from options to data and networks: what the commands share. */
-#include "setup.h"
-
 #include <float.h>
 #include <limits.h>
 #include <math.h>
@@ -8,6 +6,8 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include "setup.h"
 
 const ur_cell *setup_cell(const char *name)
 {

@@ -1,8 +1,8 @@
 /* states.c - --state and --state-out of `unroll run`: the states of a network, [N,units] by their names. */
-#include "states.h"
-
 #include <stdlib.h>
 #include <string.h>
+
+#include "states.h"
 
 /* A state's shape in a file: the batch first. */
 static int batch_first(const ur_net_state *state, int64_t size[UR_RANK])

@@ -1,11 +1,11 @@
 /* stream.c - `unroll run --input -`: one step a line, the state carried by the tape (ur_state). */
-#include "stream.h"
-#include "setup.h"
-#include "states.h"
-
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "setup.h"
+#include "states.h"
+#include "stream.h"
 
 /* A network of one step and one sequence that feeds its states back. */
 typedef struct streamer {
