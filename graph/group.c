@@ -55,21 +55,23 @@ static ur__sort sort_of(ur__maker *m, const ur__statement *s)
     const ur__line_plan *line = &m->form->line[s->line];
     ur__ref bias;
     if (line->alias || line->inlined)
-        return UR__NOTHING;
+        return UR__SORT_NOTHING;
     if (line->class == UR__REDUCED)
-        return is_total(m, s) ? UR__TOTAL : UR__REDUCTION;
+        return is_total(m, s) ? UR__SORT_TOTAL : UR__SORT_REDUCTION;
     if (line->class == UR__BATCH) {
         ur__list_terms(m, s, &bias);
         if (m->products)
-            return m->terms ? UR__MIXED : UR__SUM_PRODUCT;
+            return m->terms ? UR__SORT_MIXED : UR__SORT_SUM_PRODUCT;
     }
     uint32_t skip;
-    return is_row_sum(m, s) ? UR__ROW_SUM : is_map(m, s) || ur__takes_rows(m, s, &skip) ? UR__MAP : UR__ALONE;
+    return is_row_sum(m, s)                              ? UR__SORT_ROW_SUM
+           : is_map(m, s) || ur__takes_rows(m, s, &skip) ? UR__SORT_MAP
+                                                         : UR__SORT_ALONE;
 }
 
 static bool is_elementwise(uint8_t sort)
 {
-    return sort == UR__MAP || sort == UR__MIXED || sort == UR__ROW_SUM || sort == UR__TOTAL;
+    return sort == UR__SORT_MAP || sort == UR__SORT_MIXED || sort == UR__SORT_ROW_SUM || sort == UR__SORT_TOTAL;
 }
 
 /* The value that an elementwise statement walks over: its result, or what it sums up. */
@@ -98,8 +100,8 @@ typedef enum role {
 static bool has_terms(const ur__maker *m, uint32_t at)
 {
     uint8_t sort = m->sort[at];
-    return sort == UR__MIXED || sort == UR__SUM_PRODUCT ||
-           (sort == UR__MAP && ur__adds(m->form, m->form->program.statement[at].line));
+    return sort == UR__SORT_MIXED || sort == UR__SORT_SUM_PRODUCT ||
+           (sort == UR__SORT_MAP && ur__adds(m->form, m->form->program.statement[at].line));
 }
 
 /* Calls for what statement `at` reads, also through the products and sums that are inlined in it; factors come first. */
@@ -133,7 +135,8 @@ static uint32_t source_of(const ur__maker *m, ur__ref r)
 /* May statement `at` read what `from` computes at the same level: in one program, or in one that follows a product? */
 static bool reads_at_once(const ur__maker *m, uint32_t at, uint32_t from, role as)
 {
-    return as == TERM && m->sort[from] != UR__ROW_SUM && (!is_elementwise(m->sort[from]) || go_together(m, from, at));
+    return as == TERM && m->sort[from] != UR__SORT_ROW_SUM &&
+           (!is_elementwise(m->sort[from]) || go_together(m, from, at));
 }
 
 /* Raises the level of a statement, or of its products, to that at which it finds r. */
@@ -169,14 +172,14 @@ static void need_by(const ur__maker *m, uint32_t at, ur__ref r, role as)
 /* Is it an elementwise statement that nothing in the phase reads? */
 static bool is_free(const ur__maker *m, uint32_t at)
 {
-    return m->sort[at] == UR__MAP && m->latest[at] == UR_NONE;
+    return m->sort[at] == UR__SORT_MAP && m->latest[at] == UR_NONE;
 }
 
 /* An elementwise statement runs as late as its readers in the phase allow: in the program that reads it. Called from the
  * last statement to the first. */
 static void sink(ur__maker *m, uint32_t at)
 {
-    if (m->sort[at] == UR__MAP && !is_free(m, at) && m->latest[at] > m->level[at])
+    if (m->sort[at] == UR__SORT_MAP && !is_free(m, at) && m->latest[at] > m->level[at])
         m->level[at] = m->heavy[at] = m->latest[at];
     each_operand(m, at, need_by);
 }
@@ -191,8 +194,8 @@ static void mark_read(const ur__maker *m, uint32_t at, ur__ref r, role as)
         return; /* an operand of one element */
     bool here = ur__is_here(m, r);
     uint32_t from = m->statement[r.line];
-    bool together =
-        as == TERM && here && m->sort[from] == UR__MAP && m->level[from] == m->level[at] && go_together(m, from, at);
+    bool together = as == TERM && here && m->sort[from] == UR__SORT_MAP && m->level[from] == m->level[at] &&
+                    go_together(m, from, at);
     line->stored |= !together;
     line->carried |= !here || m->form->line[m->form->program.statement[at].line].contracted; /* read at a block's end */
 }
@@ -200,7 +203,7 @@ static void mark_read(const ur__maker *m, uint32_t at, ur__ref r, role as)
 static void mark_reads(ur__maker *m, uint32_t at)
 {
     ur__line_plan *line = &m->form->line[m->form->program.statement[at].line];
-    line->stored |= line->root || m->sort[at] != UR__MAP;
+    line->stored |= line->root || m->sort[at] != UR__SORT_MAP;
     line->carried |= line->root;
     each_operand(m, at, mark_read);
 }
@@ -290,9 +293,9 @@ static bool launch_heavy(ur__maker *m, size_t n)
     for (size_t i = 0; i < n && good; i++) {
         const ur__statement *s = &m->form->program.statement[m->list[i]];
         uint8_t sort = m->sort[m->list[i]];
-        if (sort == UR__ALONE)
+        if (sort == UR__SORT_ALONE)
             good = launch_alone(m, s);
-        else if (sort == UR__REDUCTION)
+        else if (sort == UR__SORT_REDUCTION)
             good = launch_reduction(m, s);
         else if (!taken[i])
             good = ur__launch_product(m, i, n, taken);
@@ -329,7 +332,7 @@ static bool launch_maps(ur__maker *m, size_t n)
 static bool is_launched(const ur__maker *m, uint32_t i, bool heavy)
 {
     uint8_t sort = m->sort[i];
-    return m->when[i] == m->time && (heavy ? !is_elementwise(sort) || sort == UR__MIXED : is_elementwise(sort));
+    return m->when[i] == m->time && (heavy ? !is_elementwise(sort) || sort == UR__SORT_MIXED : is_elementwise(sort));
 }
 
 /* Lists the phase's statements of the time at hand by level, in their order within a level: those that are launches of
@@ -389,8 +392,8 @@ static void sort_statements(ur__maker *m, uint32_t begin, uint32_t end, uint8_t 
     for (uint32_t i = begin; i < end; i++) {
         enter_statement(m, i);
         m->sort[i] = (uint8_t)sort_of(m, &m->form->program.statement[i]);
-        m->when[i] = m->sort[i] == UR__NOTHING ? UR__TIMES : m->time;
-        if (m->sort[i] == UR__NOTHING)
+        m->when[i] = m->sort[i] == UR__SORT_NOTHING ? UR__TIMES : m->time;
+        if (m->sort[i] == UR__SORT_NOTHING)
             continue;
         *times |= (uint8_t)(1u << m->time);
         find_level(m, i);
@@ -404,7 +407,7 @@ static void move_statements(ur__maker *m, uint32_t begin, uint32_t end)
 {
     for (uint32_t i = end; i-- > begin;) {
         enter_statement(m, i);
-        if (m->sort[i] != UR__NOTHING && !is_free(m, i))
+        if (m->sort[i] != UR__SORT_NOTHING && !is_free(m, i))
             sink(m, i);
     }
     for (uint32_t i = begin; i < end; i++) {
@@ -414,7 +417,7 @@ static void move_statements(ur__maker *m, uint32_t begin, uint32_t end)
     }
     for (uint32_t i = end; i-- > begin;) {
         enter_statement(m, i);
-        if (m->sort[i] != UR__NOTHING)
+        if (m->sort[i] != UR__SORT_NOTHING)
             sink(m, i);
     }
 }
@@ -423,7 +426,7 @@ static void mark_statements(ur__maker *m, uint32_t begin, uint32_t end)
 {
     for (uint32_t i = begin; i < end; i++) {
         enter_statement(m, i);
-        if (m->sort[i] != UR__NOTHING)
+        if (m->sort[i] != UR__SORT_NOTHING)
             mark_reads(m, i);
     }
 }

@@ -7,14 +7,14 @@
 
 /* A statement as the groups see it. */
 typedef enum ur__sort {
-    UR__NOTHING,     /* an alias, or inlined */
-    UR__MAP,         /* an instruction of an elementwise program */
-    UR__ROW_SUM,     /* the sum or mean of all rows of a value, an instruction too */
-    UR__TOTAL,       /* that of all elements of a value with the batch, the same */
-    UR__SUM_PRODUCT, /* a sum of products, a bias among them */
-    UR__MIXED,       /* a sum of products, to which a program adds other values */
-    UR__ALONE,       /* a launch of its own */
-    UR__REDUCTION    /* a sum over the batch */
+    UR__SORT_NOTHING,     /* an alias, or inlined */
+    UR__SORT_MAP,         /* an instruction of an elementwise program */
+    UR__SORT_ROW_SUM,     /* the sum or mean of all rows of a value, an instruction too */
+    UR__SORT_TOTAL,       /* that of all elements of a value with the batch, the same */
+    UR__SORT_SUM_PRODUCT, /* a sum of products, a bias among them */
+    UR__SORT_MIXED,       /* a sum of products, to which a program adds other values */
+    UR__SORT_ALONE,       /* a launch of its own */
+    UR__SORT_REDUCTION    /* a sum over the batch */
 } ur__sort;
 
 /* W X, or W^T X. */
@@ -74,7 +74,7 @@ static inline bool ur__is_here(const ur__maker *m, ur__ref r)
 static inline bool ur__sums_up(const ur__maker *m, const ur__statement *s)
 {
     uint8_t sort = m->sort[s - m->form->program.statement];
-    return sort == UR__ROW_SUM || sort == UR__TOTAL;
+    return sort == UR__SORT_ROW_SUM || sort == UR__SORT_TOTAL;
 }
 
 /* Where a block adds up what a sum over the batch is made from: with that of the one sum that reads it, if it is so. */

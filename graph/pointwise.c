@@ -25,7 +25,7 @@ static bool is_transparent(const ur__maker *m, const ur__statement *s)
 /* Is its result added to the block's sums? */
 static bool adds_up(const ur__maker *m, const ur__statement *s)
 {
-    return m->sort[s - m->form->program.statement] == UR__TOTAL;
+    return m->sort[s - m->form->program.statement] == UR__SORT_TOTAL;
 }
 
 static uint32_t kernel_of(const ur__maker *m, const ur__statement *s)
@@ -47,7 +47,7 @@ static uint32_t handed_on(const ur__maker *m, const ur__statement *s)
     uint32_t only = UR_NONE;
     if (is_transparent(m, s))
         return 1;
-    if (ur__line_kind(m->form, s->line)->op != &ur_op_sum_of || m->sort[s - m->form->program.statement] != UR__MAP)
+    if (ur__line_kind(m->form, s->line)->op != &ur_op_sum_of || m->sort[s - m->form->program.statement] != UR__SORT_MAP)
         return UR_NONE;
     for (uint32_t k = 0; k < s->refs; k++) {
         ur__ref r = ur__input_of(m, s, k);
@@ -113,7 +113,7 @@ static const ur__statement *inner(const ur__maker *m, uint32_t reader, ur__ref r
         m->reads[r.line] != 1)
         return NULL;
     const ur__statement *s = &m->form->program.statement[m->statement[r.line]];
-    return m->sort[s - m->form->program.statement] == UR__MAP && kernel_of(m, s) == kernel ? s : NULL;
+    return m->sort[s - m->form->program.statement] == UR__SORT_MAP && kernel_of(m, s) == kernel ? s : NULL;
 }
 
 static void absorb(ur__maker *m, const ur__statement *s)
@@ -229,7 +229,7 @@ static draft match(ur__maker *m, const ur__statement *s)
 {
     draft f = {.kernel = kernel_of(m, s), .count = s->refs};
     f.count = f.kernel == UR__COPY ? 1 : f.count;
-    if (m->sort[s - m->form->program.statement] == UR__MIXED || f.kernel == UR__ADD) {
+    if (m->sort[s - m->form->program.statement] == UR__SORT_MIXED || f.kernel == UR__ADD) {
         match_sum(m, s, &f);
         return f;
     }
@@ -529,7 +529,7 @@ static void count_statement_reads(ur__maker *m, const ur__statement *s)
 {
     if (is_transparent(m, s) && !m->form->line[s->line].stored && !m->reads[s->line])
         return;
-    bool sum = m->sort[s - m->form->program.statement] == UR__MIXED || kernel_of(m, s) == UR__ADD;
+    bool sum = m->sort[s - m->form->program.statement] == UR__SORT_MIXED || kernel_of(m, s) == UR__ADD;
     size_t terms = sum ? terms_of(m, s) : kernel_of(m, s) == UR__COPY ? 1 : s->refs;
     for (uint32_t k = 0; k < terms; k++)
         m->reads[sum ? m->term[k].line : input(m, s, k).line]++;

@@ -110,7 +110,8 @@ bool ur__launch_product(ur__maker *m, size_t i, size_t n, uint8_t *taken)
     for (size_t k = i + 1; k < n && !alone; k++) {
         const ur__statement *other = &all[m->list[k]];
         uint8_t sort = m->sort[m->list[k]];
-        if (taken[k] || (sort != UR__MIXED && sort != UR__SUM_PRODUCT) || !may_stack(form, above, other->line))
+        if (taken[k] || (sort != UR__SORT_MIXED && sort != UR__SORT_SUM_PRODUCT) ||
+            !may_stack(form, above, other->line))
             continue;
         biased = ur__list_terms(m, other, &bias);
         if (!same_inputs(m, l))

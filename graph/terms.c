@@ -134,7 +134,7 @@ size_t ur__terms_of(ur__maker *m, const ur__statement *s)
     if (ur__adds(m->form, s->line)) {
         ur__list_terms(m, s, &bias);
         ur__ref own = ur__this(m, s->line);
-        if (sort == UR__MIXED && add_term(m, own)) { /* first, since the sum is put together in its place */
+        if (sort == UR__SORT_MIXED && add_term(m, own)) { /* first, since the sum is put together in its place */
             memmove(m->term + 1, m->term, (m->terms - 1) * sizeof *m->term);
             m->term[0] = own;
         }
