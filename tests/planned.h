@@ -38,32 +38,42 @@ static inline void write_element(const ur_tape *tape, void *data, size_t k, doub
         ((float *)data)[k] = (float)value;
 }
 
-/* Random numbers for every leaf: parameters within -r..r with r = 1/sqrt(first size), inputs in -1..1. An input named
- * `alive` or `mask` is that of step t, the number of its name's inputs before it: 1 up to a column's length. Of `weight`
- * one element in three is 0. */
+static inline bool is_named(const ur_tape *tape, size_t leaf, const char *name)
+{
+    return strcmp(tape->leaf[leaf].name, name) == 0;
+}
+
+/* An element of a leaf: a parameter is within -r..r with r = 1/sqrt(first size), an input in -1..1; of those that are named
+ * `weight` one in three is 0. */
+static inline double draw_element(const ur_tape *tape, size_t leaf, uint64_t *state)
+{
+    const uint32_t v = tape->leaf[leaf].node;
+    const ur_shape shape = ur__shape(tape, v);
+    const bool param = ur__op(tape, v) == &ur_op_param && shape.rank > 0;
+    if (is_named(tape, leaf, "weight") && pick(state, 3) == 0)
+        return 0;
+    return draw(state) / (param ? sqrt((double)shape.size[0]) : 1);
+}
+
+/* Random numbers for every leaf. An input named `alive` is that of step t, the number of its name's inputs before it: 1 up to
+ * a column's length. */
 static inline void fill_leaves(ur_tape *tape, uint64_t state, masks kind)
 {
     enum { MOST = 512 };
     int64_t length[MOST], t = 0, T = 0;
-    for (int count = 0; count < 2; count++)
-        for (size_t i = 0; i < tape->leaves; i++) {
-            uint32_t v = tape->leaf[i].node;
-            ur_shape shape = ur__shape(tape, v);
-            size_t elements = ur_shape_count(shape);
-            bool mask = strcmp(tape->leaf[i].name, "alive") == 0, weight = strcmp(tape->leaf[i].name, "weight") == 0;
-            T += mask && !count;
-            if (!count)
-                continue;
-            double r = ur__op(tape, v) == &ur_op_param ? 1 / sqrt(shape.rank > 0 ? (double)shape.size[0] : 1) : 1;
-            if (mask && t == 0)
-                choose_lengths(kind, &state, elements < MOST ? elements : MOST, T, length);
-            for (size_t k = 0; k < elements; k++)
-                write_element(tape, ur__leaf_data(tape, v), k,
-                              mask                             ? t < length[k]
-                              : weight && pick(&state, 3) == 0 ? 0
-                                                               : r * draw(&state));
-            t += mask;
-        }
+    for (size_t i = 0; i < tape->leaves; i++)
+        T += is_named(tape, i, "alive");
+    for (size_t i = 0; i < tape->leaves; i++) {
+        const uint32_t v = tape->leaf[i].node;
+        const size_t elements = ur_shape_count(ur__shape(tape, v));
+        const bool mask = is_named(tape, i, "alive");
+        if (mask && t == 0)
+            choose_lengths(kind, &state, elements < MOST ? elements : MOST, T, length);
+        for (size_t k = 0; k < elements; k++)
+            write_element(tape, ur__leaf_data(tape, v), k,
+                          mask ? (double)(t < length[k]) : draw_element(tape, i, &state));
+        t += mask;
+    }
 }
 
 /* ---- both executions */

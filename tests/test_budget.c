@@ -27,16 +27,13 @@ static void fill(const machine *m)
 {
     size_t count;
     int64_t batch = m->net->batch;
-    double values[D * BATCH], alive[BATCH], theta[4096];
-    ur_params(m->tape, &count);
-    ck_assert_uint_le(count, 4096);
-    for (size_t i = 0; i < count; i++)
-        theta[i] = draw("theta", i);
+    double values[D * BATCH], alive[BATCH];
+    void *theta = ur_params(m->tape, &count);
     for (size_t i = 0; i < count; i++)
         if (ur_tape_dtype(m->tape) == UR_F64)
-            ((double *)ur_params(m->tape, &count))[i] = theta[i];
+            ((double *)theta)[i] = draw("theta", i);
         else
-            ((float *)ur_params(m->tape, &count))[i] = (float)theta[i];
+            ((float *)theta)[i] = (float)draw("theta", i);
     for (int64_t t = 0; t < STEPS; t++) {
         for (int64_t i = 0; i < D * batch; i++)
             values[i] = draw("x", (size_t)(t * D * batch + i));
