@@ -356,6 +356,22 @@ static bool is_made_later(const reader *a, const ur__ref *r)
     return made && made >= a->s && ur__is_value_in(&a->form->program, a->phase, r);
 }
 
+/* Is r the value before that of statement a of the same line? */
+static bool is_own_last(const reader *a, const ur__ref *r)
+{
+    const int64_t direction = a->form->program.loop[a->phase->loop].direction;
+    int64_t by;
+    return r->line == a->s->line && later_by(a->form, a->phase, r, &by) && by == -direction;
+}
+
+/* Is r in memory when statement a runs? A line of the blocks that is not carried has its newest value only. */
+static bool is_still_there(const reader *a, const ur__ref *r)
+{
+    const ur__line_plan *line = &a->form->line[r->line];
+    return line->class != UR__BATCH || line->carried || a->form->program.line[r->line].loop == UR_NONE ||
+           ur__is_value_in(&a->form->program, a->phase, r) || is_own_last(a, r);
+}
+
 /* Can the value of a statement be made there without computing, and is it 0 or a copy? */
 static bool add_remainder(ur__form *form, const reader *a)
 {
@@ -373,8 +389,9 @@ static bool add_remainder(ur__form *form, const reader *a)
         if (line->class != UR__BATCH || k == UR_NONE || !can_copy(&shown, k))
             return false;
         r.from = operand(&shown, k);
-        if (is_made_later(a, &r.from))
+        if (is_made_later(a, &r.from) || !is_still_there(a, &r.from))
             return false;
+        r.own = is_own_last(a, &r.from);
         if (ur__is_zero(form, r.from.line))
             r.from.line = UR_NONE;
     }

@@ -206,6 +206,7 @@ typedef struct ur__launch {
 typedef struct ur__remainder {
     uint32_t line;
     ur__ref from;    /* UR_NONE's line: 0 */
+    bool own;        /* the line's own value of the step before */
     uint32_t needed; /* as of the line */
 } ur__remainder;
 

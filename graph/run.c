@@ -65,7 +65,7 @@ static size_t columns_before(const ur__worker *w, const ur__loop *loop, uint32_t
 {
     const ur__form *form = w->form;
     const int64_t value = ur__step_in(loop, i) + form->mask_origin - steps;
-    return steps == UR_NONE ? w->all : w->active[value < form->mask_first ? form->mask_first : value];
+    return steps == UR_NONE || value < form->mask_first ? w->all : w->active[value];
 }
 
 /* The columns from `active` to `end` of a value are all alike: elements of a column, or one element, 0 where there is none. */

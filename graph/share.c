@@ -81,7 +81,7 @@ static void find_last(const ur__form *form, uint32_t *last)
     }
     find_last_in(form, &form->finish, ALWAYS - 1, last);
     for (size_t k = 0; form->ends && k < form->remainders; k++)
-        if (form->remainder[k].from.line != UR_NONE && form->remainder[k].from.line != form->remainder[k].line)
+        if (form->remainder[k].from.line != UR_NONE && !form->remainder[k].own)
             read_in(last, form->remainder[k].from.line, ALWAYS - 1);
 }
 

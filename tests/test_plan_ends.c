@@ -117,13 +117,37 @@ static ur_tape *masked_next(int which, roots *all)
     return end(&t, h, 1, &b, all);
 }
 
+/* A step that has ended copies the value of three steps before, which without masks nothing reads: there only the newest one
+ * would be kept, or the one before it would be overwritten. */
+static ur_tape *from_three_before(int which, roots *all)
+{
+    enum { M = 3, BACK = 3 };
+    recording t = begin(BATCH);
+    ur_var start = ur_input(t.tape, "h0", UR_SHAPE(M, BATCH)), h = start, o = start, x[ROOM], p[STEPS];
+    ur_inputs(t.tape, "x", UR_SHAPE(M, BATCH), STEPS, x);
+    for (int k = 0; k < STEPS; k++) {
+        ur_step(t.tape, k + 1);
+        ur_var new = which ? ur_tanh(ur_mul(h, x[k])) : ur_softmax(h);
+        p[k] = ur_select(t.alive[k], new, k < BACK ? start : p[k - BACK]);
+        h = which ? p[k] : ur_select(t.alive[k], p[k], p[k]);
+        o = which ? ur_select(t.alive[k], ur_sin(h), h) : h;
+    }
+    ur_step(t.tape, 0);
+    add_root(all, o);
+    return t.tape;
+}
+
 static const struct {
     const char *name;
     recorder *record;
     int variants;
-} tapes[] = {{"from behind", from_behind, 2},     {"last states", last_states, 3},
-             {"two behind", two_behind, 2},       {"one in another", one_in_another, 2},
-             {"sum of before", sum_of_before, 2}, {"masked next", masked_next, 2}};
+} tapes[] = {{"from behind", from_behind, 2},
+             {"last states", last_states, 3},
+             {"two behind", two_behind, 2},
+             {"one in another", one_in_another, 2},
+             {"sum of before", sum_of_before, 2},
+             {"masked next", masked_next, 2},
+             {"from three before", from_three_before, 2}};
 
 START_TEST(any_tape)
 {
