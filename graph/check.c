@@ -21,7 +21,7 @@ typedef struct probe {
     ur_plan *plan;
     ur_var y;
     double *x;      /* the leaf's memory */
-    double largest; /* of all derivatives from the tape */
+    double largest; /* of all finite derivatives from the tape */
 } probe;
 
 typedef struct difference {
@@ -211,7 +211,7 @@ bool ur_check(ur_var y, size_t n, const ur_var *wrt, const ur_var *gradient, dou
     probe p = {.y = y, .plan = ur_plan_new(tape, &(ur_plan_options){.roots = 1, .root = &y})};
     bool good = p.plan && (analytic || !n);
     for (size_t i = 0; i < count && analytic; i++)
-        p.largest = fmax(p.largest, fabs(analytic[i]));
+        p.largest = isfinite(analytic[i]) ? fmax(p.largest, fabs(analytic[i])) : p.largest;
     for (size_t i = 0; i < n && good; i++) {
         good = check_leaf(&p, wrt[i], analytic + first, tolerance, &results[i]);
         first += results[i].elements;

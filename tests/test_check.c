@@ -365,6 +365,21 @@ START_TEST(a_sum_that_cancels)
 }
 END_TEST
 
+/* A derivative that is infinite, that of sqrt at 0, is no measure for others: 1e-6 b beside 1e12 cannot be told. */
+START_TEST(unstable_beside_an_infinite_one)
+{
+    model m = {.tape = new_tape(UR_F64)};
+    ur_var wrt[] = {input_of(m.tape, "a", 1, (double[]){0}), input_of(m.tape, "b", 1, (double[]){0.5})}, g[2];
+    m.y = ur_sum(ur_add(ur_add(ur_sqrt(wrt[0]), ur_const(m.tape, UR_SCALAR, 1e12)), ur_scale(wrt[1], 1e-6)));
+    ck_assert(ur_grad(m.y, 2, wrt, g));
+    ur_check_result r[2];
+    ck_assert(ur_check(m.y, 2, wrt, g, 1e-6, r));
+    ck_assert_int_eq(r[0].verdict, UR_WRONG);
+    ck_assert_int_eq(r[1].verdict, UR_UNSTABLE);
+    ur_tape_free(m.tape);
+}
+END_TEST
+
 /* At a kink the slopes of both sides, and all between, may be right; nothing else is. */
 START_TEST(wrong_at_a_kink)
 {
@@ -512,6 +527,7 @@ int main(void)
     tcase_add_test(tests, wrong_at_a_kink);
     tcase_add_test(tests, unstable_among_others);
     tcase_add_test(tests, a_sum_that_cancels);
+    tcase_add_test(tests, unstable_beside_an_infinite_one);
     tcase_add_test(tests, second_order);
     tcase_add_test(tests, refuses_f32);
     tcase_add_test(tests, refuses_what_is_no_scalar);
