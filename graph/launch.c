@@ -180,7 +180,8 @@ static void run_statement(const ur__worker *w, const ur__launch *l)
 
 /* ---- sums over the batch */
 
-/* The part of a block in a sum over the batch. */
+/* The part of a block in a sum over the batch. Of what is written the first block's is the sum itself: run_collect adds the
+ * others to it. */
 static char *part_at(const ur__form *form, size_t block, uint32_t line, int32_t value)
 {
     const ur__line_plan *p = &form->line[line];
